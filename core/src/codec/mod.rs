@@ -1,0 +1,3 @@
+//! Decode and encode control packets; the one place that asks for the protocol version.
+
+pub mod properties;

@@ -1,0 +1,148 @@
+//! What is routed once a PUBLISH has been accepted.
+//!
+//! A [`MessageView`] borrows from wherever the bytes lie: the receive buffer of the publisher, a mesh batch, or a
+//! [`Message`]. A [`Message`] is one shared allocation for what must outlive the step (a queue, an inflight window of
+//! a session that lives on, the retained tree). [`Lazy`] makes the one from the other at most once.
+
+use std::cell::OnceCell;
+
+use triomphe::ThinArc;
+
+use crate::packet::QoS;
+use crate::time::Millis;
+
+/// Everything about a message but its text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageHead {
+    /// Quality of Service it was published with.
+    pub qos: QoS,
+    /// It was published with Retain set.
+    pub retain: bool,
+    /// When it expires (monotonic), or [`Millis::NEVER`].
+    pub expires_at: Millis,
+    /// Who published it, for No Local: a key unique to the session among all shards; 0 for the broker itself.
+    pub publisher: u64,
+}
+
+/// A message somewhere in memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MessageView<'a> {
+    /// Everything but the text.
+    pub head: MessageHead,
+    /// Topic Name, whole (no alias).
+    pub topic: &'a str,
+    /// The properties that travel with it, encoded and in order: Payload Format Indicator, Content Type, Response
+    /// Topic, Correlation Data, User Properties. Never Message Expiry Interval (see `head.expires_at`), Topic Alias or
+    /// Subscription Identifier, which differ for each receiver.
+    pub properties: &'a [u8],
+    /// Application Message.
+    pub payload: &'a [u8],
+}
+
+/// A message that is shared by all who hold it: one allocation, one pointer.
+#[derive(Clone)]
+pub struct Message(ThinArc<Shape, u8>);
+
+#[derive(Clone, Copy)]
+struct Shape {
+    head: MessageHead,
+    topic_len: u32,
+    properties_len: u32,
+}
+
+impl Message {
+    /// Copies the view into a shared message.
+    #[must_use]
+    pub fn new(view: &MessageView<'_>) -> Self {
+        let shape = Shape {
+            head: view.head,
+            topic_len: u32::try_from(view.topic.len()).expect("a topic has at most 65,535 bytes"),
+            properties_len: u32::try_from(view.properties.len())
+                .expect("a packet has under 256 MiB"),
+        };
+        JOIN.with_borrow_mut(|join| {
+            join.clear();
+            join.extend_from_slice(view.topic.as_bytes());
+            join.extend_from_slice(view.properties);
+            join.extend_from_slice(view.payload);
+            let message = Self(ThinArc::from_header_and_slice(shape, join));
+            join.shrink_to(JOIN_BYTES_KEPT);
+            message
+        })
+    }
+
+    /// The message as a view.
+    #[must_use]
+    pub fn view(&self) -> MessageView<'_> {
+        let shape = self.0.header.header;
+        let body = &self.0.slice;
+        let (topic, rest) = body.split_at(shape.topic_len as usize);
+        let (properties, payload) = rest.split_at(shape.properties_len as usize);
+        MessageView {
+            head: shape.head,
+            topic: std::str::from_utf8(topic).expect("copied from a str"),
+            properties,
+            payload,
+        }
+    }
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.view().fmt(f)
+    }
+}
+
+impl Message {
+    /// The bytes it keeps in memory, for queues that are bounded in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        std::mem::size_of::<Shape>() + 2 * std::mem::size_of::<usize>() + self.0.slice.len()
+    }
+}
+
+/// A message that is copied into a shared [`Message`] only when somebody must keep it, and then once.
+pub struct Lazy<'a> {
+    view: MessageView<'a>,
+    shared: OnceCell<Message>,
+}
+
+impl<'a> Lazy<'a> {
+    /// A message that nobody keeps yet.
+    #[must_use]
+    pub const fn new(view: MessageView<'a>) -> Self {
+        Self {
+            view,
+            shared: OnceCell::new(),
+        }
+    }
+
+    /// A message that is shared already.
+    #[must_use]
+    pub fn shared(message: &'a Message) -> Self {
+        Self {
+            view: message.view(),
+            shared: OnceCell::from(message.clone()),
+        }
+    }
+
+    /// The message, to look at or to encode.
+    #[must_use]
+    pub const fn view(&self) -> &MessageView<'a> {
+        &self.view
+    }
+
+    /// The message, to keep.
+    #[must_use]
+    pub fn keep(&self) -> Message {
+        self.shared.get_or_init(|| Message::new(&self.view)).clone()
+    }
+}
+
+/// What the joining buffer keeps between messages.
+const JOIN_BYTES_KEPT: usize = 64 * 1024;
+
+thread_local! {
+    /// Joins the three parts, so that a message is one allocation of the right size.
+    static JOIN: std::cell::RefCell<Vec<u8>> = const { std::cell::RefCell::new(Vec::new()) };
+}

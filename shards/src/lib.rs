@@ -1,0 +1,12 @@
+//! Runs the broker: one pinned executor a core that owns its connections and sessions, and the mesh between them.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | what can be set | [`config`] |
+//! | which shard owns a key | [`assign`] |
+//! | what one shard does, without any I/O | [`shard`] |
+//! | the rings between shards | [`mesh`] |
+//! | threads, sockets, the kernel | [`runtime`] |
+
+pub mod config;
+pub mod shard;

@@ -1,0 +1,1 @@
+//! Everything that needs more than one crate: end-to-end suites, the simulator, the conformance ledger.

@@ -16,6 +16,7 @@
 pub mod codec;
 pub mod limits;
 pub mod message;
+pub mod metrics;
 pub mod packet;
 pub mod reason_code;
 pub mod session;

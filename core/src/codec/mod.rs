@@ -16,6 +16,9 @@ pub mod reasons;
 pub mod subscribe;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use error::{DecodeError, Field};

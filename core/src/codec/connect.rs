@@ -22,8 +22,8 @@ const USER_NAME: u8 = 1 << 7;
 /// them can be answered in a form that the client reads.
 #[must_use]
 pub fn version(body: &[u8]) -> Option<ProtocolVersion> {
-    let named = level(&mut Reader::new(body)).ok()?;
-    Some(named.0)
+    let (version, _) = level(&mut Reader::new(body)).ok()?;
+    Some(version)
 }
 
 /// Decodes the body of a CONNECT.

@@ -16,6 +16,9 @@ pub mod reasons;
 pub mod subscribe;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use error::{DecodeError, Field};
@@ -43,7 +46,6 @@ impl fmt::Display for Direction {
 }
 
 /// Decodes one whole packet, fixed header included. CONNECT names its version itself.
-#[inline]
 pub fn decode(
     version: ProtocolVersion,
     direction: Direction,
@@ -152,7 +154,8 @@ const fn check_flags(
 /// the version that it names.
 ///
 /// # Panics
-/// If the packet would be over [`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX).
+/// If the packet would be over [`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX), or if a PUBLISH of QoS 1 or 2 has
+/// no Packet Identifier; nothing that was decoded is so.
 pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) {
     match packet {
         Packet::Connect(connect) => connect::encode(connect, out),

@@ -7,7 +7,7 @@ pub use buf::PropertiesBuf;
 pub use table::{Carrier, Entry, Kind, Property, Range, TABLE};
 
 use crate::codec::error::{DecodeError, Field};
-use crate::codec::wire::{Reader, saturated};
+use crate::codec::wire::Reader;
 use crate::limits::USER_PROPERTIES_MAX;
 
 /// Properties, encoded, checked when they were decoded; without the length in front.
@@ -314,11 +314,4 @@ fn check_value(property: Property, value: Value<'_>) -> Result<(), DecodeError> 
             value: number,
         }),
     }
-}
-
-/// The bytes that encoded properties take with their length in front.
-#[must_use]
-#[inline]
-pub fn wire_size(encoded: usize) -> usize {
-    crate::codec::wire::var_len(saturated(encoded)) + encoded
 }

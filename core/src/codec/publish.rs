@@ -71,11 +71,12 @@ fn check_alias(version: ProtocolVersion, properties: Properties<'_>) -> Result<(
     }
 }
 
-/// Properties of a PUBLISH that end at the server; the server sets its own for each receiver.
+/// Properties of a PUBLISH or a Will that end at the server; it sets its own for each receiver.
 const NOT_FORWARDED: &[Property] = &[
     Property::TopicAlias,
     Property::MessageExpiryInterval,
     Property::SubscriptionIdentifier,
+    Property::WillDelayInterval,
 ];
 
 /// The properties that travel with the message to its receivers, unaltered and in order.

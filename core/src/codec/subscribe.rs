@@ -56,9 +56,8 @@ pub fn decode_suback(version: ProtocolVersion, body: &[u8]) -> Result<SubAck<'_>
     Ok(SubAck {
         packet_id: reader.packet_id(packet)?,
         properties: properties(version, &mut reader, Carrier::SubAck)?,
-        reason_codes: reason_codes(packet, &mut reader, |code| match (version, code) {
-            (ProtocolVersion::V5, _) | (_, 0..=2 | 0x80) => true,
-            _ => false,
+        reason_codes: reason_codes(packet, &mut reader, |code| {
+            version.is_v5() || matches!(code, 0..=2 | 0x80)
         })?,
     })
 }

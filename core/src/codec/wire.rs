@@ -247,16 +247,26 @@ pub const fn var_len(value: u32) -> usize {
 /// If it is over [`REMAINING_LENGTH_MAX`], which four bytes cannot say.
 #[inline]
 pub fn put_var(out: &mut Vec<u8>, value: u32) {
+    if value < 0x80 {
+        out.push(value as u8);
+    } else {
+        let (bytes, len) = var_bytes(value);
+        out.extend_from_slice(&bytes[..len]);
+    }
+}
+
+fn var_bytes(value: u32) -> ([u8; 4], usize) {
     assert!(
         value <= REMAINING_LENGTH_MAX,
         "sizes are checked against the largest packet before they are encoded"
     );
-    let mut rest = value;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
+    let len = var_len(value);
+    let mut bytes = [0; 4];
+    for (at, byte) in bytes[..len].iter_mut().enumerate() {
+        let more = if at + 1 < len { 0x80 } else { 0 };
+        *byte = (value >> (7 * at)) as u8 & 0x7F | more;
     }
-    out.push(rest as u8);
+    (bytes, len)
 }
 
 /// A length as [`put_var`] wants it.
@@ -328,8 +338,7 @@ pub fn put_packet(out: &mut Vec<u8>, first: u8, body: impl FnOnce(&mut Vec<u8>))
     if remaining < 0x80 {
         out[start + 1] = remaining as u8;
     } else {
-        let mut length = Vec::with_capacity(4);
-        put_var(&mut length, remaining);
-        out.splice(start + 1..start + 2, length);
+        let (bytes, len) = var_bytes(remaining);
+        out.splice(start + 1..start + 2, bytes[..len].iter().copied());
     }
 }

@@ -120,6 +120,7 @@ table! {
     MessagesRefusedQuota "messages_refused_quota" => "messages_refused_total" [("reason", "quota")];
     MessagesRefusedTooLarge "messages_refused_too_large" => "messages_refused_total" [("reason", "too_large")];
     MessagesRefusedTopicInvalid "messages_refused_topic_invalid" => "messages_refused_total" [("reason", "topic_invalid")];
+    MessagesRefusedPayloadFormat "messages_refused_payload_format" => "messages_refused_total" [("reason", "payload_format")];
     MessagesRefusedStorageFull "messages_refused_storage_full" => "messages_refused_total" [("reason", "storage_full")];
     // Deliveries.
     DeliveriesCreatedQos0 "deliveries_created_qos0" => "deliveries_created_total" [("qos", "0")];

@@ -70,8 +70,6 @@ pub enum Dropped {
     Expired,
     /// Larger than the client's Maximum Packet Size.
     TooLarge,
-    /// QoS 0 for a client that is away.
-    Offline,
     /// QoS 0 for a client that reads too slowly.
     Slow,
 }
@@ -88,6 +86,8 @@ pub enum Admit {
     },
     /// It is not delivered.
     Dropped(Dropped),
+    /// QoS 0 for a client that is away: there is nothing to deliver.
+    Away,
 }
 
 /// What an acknowledgement did.
@@ -187,7 +187,7 @@ impl Session {
                 return Admit::Dropped(Dropped::Slow);
             }
             if !online && !(limits.keep_qos0 && self.is_persistent()) {
-                return Admit::Dropped(Dropped::Offline);
+                return Admit::Away;
             }
             if online && !limits.keep_qos0 {
                 // Earlier QoS 1 and 2 messages wait for the window only; QoS 0 may pass them (section 4.6).

@@ -63,6 +63,20 @@ pub enum Share<'a> {
     Queue,
 }
 
+impl<'a> Share<'a> {
+    /// Takes the share prefix off a text that [`Subscription::parse`] has accepted.
+    #[must_use]
+    pub fn split(text: &'a str) -> (Option<Self>, &'a str) {
+        if let Some(filter) = text.strip_prefix("$queue/") {
+            return (Some(Self::Queue), filter);
+        }
+        match text.strip_prefix("$share/").and_then(|rest| rest.split_once('/')) {
+            Some((group, filter)) => (Some(Self::Group(group)), filter),
+            None => (None, text),
+        }
+    }
+}
+
 /// What the text of one entry of a SUBSCRIBE or UNSUBSCRIBE means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Subscription<'a> {

@@ -10,6 +10,10 @@ use millrace_core::time::Millis;
 use super::connection::NONE;
 use super::slab::Slab;
 
+/// Feeds of retained messages by their index; apart, because few clients have any.
+#[derive(Default)]
+pub(super) struct Feeds(pub(super) Vec<u32>);
+
 /// A session and what ties it to this shard.
 pub(super) struct Client {
     pub(super) session: Session,
@@ -20,8 +24,8 @@ pub(super) struct Client {
     pub(super) at: u32,
     /// Bytes of the mountpoint in front of its topics.
     pub(super) mountpoint: u16,
-    /// Retained messages are being fetched for it.
-    pub(super) feeds: u16,
+    /// Retained messages that are being fetched for it.
+    pub(super) feeds: Option<Box<Feeds>>,
     /// It is a bridge that wants no message of its own back.
     pub(super) no_echo: bool,
     /// While it is away: when its session ends.
@@ -63,7 +67,7 @@ impl Clients {
             stamp: 0,
             at: 0,
             mountpoint,
-            feeds: 0,
+            feeds: None,
             no_echo: false,
             ends_at: Millis::NEVER,
             will_at: Millis::NEVER,

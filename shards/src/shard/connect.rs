@@ -3,13 +3,14 @@
 //! A connection whose client lives on another shard is handed there with everything it sent so far; nothing of it
 //! stays. Until then it receives once at a time, so that no byte can arrive here in between.
 
+use std::collections::HashMap;
 use std::net::SocketAddr;
 
-use hashbrown::HashMap;
+use foldhash::fast::RandomState;
 use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::{self, DecodeError, Direction, FixedHeader};
 use millrace_core::message::{Message, MessageHead, MessageView};
-use millrace_core::metrics::Counter;
+use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::inflight::Stage;
@@ -26,7 +27,7 @@ use super::{Command, Flow, Shard, Timer, is_v5, proxy};
 /// Sockets and frames of hand-overs whose other half has not come yet.
 #[derive(Default)]
 pub(super) struct Handovers {
-    waiting: HashMap<(ShardId, u64), Half>,
+    waiting: HashMap<(ShardId, u64), Half, RandomState>,
     next: u64,
 }
 
@@ -190,7 +191,7 @@ impl Shard {
             ));
         }
         if self.shared.pressure() >= 1 {
-            self.counters.add(Counter::ConnectsRefusedBusy, 1);
+            self.counters.add(Counter::ConnectsRefusedServerBusy, 1);
             return Err(Refusal(ReasonCode::QuotaExceeded, "the broker is at its memory watermark".into()));
         }
         let protocol = |reason, why: String| Err(Refusal(reason, why));
@@ -252,7 +253,8 @@ impl Shard {
             Some(client) => (client, true),
             None => (self.new_client(client_id, connect.version, expiry, mountpoint), false),
         };
-        self.counters.gauge_add(millrace_core::metrics::Gauge::Connections, 1);
+        self.counters.raise(Gauge::Connections, 1);
+        self.counters.raise(Gauge::SessionsConnected, 1);
 
         let keep_alive = self.granted_keep_alive(connect.keep_alive);
         let will = self.will_of(connect, mountpoint);
@@ -284,7 +286,8 @@ impl Shard {
             }));
         }
         if keep_alive > 0 {
-            self.timers.insert(self.keep_alive_deadline(id.slot), Timer::KeepAlive(id));
+            let deadline = self.keep_alive_deadline(id.slot);
+            self.timers.insert(deadline, Timer::KeepAlive(id));
         }
         if self.shared.placement.shards() > 1 {
             self.commands.push(Command::Receive(id));
@@ -301,7 +304,6 @@ impl Shard {
         // The shard in the upper bits makes the key unique; 0 is the broker itself.
         let key = u64::from(self.id.0) << 48 | self.keys;
         let client = self.clients.insert(Session::new(client_id, key, version, expiry), mountpoint);
-        self.counters.gauge_add(millrace_core::metrics::Gauge::Sessions, 1);
         client
     }
 
@@ -322,7 +324,7 @@ impl Shard {
         asked.min(longest)
     }
 
-    const fn granted_keep_alive(&self, asked: u16) -> u16 {
+    fn granted_keep_alive(&self, asked: u16) -> u16 {
         let longest = self.config.mqtt.max_keep_alive;
         if longest != 0 && (asked == 0 || asked > longest) { longest } else { asked }
     }
@@ -462,7 +464,7 @@ impl Shard {
     /// QoS of the Will and of publishes in one place: whether a topic may be published to by a client.
     pub(super) fn check_topic(&self, topic: &str) -> Result<(), (ReasonCode, String)> {
         let limits = self.topic_limits();
-        if let Err(error) = millrace_core::topic::name::check(topic, limits) {
+        if let Err(error) = millrace_core::topic::name::TopicName::parse(topic, limits) {
             return Err((ReasonCode::TopicNameInvalid, error.to_string()));
         }
         if topic.starts_with('$') && !topic.starts_with("$delayed/") {

@@ -35,14 +35,7 @@ pub enum Frame {
     /// A member leaves.
     GroupLeave(Box<GroupLeave>),
     /// A member's client came or went.
-    GroupPresence {
-        /// The group.
-        group: u32,
-        /// The member's client and its generation, on the sending shard.
-        member: (u32, u32),
-        /// It is connected.
-        online: bool,
-    },
+    GroupPresence(Box<GroupPresence>),
     /// A member acknowledged this many messages of the group.
     GroupAcked {
         /// The group.
@@ -147,6 +140,19 @@ pub struct GroupLeave {
     pub filter: Box<str>,
     /// The member's client and its generation, on the sending shard.
     pub member: (u32, u32),
+}
+
+/// See [`Frame::GroupPresence`].
+#[derive(Debug)]
+pub struct GroupPresence {
+    /// Group name.
+    pub name: Option<Box<str>>,
+    /// The filter, without the share prefix.
+    pub filter: Box<str>,
+    /// The member's client and its generation, on the sending shard.
+    pub member: (u32, u32),
+    /// It is connected.
+    pub online: bool,
 }
 
 /// What is to be done with a message of a batch.

@@ -5,6 +5,8 @@
 
 use std::net::SocketAddr;
 
+use millrace_core::time::{Millis, Time};
+
 use super::frame::Frame;
 
 /// A connection of one shard. A slot is used again, a generation never: a late event of an old tenant is told apart.
@@ -79,4 +81,33 @@ pub trait Output {
     /// and `false` says that something waits, so that the shard should pause who made it;
     /// [`super::Shard::mesh_drained`] says when that is over.
     fn frame(&mut self, to: ShardId, frame: Frame) -> bool;
+}
+
+/// What a runtime tells the logic of a shard.
+pub trait Logic {
+    /// What the control side may send.
+    type Control: Send;
+
+    /// A listener accepted a connection.
+    fn accepted(&mut self, now: Time, accepted: Accepted, out: &mut impl Output);
+    /// Bytes came. They are only borrowed.
+    fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut impl Output);
+    /// The peer is gone; the runtime closes and frees the slot by itself.
+    fn gone(&mut self, now: Time, conn: ConnId, how: Gone, out: &mut impl Output);
+    /// The last send did not fit into the socket: `unsent` bytes wait in the runtime.
+    fn stalled(&mut self, conn: ConnId, unsent: usize);
+    /// The bytes that waited are out.
+    fn drained(&mut self, now: Time, conn: ConnId, out: &mut impl Output);
+    /// A socket that another shard handed over is here.
+    fn adopted(&mut self, now: Time, conn: ConnId, from: ShardId, token: u64, out: &mut impl Output);
+    /// A mesh frame came.
+    fn frame(&mut self, now: Time, from: ShardId, frame: Frame, out: &mut impl Output);
+    /// Nothing waits for room in a mesh ring any more.
+    fn mesh_drained(&mut self, now: Time, out: &mut impl Output);
+    /// The control side says something.
+    fn control(&mut self, now: Time, control: Self::Control, out: &mut impl Output);
+    /// When [`Logic::turn`] is needed although nothing comes; [`Millis::NEVER`] for never.
+    fn next_deadline(&self) -> Millis;
+    /// The end of a turn: deadlines that have passed fire, then everything due goes out (`send`, `frame`).
+    fn turn(&mut self, now: Time, out: &mut impl Output);
 }

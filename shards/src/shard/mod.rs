@@ -115,6 +115,8 @@ pub struct Shard {
     dirty: Vec<u32>,
     /// Connections whose reading stopped because a mesh ring was full.
     held: Vec<ConnId>,
+    /// Clients whose next page of retained messages waits until their output has left.
+    hungry: Vec<u32>,
     congested: bool,
     draining: bool,
     /// Empty buffers for output.
@@ -152,6 +154,7 @@ impl Shard {
             commands: Vec::new(),
             dirty: Vec::new(),
             held: Vec::new(),
+            hungry: Vec::new(),
             congested: false,
             draining: false,
             pool: Vec::new(),
@@ -323,11 +326,11 @@ impl Shard {
         rate.bytes = rate.bytes.saturating_add(count as u32);
         let over = |limit: u64, value: u32| limit != 0 && u64::from(value) > limit;
         let hit = if over(limits.byte_rate.0, rate.bytes) {
-            Counter::LimitByteRate
+            Counter::LimitHitsByteRate
         } else if over(limits.publish_rate.into(), rate.publishes) {
-            Counter::LimitPublishRate
+            Counter::LimitHitsMessageRate
         } else if over(limits.control_rate.into(), rate.controls) {
-            Counter::LimitControlRate
+            Counter::LimitHitsMessageRate
         } else {
             return;
         };
@@ -447,7 +450,10 @@ impl io::Logic for Shard {
                 self.release_replies();
             }
             Frame::GroupLeave(leave) => self.on_group_leave(from, &leave),
-            Frame::GroupPresence { group, member, online } => self.on_group_presence(from, group, member, online),
+            Frame::GroupPresence(presence) => {
+                let frame::GroupPresence { name, filter, member, online } = *presence;
+                self.presence(from, name, filter, member, online);
+            }
             Frame::GroupAcked { group, member, count } => self.on_group_acked(from, group, member, count),
             Frame::GroupReturn { group, messages } => self.on_group_return(group, messages),
             Frame::Mark { turn } => self.peers.owe(from, turn),
@@ -475,11 +481,14 @@ impl io::Logic for Shard {
     }
 
     fn next_deadline(&self) -> Millis {
-        self.timers.next_deadline()
+        if self.dirty.is_empty() && self.hungry.is_empty() { self.timers.next_deadline() } else { self.now.monotonic }
     }
 
     fn turn(&mut self, now: Time, out: &mut impl Output) {
         self.now = now;
+        for client in std::mem::take(&mut self.hungry) {
+            self.feed(client);
+        }
         while let Some(timer) = self.timers.pop(now.monotonic) {
             self.fire(timer);
         }

@@ -119,7 +119,7 @@ impl Shard {
             return Some(Flow::Next);
         }
         if session.received.len() + pending >= maximum {
-            self.counters.add(Counter::LimitReceiveMaximum, 1);
+            self.counters.add(Counter::LimitHitsInflight, 1);
             let why = format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-9]");
             return Some(self.fail(id, ReasonCode::ReceiveMaximumExceeded, &why));
         }
@@ -146,7 +146,7 @@ impl Shard {
 
     /// A PUBLISH that is not accepted: said in its acknowledgement where there is one (5.0), counted in any case.
     fn refuse_publish(&mut self, id: ConnId, publish: &Publish<'_>, reason: ReasonCode, why: &str) -> Flow {
-        self.counters.add(Counter::refused(reason), 1);
+        self.counters.add(refused(reason), 1);
         let conn = self.conns.at(id.slot);
         let client = conn.client;
         let Some(packet_id) = publish.packet_id else {
@@ -278,8 +278,18 @@ impl Shard {
             self.group_acked(client, group);
         }
         let Some(state) = self.clients.get(client) else { return };
-        if state.session.queued() > 0 || state.feeds > 0 {
+        if state.session.queued() > 0 || state.feeds.is_some() {
             self.pump(client);
         }
+    }
+}
+
+/// The counter for a message that was not accepted.
+const fn refused(reason: ReasonCode) -> Counter {
+    match reason {
+        ReasonCode::NotAuthorized => Counter::MessagesRefusedNoPermission,
+        ReasonCode::QuotaExceeded => Counter::MessagesRefusedQuota,
+        ReasonCode::PayloadFormatInvalid => Counter::MessagesRefusedPayloadFormat,
+        _ => Counter::MessagesRefusedTopicInvalid,
     }
 }

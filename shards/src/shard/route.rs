@@ -5,7 +5,7 @@
 
 use millrace_core::codec::publish::Delivery;
 use millrace_core::message::{Lazy, MessageView};
-use millrace_core::metrics::Counter;
+use millrace_core::metrics::{Counter, DropReason};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::outbox::Queued;
@@ -74,7 +74,7 @@ impl Shard {
         wanted |= self.route_local(message) > 0;
         wanted |= self.route_remote(message, &mut waits);
         if !wanted {
-            self.counters.add(Counter::MessagesUnroutedNoSubscriber, 1);
+            self.counters.add(Counter::MessagesUnrouted, 1);
         }
         if view.head.qos == QoS::AtMostOnce {
             waits = Waits::default();
@@ -170,9 +170,9 @@ impl Shard {
     pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
-        self.counters.add(Counter::deliveries_created(grant.qos), 1);
         if message.view().head.expires_at <= now {
-            self.counters.add(Counter::dropped(grant.qos, Dropped::Expired), 1);
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
             return;
         }
         let slot = state.conn;
@@ -184,23 +184,30 @@ impl Shard {
             (true, conn.out.len() < limit)
         };
         if online && self.conns.at(slot).max_packet != u32::MAX && !self.is_within_client_limit(slot, client, message, grant) {
-            self.counters.add(Counter::dropped(grant.qos, Dropped::TooLarge), 1);
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
             return;
         }
         let Some(state) = self.clients.get_mut(client) else { return };
         let had = state.session.queued();
-        match state.session.admit(message, grant, online, room, &self.queue_limits) {
+        let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
+        let has = state.session.queued();
+        if !matches!(admit, Admit::Away) {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+        }
+        match admit {
             Admit::Send(packet_id) => {
                 if packet_id.is_none() {
                     self.counters.add(Counter::deliveries_completed(grant.qos), 1);
                 }
                 self.encode_message(client, slot, message.view(), grant, packet_id, false, alone);
             }
-            Admit::Queued { dropped } => {
-                self.counters.add(Counter::dropped(grant.qos, Dropped::QueueFull), u64::from(dropped));
-                self.shared.queue_changed(had, state.session.queued());
+            Admit::Queued { dropped: oldest } => {
+                self.counters.add(dropped(grant.qos, Dropped::QueueFull), u64::from(oldest));
+                self.queue_changed(had, has);
             }
-            Admit::Dropped(why) => self.counters.add(Counter::dropped(grant.qos, why), 1),
+            Admit::Away => {}
+            Admit::Dropped(why) => self.counters.add(dropped(grant.qos, why), 1),
         }
     }
 
@@ -286,13 +293,13 @@ impl Shard {
             }
             let had = state.session.queued();
             let next = state.session.next_queued(now, &mut expired);
-            self.shared.queue_changed(had, state.session.queued());
+            let (has, slot) = (state.session.queued(), state.conn);
+            self.queue_changed(had, has);
             let Some((queued, packet_id)) = next else { break };
-            let slot = state.conn;
             if self.conns.at(slot).max_packet != u32::MAX {
                 let lazy = Lazy::shared(&queued.message);
                 if !self.is_within_client_limit(slot, client, &lazy, &queued.grant) {
-                    self.counters.add(Counter::dropped(queued.grant.qos, Dropped::TooLarge), 1);
+                    self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
                     if let (Some(packet_id), Some(state)) = (packet_id, self.clients.get_mut(client)) {
                         state.session.inflight.end(packet_id);
                     }
@@ -304,7 +311,7 @@ impl Shard {
             }
             self.encode_delivery(client, &queued, packet_id, false);
         }
-        self.counters.add(Counter::dropped(QoS::AtLeastOnce, Dropped::Expired), u64::from(expired));
+        self.counters.add(dropped(QoS::AtLeastOnce, Dropped::Expired), u64::from(expired));
         self.feed(client);
     }
 
@@ -351,4 +358,17 @@ fn delivery<'a>(
         properties: view.properties,
         payload: view.payload,
     }
+}
+
+/// The counter for a delivery that did not happen.
+const fn dropped(qos: QoS, why: Dropped) -> Counter {
+    Counter::deliveries_dropped(
+        qos,
+        match why {
+            Dropped::QueueFull => DropReason::QueueFull,
+            Dropped::Expired => DropReason::Expired,
+            Dropped::TooLarge => DropReason::TooLarge,
+            Dropped::Slow => DropReason::Slow,
+        },
+    )
 }

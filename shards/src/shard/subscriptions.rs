@@ -9,7 +9,7 @@ use millrace_core::packet::{
 };
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Subscription;
-use millrace_core::topic::TopicLimits;
+use millrace_core::topic::name::TopicLimits;
 use millrace_core::topic::filter::{self, Share};
 use smallvec::SmallVec;
 
@@ -75,7 +75,7 @@ impl Shard {
         let client = self.conns.at(id.slot).client;
         let v5 = is_v5(self.conns.at(id.slot).version);
         if self.control_rate_exceeded(id) {
-            self.counters.add(Counter::LimitControlRate, 1);
+            self.counters.add(Counter::LimitHitsMessageRate, 1);
             return self.fail(id, ReasonCode::MessageRateTooHigh, "over control_rate SUBSCRIBE packets a second");
         }
         let subscription_id = subscribe.properties.u32(Property::SubscriptionIdentifier).unwrap_or(0);
@@ -138,7 +138,7 @@ impl Shard {
         let session = &self.clients.get(client)?.session;
         let known = session.subscriptions.iter().any(|subscription| *subscription.filter == *text);
         if !known && session.subscriptions.len() >= self.config.sessions.max_subscriptions as usize {
-            self.counters.add(Counter::LimitSubscriptions, 1);
+            self.counters.add(Counter::LimitHitsSubscriptions, 1);
             return Some(ReasonCode::QuotaExceeded);
         }
         None
@@ -167,7 +167,7 @@ impl Shard {
             // Most clients have one subscription: no spare room for more.
             subscriptions.reserve_exact(usize::from(subscriptions.len() < 2));
             subscriptions.push(Subscription { filter: text.into(), options, id });
-            self.counters.gauge_add(Gauge::Subscriptions, 1);
+            self.counters.raise(subscription_gauge(text), 1);
         }
         let mut mounted = String::new();
         let filter = self.mount(mountpoint, parsed.filter, &mut mounted);
@@ -234,7 +234,7 @@ impl Shard {
     pub(super) fn on_unsubscribe(&mut self, id: ConnId, unsubscribe: &Unsubscribe<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedUnsubscribe, 1);
         if self.control_rate_exceeded(id) {
-            self.counters.add(Counter::LimitControlRate, 1);
+            self.counters.add(Counter::LimitHitsMessageRate, 1);
             return self.fail(id, ReasonCode::MessageRateTooHigh, "over control_rate UNSUBSCRIBE packets a second");
         }
         let client = self.conns.at(id.slot).client;
@@ -264,7 +264,7 @@ impl Shard {
 
     /// Takes a subscription that the session does not list any more out of the filters or its group.
     pub(super) fn forget_subscription(&mut self, client: u32, text: &str) {
-        self.counters.gauge_sub(Gauge::Subscriptions, 1);
+        self.counters.lower(subscription_gauge(text), 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
         let (share, filter) = Share::split(text);
         let mut mounted = String::new();
@@ -310,5 +310,13 @@ const fn granted(qos: QoS) -> ReasonCode {
         QoS::AtMostOnce => ReasonCode::Success,
         QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
         QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
+fn subscription_gauge(text: &str) -> Gauge {
+    match Share::split(text) {
+        (Some(_), _) => Gauge::SubscriptionsShared,
+        (None, filter) if filter::has_wildcards(filter) => Gauge::SubscriptionsWildcard,
+        (None, _) => Gauge::SubscriptionsExact,
     }
 }

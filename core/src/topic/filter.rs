@@ -124,6 +124,17 @@ impl<'a> Subscription<'a> {
     }
 }
 
+impl fmt::Display for Subscription<'_> {
+    /// The text that it was parsed from.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.share {
+            Some(Share::Group(group)) => write!(f, "$share/{group}/{}", self.filter),
+            Some(Share::Queue) => write!(f, "$queue/{}", self.filter),
+            None => f.write_str(self.filter),
+        }
+    }
+}
+
 /// Why some text is no Topic Filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum FilterError {
@@ -204,17 +215,39 @@ pub fn has_wildcards(filter: &str) -> bool {
 /// Whether `topic` matches `filter` (section 4.7), both valid: level by level, and with nothing but the two texts.
 #[must_use]
 pub fn matches(filter: &str, topic: &str) -> bool {
-    if topic.starts_with('$') && filter.starts_with(['+', '#']) {
+    let (filter, topic) = (filter.as_bytes(), topic.as_bytes());
+    if topic.first() == Some(&b'$') && matches!(filter.first(), Some(b'+' | b'#')) {
         return false;
     }
-    let mut topic = topic.split('/');
-    let mut filter = filter.split('/');
+    // Both stand at the start of a level whenever the loop begins.
+    let (mut at, mut met) = (0, 0);
     loop {
-        match (filter.next(), topic.next()) {
-            // With no level left in the topic this is the parent: `sport/#` matches `sport`.
-            (Some("#"), _) | (None, None) => return true,
-            (Some("+"), Some(_)) => {}
-            (Some(wanted), Some(level)) if wanted == level => {}
+        match filter.get(at) {
+            Some(b'#') => return true,
+            Some(b'+') => {
+                at += 1;
+                while topic.get(met).is_some_and(|byte| *byte != b'/') {
+                    met += 1;
+                }
+            }
+            _ => {
+                while let Some(byte) = filter.get(at).filter(|byte| **byte != b'/') {
+                    if topic.get(met) != Some(byte) {
+                        return false;
+                    }
+                    at += 1;
+                    met += 1;
+                }
+            }
+        }
+        match (filter.get(at), topic.get(met)) {
+            (None, None) => return true,
+            (Some(b'/'), Some(b'/')) => {
+                at += 1;
+                met += 1;
+            }
+            // The parent: `sport/#` matches `sport`.
+            (Some(b'/'), None) => return filter[at..] == *b"/#",
             _ => return false,
         }
     }
@@ -249,6 +282,8 @@ fn check_wildcards(text: &str) -> Result<(), FilterError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SMALL: TopicLimits = TopicLimits {
@@ -365,6 +400,48 @@ mod tests {
         ];
         for (filter, topic, expected) in cases {
             assert_eq!(matches(filter, topic), expected, "{filter} {topic}");
+        }
+    }
+
+    /// Section 4.7 as lists of levels, by recursion.
+    fn levels_match(filter: &[&str], topic: &[&str]) -> bool {
+        match (filter, topic) {
+            (["#"], _) | ([], []) => true,
+            (["+", filter @ ..], [_, topic @ ..]) => levels_match(filter, topic),
+            ([one, filter @ ..], [other, topic @ ..]) => {
+                one == other && levels_match(filter, topic)
+            }
+            _ => false,
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn matching_is_what_a_comparison_of_levels_says(
+            filter in "[$]?([ab]?|[+])(/([ab]{0,2}|[+])){0,4}(/#)?",
+            topic in "[$]?[ab]{0,2}(/[ab]{0,2}){0,5}",
+        ) {
+            let levels = |text: &'_ str| text.split('/').map(str::to_owned).collect::<Vec<_>>();
+            let (filter_levels, topic_levels) = (levels(&filter), levels(&topic));
+            let filter_levels: Vec<&str> = filter_levels.iter().map(String::as_str).collect();
+            let topic_levels: Vec<&str> = topic_levels.iter().map(String::as_str).collect();
+            let hidden = topic.starts_with('$') && filter.starts_with(['+', '#']);
+            let expected = !hidden && levels_match(&filter_levels, &topic_levels);
+            if TopicFilter::parse(&filter, TopicLimits::PROTOCOL).is_ok() && !topic.is_empty() {
+                prop_assert_eq!(matches(&filter, &topic), expected);
+            }
+        }
+
+        #[test]
+        fn any_text_is_taken_or_refused(text in "([$](share|queue)/)?([a\\x00+#/]|\\PC){0,12}") {
+            if let Ok(subscription) = Subscription::parse(&text, SMALL) {
+                prop_assert_eq!(subscription.to_string(), &*text);
+                prop_assert!(TopicFilter::parse(subscription.filter, SMALL).is_ok());
+                for level in subscription.filter.split('/') {
+                    prop_assert!(level.len() == 1 || !has_wildcards(level));
+                }
+            }
+            let _ = matches(&text, &text);
         }
     }
 

@@ -25,6 +25,9 @@ type KeyBuffer = SmallVec<[u8; 128]>;
 /// What one message costs besides itself: its key, its pointer, and a share of the map around them.
 const ENTRY_BYTES: usize = (size_of::<Key>() + size_of::<Message>()) * 3 / 2;
 
+/// What it costs more if it expires.
+const DEADLINE_BYTES: usize = size_of::<(Millis, Key)>() * 3 / 2;
+
 /// The retained messages of a shard, by topic.
 #[derive(Default)]
 pub struct RetainedTree {
@@ -85,7 +88,7 @@ impl RetainedTree {
         self.messages.is_empty()
     }
 
-    /// What the messages keep in memory.
+    /// What the messages and their places keep in memory, to be held against a limit.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes
@@ -229,7 +232,8 @@ fn is_expired(message: &Message, now: Millis) -> bool {
 }
 
 fn cost(key: &Key, message: &Message) -> usize {
-    message.bytes() + key.heap_bytes() + ENTRY_BYTES
+    let expires = message.view().head.expires_at != Millis::NEVER;
+    message.bytes() + key.heap_bytes() + ENTRY_BYTES + usize::from(expires) * DEADLINE_BYTES
 }
 
 fn key_of(topic: &str) -> KeyBuffer {

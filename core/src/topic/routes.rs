@@ -254,3 +254,6 @@ impl Iterator for Ones {
         Some(bit)
     }
 }
+
+#[cfg(test)]
+mod tests;

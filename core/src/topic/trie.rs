@@ -2,7 +2,7 @@
 //!
 //! All filters, with their values, lie in one dense array that a hash of the whole filter points into; that is all a
 //! filter without wildcards needs, and why a topic meets it with one hash and one probe. Filters with wildcards also
-//! have a path in a [`LevelTree`], which a topic descends level by level.
+//! have a path in a tree of levels, which a topic descends level by level.
 
 mod levels;
 

@@ -75,9 +75,10 @@ fn a_message_replaces_the_one_before() {
     assert!(tree.insert(lasting("a/b")).is_none());
     let bytes = tree.bytes();
     assert!(tree.insert(message("a/b", Millis(5_000))).is_some());
-    assert_eq!((tree.len(), tree.bytes()), (1, bytes));
+    assert_eq!((tree.len(), tree.bytes()), (1, bytes + DEADLINE_BYTES));
     assert_eq!(tree.next_expiry(), Millis(5_000));
     assert!(tree.insert(lasting("a/b")).is_some());
+    assert_eq!((tree.len(), tree.bytes()), (1, bytes));
     assert_eq!(tree.next_expiry(), Millis::NEVER);
     assert!(tree.get("a/b").is_some() && tree.get("a").is_none());
     assert!(tree.remove("a/b").is_some() && tree.remove("a/b").is_none());

@@ -122,49 +122,80 @@ impl LevelTree {
     }
 
     /// Gives `each` the numbers of all filters that `topic` matches.
+    #[inline]
     pub(super) fn matches(&self, hash: &TopicHash, topic: &str, mut each: impl FnMut(u32)) {
         if self.is_empty() {
             return;
         }
-        let mut here = SmallVec::<[u32; 16]>::new();
-        let mut next = SmallVec::<[u32; 16]>::new();
-        here.push(ROOT);
         // Wildcards of the first level do not stand for what begins with `$` [MQTT-4.7.2-1].
         let mut wildcards = !topic.starts_with('$');
-        let many = self.nodes.get(ROOT).many;
-        if wildcards && many != NONE {
-            each(many);
+        let mut node = self.nodes.get(ROOT);
+        if wildcards && node.many != NONE {
+            each(node.many);
         }
-        for level in topic.as_bytes().split(|byte| *byte == b'/') {
+        let mut at = ROOT;
+        let mut levels = Levels::new(topic);
+        // As long as there is one way down, nothing need be remembered.
+        while let Some(level) = levels.next() {
+            let plus = if wildcards { node.plus } else { NONE };
+            wildcards = true;
+            let named = if node.named > 0 {
+                self.child(at, level, hash.of(level)).unwrap_or(NONE)
+            } else {
+                NONE
+            };
+            at = match (plus, named) {
+                (NONE, NONE) => return,
+                (only, NONE) | (NONE, only) => only,
+                both => return self.matches_wide(hash, both, levels, each),
+            };
+            node = self.nodes.get(at);
+            // Whether more levels follow or none: `sport/#` matches `sport` too.
+            if node.many != NONE {
+                each(node.many);
+            }
+        }
+        if node.end != NONE {
+            each(node.end);
+        }
+    }
+
+    /// Goes on from two nodes that the levels before `levels` have reached.
+    fn matches_wide(
+        &self,
+        hash: &TopicHash,
+        (one, other): (u32, u32),
+        levels: Levels<'_>,
+        mut each: impl FnMut(u32),
+    ) {
+        let mut here = SmallVec::<[u32; 16]>::from_slice(&[one, other]);
+        let mut below = SmallVec::<[u32; 16]>::new();
+        for level in levels {
             let mut level_hash = None;
-            for &at in &here {
+            for at in here.drain(..) {
                 let node = self.nodes.get(at);
-                if wildcards && node.plus != NONE {
-                    next.push(node.plus);
+                if node.many != NONE {
+                    each(node.many);
+                }
+                if node.plus != NONE {
+                    below.push(node.plus);
                 }
                 if node.named > 0 {
                     let level_hash = *level_hash.get_or_insert_with(|| hash.of(level));
-                    next.extend(self.child(at, level, level_hash));
+                    below.extend(self.child(at, level, level_hash));
                 }
             }
-            wildcards = true;
-            std::mem::swap(&mut here, &mut next);
-            next.clear();
+            std::mem::swap(&mut here, &mut below);
             if here.is_empty() {
                 return;
             }
-            // Whether more levels follow or none: `sport/#` matches `sport` too.
-            for &at in &here {
-                let many = self.nodes.get(at).many;
-                if many != NONE {
-                    each(many);
-                }
-            }
         }
-        for &at in &here {
-            let end = self.nodes.get(at).end;
-            if end != NONE {
-                each(end);
+        for at in here {
+            let node = self.nodes.get(at);
+            for number in [node.many, node.end] {
+                if number != NONE {
+                    each(number);
+                }
             }
         }
     }
@@ -237,5 +268,33 @@ impl LevelTree {
             self.live -= 1;
             at = parent;
         }
+    }
+}
+
+/// The levels of a topic. They are short, so that a plain loop finds their ends soonest.
+struct Levels<'a> {
+    rest: Option<&'a [u8]>,
+}
+
+impl<'a> Levels<'a> {
+    const fn new(topic: &'a str) -> Self {
+        Self {
+            rest: Some(topic.as_bytes()),
+        }
+    }
+}
+
+impl<'a> Iterator for Levels<'a> {
+    type Item = &'a [u8];
+
+    #[inline]
+    fn next(&mut self) -> Option<&'a [u8]> {
+        let rest = self.rest?;
+        let Some(end) = rest.iter().position(|byte| *byte == b'/') else {
+            self.rest = None;
+            return Some(rest);
+        };
+        self.rest = Some(&rest[end + 1..]);
+        Some(&rest[..end])
     }
 }

@@ -331,9 +331,7 @@ impl Counters {
     /// All at zero.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            numbers: [0; NUMBERS],
-        }
+        Self { numbers: [0; NUMBERS] }
     }
 
     /// `n` more.
@@ -403,9 +401,7 @@ impl SharedCounters {
     /// All at zero.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            numbers: [const { AtomicU64::new(0) }; NUMBERS],
-        }
+        Self { numbers: [const { AtomicU64::new(0) }; NUMBERS] }
     }
 
     /// Shows the present numbers to readers.
@@ -445,21 +441,15 @@ mod tests {
         name.starts_with(|c: char| c.is_ascii_lowercase())
             && !name.ends_with('_')
             && !name.contains("__")
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
     }
 
     #[test]
     fn names_are_unique_and_snake_case() {
         let mut names = HashSet::new();
         let mut series = HashSet::new();
-        let counters = Counter::ALL
-            .iter()
-            .map(|c| (c.name(), c.metric(), c.labels()));
-        let gauges = Gauge::ALL
-            .iter()
-            .map(|g| (g.name(), g.metric(), g.labels()));
+        let counters = Counter::ALL.iter().map(|c| (c.name(), c.metric(), c.labels()));
+        let gauges = Gauge::ALL.iter().map(|g| (g.name(), g.metric(), g.labels()));
         for (name, metric, labels) in counters.chain(gauges) {
             assert!(is_snake_case(name) && is_snake_case(metric), "{name}");
             assert!(names.insert(name), "{name}");
@@ -478,9 +468,7 @@ mod tests {
         for counter in Counter::ALL {
             assert!(counter.metric().ends_with("_total"), "{counter:?}");
             let labels: Vec<_> = counter.labels().iter().map(|(key, _)| *key).collect();
-            let known = keys
-                .entry(counter.metric())
-                .or_insert_with(|| labels.clone());
+            let known = keys.entry(counter.metric()).or_insert_with(|| labels.clone());
             assert_eq!(*known, labels, "{counter:?}");
         }
         for gauge in Gauge::ALL {
@@ -490,14 +478,8 @@ mod tests {
 
     #[test]
     fn families_are_in_the_order_of_their_members() {
-        assert_eq!(
-            Counter::packets_received(1).name(),
-            "packets_received_connect"
-        );
-        assert_eq!(
-            Counter::packets_received(15).name(),
-            "packets_received_auth"
-        );
+        assert_eq!(Counter::packets_received(1).name(), "packets_received_connect");
+        assert_eq!(Counter::packets_received(15).name(), "packets_received_auth");
         assert_eq!(Counter::packets_sent(4).name(), "packets_sent_puback");
         for qos in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce] {
             let q = qos as u8;
@@ -541,10 +523,7 @@ mod tests {
             (Limit::Descriptors, "descriptors"),
             (Limit::Memory, "memory"),
         ] {
-            assert_eq!(
-                Counter::limit_hits(limit).name(),
-                format!("limit_hits_{name}")
-            );
+            assert_eq!(Counter::limit_hits(limit).name(), format!("limit_hits_{name}"));
         }
     }
 

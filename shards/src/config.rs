@@ -176,11 +176,7 @@ pub struct Retained {
 
 impl Default for Retained {
     fn default() -> Self {
-        Self {
-            max_messages: 1_000_000,
-            max_bytes: ByteSize(1 << 30),
-            max_payload: ByteSize(1 << 20),
-        }
+        Self { max_messages: 1_000_000, max_bytes: ByteSize(1 << 30), max_payload: ByteSize(1 << 20) }
     }
 }
 
@@ -261,9 +257,7 @@ pub struct Sys {
 
 impl Default for Sys {
     fn default() -> Self {
-        Self {
-            interval: Span(Duration::from_secs(60)),
-        }
+        Self { interval: Span(Duration::from_secs(60)) }
     }
 }
 

@@ -113,8 +113,7 @@ macro_rules! decode_errors {
 }
 
 use ReasonCode::{
-    MalformedPacket, ProtocolError, QuotaExceeded, TopicAliasInvalid, TopicNameInvalid,
-    UnsupportedProtocolVersion,
+    MalformedPacket, ProtocolError, QuotaExceeded, TopicAliasInvalid, TopicNameInvalid, UnsupportedProtocolVersion,
 };
 
 decode_errors! {

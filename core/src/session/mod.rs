@@ -177,7 +177,14 @@ impl Session {
     ///
     /// The message is kept (copied, once for all sessions) only where it must outlive the step: queued, or under way
     /// in a session that lives on, or through a shared subscription that may have to pass it on.
-    pub fn admit(&mut self, message: &Lazy<'_>, grant: &Grant, online: bool, room: bool, limits: &QueueLimits) -> Admit {
+    pub fn admit(
+        &mut self,
+        message: &Lazy<'_>,
+        grant: &Grant,
+        online: bool,
+        room: bool,
+        limits: &QueueLimits,
+    ) -> Admit {
         let waiting = self.queued() > 0;
         if grant.qos == QoS::AtMostOnce {
             if online && room && !waiting {

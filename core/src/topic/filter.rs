@@ -24,10 +24,7 @@ impl<'a> TopicFilter<'a> {
         }
         let levels = memchr::memchr_iter(b'/', text.as_bytes()).count() + 1;
         if levels > usize::from(limits.levels) {
-            return Err(FilterError::TooDeep {
-                levels,
-                limit: limits.levels,
-            });
+            return Err(FilterError::TooDeep { levels, limit: limits.levels });
         }
         if has_wildcards(text) {
             check_wildcards(text)?;
@@ -97,9 +94,7 @@ impl<'a> Subscription<'a> {
                 return Err(FilterError::ShareNameEmpty);
             }
             if let Some(at) = memchr2(b'+', b'#', group.as_bytes()) {
-                return Err(FilterError::ShareNameWildcard {
-                    found: char::from(group.as_bytes()[at]),
-                });
+                return Err(FilterError::ShareNameWildcard { found: char::from(group.as_bytes()[at]) });
             }
             if let Some(at) = memchr::memchr(0, group.as_bytes()) {
                 let at = at + "$share/".len();
@@ -255,10 +250,7 @@ pub fn matches(filter: &str, topic: &str) -> bool {
 
 fn check_bytes(text: &str, limits: TopicLimits) -> Result<(), FilterError> {
     if text.len() > usize::from(limits.bytes) {
-        return Err(FilterError::TooLong {
-            bytes: text.len(),
-            limit: limits.bytes,
-        });
+        return Err(FilterError::TooLong { bytes: text.len(), limit: limits.bytes });
     }
     Ok(())
 }
@@ -286,18 +278,12 @@ mod tests {
 
     use super::*;
 
-    const SMALL: TopicLimits = TopicLimits {
-        levels: 3,
-        bytes: 24,
-    };
+    const SMALL: TopicLimits = TopicLimits { levels: 3, bytes: 24 };
 
     #[test]
     fn wildcards_are_whole_levels_and_many_is_last() {
         for good in ["#", "+", "a/#", "+/+", "/+", "+/", "/#", "+/b/#", "$SYS/#"] {
-            assert_eq!(
-                TopicFilter::parse(good, SMALL).map(TopicFilter::as_str),
-                Ok(good)
-            );
+            assert_eq!(TopicFilter::parse(good, SMALL).map(TopicFilter::as_str), Ok(good));
         }
         let cases = [
             ("", FilterError::Empty),
@@ -319,16 +305,10 @@ mod tests {
     #[test]
     fn limits_hold_at_their_bounds() {
         assert!(TopicFilter::parse("a/b/#", SMALL).is_ok());
-        let error = FilterError::TooDeep {
-            levels: 4,
-            limit: 3,
-        };
+        let error = FilterError::TooDeep { levels: 4, limit: 3 };
         assert_eq!(TopicFilter::parse("a/b/c/#", SMALL), Err(error));
         let long = "x".repeat(25);
-        let error = FilterError::TooLong {
-            bytes: 25,
-            limit: 24,
-        };
+        let error = FilterError::TooLong { bytes: 25, limit: 24 };
         assert_eq!(TopicFilter::parse(&long, SMALL), Err(error));
         assert_eq!(Subscription::parse(&long, SMALL), Err(error));
         assert!(Subscription::parse("$share/g/a/b/c", SMALL).is_ok());
@@ -349,12 +329,7 @@ mod tests {
         assert_eq!(parse("$share/g/"), Err(FilterError::ShareUnfinished));
         assert_eq!(parse("$queue/"), Err(FilterError::ShareUnfinished));
         assert_eq!(parse("$share//a"), Err(FilterError::ShareNameEmpty));
-        assert_eq!(
-            parse("$share/a\0/a"),
-            Err(FilterError::Null {
-                at: "$share/a".len()
-            })
-        );
+        assert_eq!(parse("$share/a\0/a"), Err(FilterError::Null { at: "$share/a".len() }));
         for found in ['+', '#'] {
             assert_eq!(
                 Subscription::parse(&format!("$share/a{found}/b"), SMALL),
@@ -362,10 +337,7 @@ mod tests {
             );
         }
         assert_eq!(parse("$share/g/$queue/a"), Err(FilterError::ShareTwice));
-        assert_eq!(
-            parse("$queue/a/#/b"),
-            Err(FilterError::ManyNotLast { level: 2 })
-        );
+        assert_eq!(parse("$queue/a/#/b"), Err(FilterError::ManyNotLast { level: 2 }));
     }
 
     #[test]
@@ -408,9 +380,7 @@ mod tests {
         match (filter, topic) {
             (["#"], _) | ([], []) => true,
             (["+", filter @ ..], [_, topic @ ..]) => levels_match(filter, topic),
-            ([one, filter @ ..], [other, topic @ ..]) => {
-                one == other && levels_match(filter, topic)
-            }
+            ([one, filter @ ..], [other, topic @ ..]) => one == other && levels_match(filter, topic),
             _ => false,
         }
     }

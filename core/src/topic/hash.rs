@@ -23,10 +23,7 @@ impl TopicHash {
 
     /// The one that `seed` picks, the same for all who use that seed.
     pub(super) const fn with_seed(seed: u64) -> Self {
-        Self {
-            seed: seed ^ SPREAD,
-            shared: SharedSeed::from_u64(seed),
-        }
+        Self { seed: seed ^ SPREAD, shared: SharedSeed::from_u64(seed) }
     }
 
     /// The hash of one text.

@@ -17,10 +17,7 @@ pub struct TopicLimits {
 
 impl TopicLimits {
     /// Whatever the protocol allows (section 4.7.3).
-    pub const PROTOCOL: Self = Self {
-        levels: u16::MAX,
-        bytes: u16::MAX,
-    };
+    pub const PROTOCOL: Self = Self { levels: u16::MAX, bytes: u16::MAX };
 }
 
 impl Default for TopicLimits {
@@ -53,24 +50,15 @@ impl<'a> TopicName<'a> {
             return Err(NameError::Empty);
         }
         if text.len() > usize::from(limits.bytes) {
-            return Err(NameError::TooLong {
-                bytes: text.len(),
-                limit: limits.bytes,
-            });
+            return Err(NameError::TooLong { bytes: text.len(), limit: limits.bytes });
         }
-        let met: u64 = text
-            .bytes()
-            .map(|byte| u64::from(WEIGHTS[usize::from(byte)]))
-            .sum();
+        let met: u64 = text.bytes().map(|byte| u64::from(WEIGHTS[usize::from(byte)])).sum();
         let slashes = (met % u64::from(FORBIDDEN)) as usize;
         if met >= u64::from(FORBIDDEN) {
             return Err(Self::forbidden(text));
         }
         if slashes >= usize::from(limits.levels) {
-            return Err(NameError::TooDeep {
-                levels: slashes + 1,
-                limit: limits.levels,
-            });
+            return Err(NameError::TooDeep { levels: slashes + 1, limit: limits.levels });
         }
         Ok(Self(text))
     }
@@ -89,19 +77,9 @@ impl<'a> TopicName<'a> {
 
     #[cold]
     fn forbidden(text: &str) -> NameError {
-        let (at, found) = text
-            .bytes()
-            .enumerate()
-            .find(|(_, byte)| matches!(byte, 0 | b'+' | b'#'))
-            .expect("the caller met one");
-        if found == 0 {
-            NameError::Null { at }
-        } else {
-            NameError::Wildcard {
-                at,
-                found: char::from(found),
-            }
-        }
+        let (at, found) =
+            text.bytes().enumerate().find(|(_, byte)| matches!(byte, 0 | b'+' | b'#')).expect("the caller met one");
+        if found == 0 { NameError::Null { at } } else { NameError::Wildcard { at, found: char::from(found) } }
     }
 }
 
@@ -161,10 +139,7 @@ impl NameError {
 mod tests {
     use super::*;
 
-    const SMALL: TopicLimits = TopicLimits {
-        levels: 3,
-        bytes: 12,
-    };
+    const SMALL: TopicLimits = TopicLimits { levels: 3, bytes: 12 };
 
     #[test]
     fn what_the_protocol_allows_is_a_name() {
@@ -192,21 +167,9 @@ mod tests {
     #[test]
     fn limits_hold_at_their_bounds() {
         assert!(TopicName::parse("a/b/c", SMALL).is_ok());
-        assert_eq!(
-            TopicName::parse("a/b//", SMALL),
-            Err(NameError::TooDeep {
-                levels: 4,
-                limit: 3
-            })
-        );
+        assert_eq!(TopicName::parse("a/b//", SMALL), Err(NameError::TooDeep { levels: 4, limit: 3 }));
         assert!(TopicName::parse("123456789012", SMALL).is_ok());
-        assert_eq!(
-            TopicName::parse("1234567890123", SMALL),
-            Err(NameError::TooLong {
-                bytes: 13,
-                limit: 12
-            })
-        );
+        assert_eq!(TopicName::parse("1234567890123", SMALL), Err(NameError::TooLong { bytes: 13, limit: 12 }));
     }
 
     #[test]
@@ -214,10 +177,7 @@ mod tests {
         let deep = "/".repeat(65_535);
         assert_eq!(
             TopicName::parse(&deep, TopicLimits::PROTOCOL),
-            Err(NameError::TooDeep {
-                levels: 65_536,
-                limit: u16::MAX
-            })
+            Err(NameError::TooDeep { levels: 65_536, limit: u16::MAX })
         );
     }
 }

@@ -12,10 +12,7 @@ pub(super) struct Pages<T> {
 
 impl<T> Pages<T> {
     pub(super) const fn new() -> Self {
-        Self {
-            pages: Vec::new(),
-            len: 0,
-        }
+        Self { pages: Vec::new(), len: 0 }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -47,11 +44,7 @@ impl<T> Pages<T> {
             self.pages.pop();
         }
         self.len -= 1;
-        if at as usize == self.len {
-            last
-        } else {
-            std::mem::replace(self.get_mut(at), last)
-        }
+        if at as usize == self.len { last } else { std::mem::replace(self.get_mut(at), last) }
     }
 
     #[inline]

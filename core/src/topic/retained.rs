@@ -53,9 +53,7 @@ impl Cursor {
     /// Behind `topic`, as [`Cursor::last`] has given it; for a cursor that comes from elsewhere.
     #[must_use]
     pub fn after(topic: &str) -> Self {
-        Self {
-            last: Some(topic.into()),
-        }
+        Self { last: Some(topic.into()) }
     }
 
     /// The last topic that was looked at, if any was.
@@ -69,11 +67,7 @@ impl RetainedTree {
     /// One without messages.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            messages: BTreeMap::new(),
-            deadlines: BTreeSet::new(),
-            bytes: 0,
-        }
+        Self { messages: BTreeMap::new(), deadlines: BTreeSet::new(), bytes: 0 }
     }
 
     /// How many messages it holds, expired ones among them until [`RetainedTree::expire`] has come by.
@@ -148,11 +142,7 @@ impl RetainedTree {
             },
         };
         let done = 'seek: loop {
-            let bound = if inclusive {
-                Bound::Included(&*from)
-            } else {
-                Bound::Excluded(&*from)
-            };
+            let bound = if inclusive { Bound::Included(&*from) } else { Bound::Excluded(&*from) };
             for (key, message) in self.messages.range::<[u8], _>((bound, Bound::Unbounded)) {
                 let step = walk.step(key.as_bytes());
                 if let Step::End = step {
@@ -201,9 +191,7 @@ impl RetainedTree {
     /// When the next message expires, or [`Millis::NEVER`].
     #[must_use]
     pub fn next_expiry(&self) -> Millis {
-        self.deadlines
-            .first()
-            .map_or(Millis::NEVER, |first| first.0)
+        self.deadlines.first().map_or(Millis::NEVER, |first| first.0)
     }
 
     fn remove_key(&mut self, key: &[u8]) -> Option<Message> {
@@ -237,10 +225,7 @@ fn cost(key: &Key, message: &Message) -> usize {
 }
 
 fn key_of(topic: &str) -> KeyBuffer {
-    topic
-        .bytes()
-        .map(|byte| if byte == b'/' { 0 } else { byte })
-        .collect()
+    topic.bytes().map(|byte| if byte == b'/' { 0 } else { byte }).collect()
 }
 
 fn topic_of(key: &[u8]) -> String {

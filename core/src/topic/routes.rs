@@ -35,11 +35,7 @@ impl RouteTable {
     /// An empty one. All shards get the same `seed`, which clients must not know.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
-            hash: TopicHash::with_seed(seed),
-            exact: Slots::new(),
-            wild: FilterTrie::with_seed(seed),
-        }
+        Self { hash: TopicHash::with_seed(seed), exact: Slots::new(), wild: FilterTrie::with_seed(seed) }
     }
 
     /// Whether no shard wants anything.
@@ -57,10 +53,7 @@ impl RouteTable {
 
     /// `shard` now wants what matches `filter` (valid, without share prefix).
     pub fn add(&mut self, filter: &str, shard: u16) {
-        assert!(
-            usize::from(shard) < SHARDS_MAX,
-            "shards are below SHARDS_MAX"
-        );
+        assert!(usize::from(shard) < SHARDS_MAX, "shards are below SHARDS_MAX");
         if has_wildcards(filter) {
             let shards = self.wild.entry(filter, SmallVec::new);
             if !shards.contains(&shard) {
@@ -129,9 +122,7 @@ impl RouteTable {
 
     /// The count of this hash and shard.
     fn slot(&self, hash: u64, shard: u16) -> Option<u64> {
-        self.exact
-            .find(hash, |data| slot_shard(data) == shard)
-            .map(|data| data >> SHARD_BITS)
+        self.exact.find(hash, |data| slot_shard(data) == shard).map(|data| data >> SHARD_BITS)
     }
 }
 
@@ -155,10 +146,7 @@ impl ShardSet {
     /// The empty set.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            words: [0; SHARDS_MAX / 64],
-            used: 0,
-        }
+        Self { words: [0; SHARDS_MAX / 64], used: 0 }
     }
 
     /// Adds a shard.
@@ -210,9 +198,7 @@ impl ShardSet {
     /// The shards, ascending.
     #[inline]
     pub fn iter(&self) -> impl Iterator<Item = u16> {
-        (0_u16..)
-            .zip(&self.words[..self.used])
-            .flat_map(|(at, word)| Ones(*word).map(move |bit| at * 64 + bit))
+        (0_u16..).zip(&self.words[..self.used]).flat_map(|(at, word)| Ones(*word).map(move |bit| at * 64 + bit))
     }
 }
 

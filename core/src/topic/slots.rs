@@ -36,12 +36,7 @@ impl<const DATA: u32> Slots<DATA> {
 
     pub(super) const fn new() -> Self {
         assert!(DATA <= 32);
-        Self {
-            directory: Vec::new(),
-            depth: 0,
-            segments: Vec::new(),
-            len: 0,
-        }
+        Self { directory: Vec::new(), depth: 0, segments: Vec::new(), len: 0 }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -176,20 +171,13 @@ impl<const DATA: u32> Slots<DATA> {
 
 impl<const DATA: u32> std::fmt::Debug for Slots<DATA> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Slots")
-            .field("len", &self.len)
-            .finish_non_exhaustive()
+        f.debug_struct("Slots").field("len", &self.len).finish_non_exhaustive()
     }
 }
 
 impl Segment {
     const fn empty(depth: u32) -> Self {
-        Self {
-            slots: Vec::new(),
-            homes: 0,
-            len: 0,
-            depth,
-        }
+        Self { slots: Vec::new(), homes: 0, len: 0, depth }
     }
 
     /// Where a key would be if there were no others.
@@ -201,10 +189,7 @@ impl Segment {
 
     fn insert(&mut self, slot: u64) {
         let home = self.home(slot);
-        let before = self.slots[home..]
-            .iter()
-            .take_while(|other| **other != 0 && **other < slot)
-            .count();
+        let before = self.slots[home..].iter().take_while(|other| **other != 0 && **other < slot).count();
         let mut moved = slot;
         for other in &mut self.slots[home + before..] {
             std::mem::swap(other, &mut moved);
@@ -246,10 +231,7 @@ impl Segment {
         self.depth += 1;
         let mut upper = Self::empty(self.depth);
         for (segment, wanted) in [(self, 0), (&mut upper, bit)] {
-            let slots = old
-                .iter()
-                .copied()
-                .filter(|slot| *slot != 0 && slot & bit == wanted);
+            let slots = old.iter().copied().filter(|slot| *slot != 0 && slot & bit == wanted);
             let homes = homes_for(slots.clone().count());
             segment.lay_out(slots, homes);
         }
@@ -341,11 +323,7 @@ mod tests {
         for step in 0..60_000_u64 {
             let r = random(&mut state);
             // A few hashes come often, and all come from a small set, so that there are equal keys and removals.
-            let n = if r.is_multiple_of(16) {
-                r >> 8 & 3
-            } else {
-                r >> 8 & 0x3FFF
-            };
+            let n = if r.is_multiple_of(16) { r >> 8 & 3 } else { r >> 8 & 0x3FFF };
             let hash = random(&mut n.clone()) & !0xFFFF;
             let list = model.entry(hash).or_default();
             let growing = step < 30_000;
@@ -402,12 +380,7 @@ mod tests {
         for n in 0..50_000 {
             slots.insert(random(&mut state), 1);
             if n > 100 {
-                let each = slots
-                    .segments
-                    .iter()
-                    .map(|s| s.slots.capacity())
-                    .sum::<usize>()
-                    * 8
+                let each = slots.segments.iter().map(|s| s.slots.capacity()).sum::<usize>() * 8
                     + slots.segments.len() * size_of::<Segment>();
                 assert!(each <= 12 * n + 600, "{each} bytes for {n}");
             }

@@ -46,13 +46,7 @@ impl<V> FilterTrie<V> {
     }
 
     const fn with_hash(hash: TopicHash) -> Self {
-        Self {
-            hash,
-            entries: Pages::new(),
-            index: Slots::new(),
-            exact: 0,
-            wild: LevelTree::new(),
-        }
+        Self { hash, entries: Pages::new(), index: Slots::new(), exact: 0, wild: LevelTree::new() }
     }
 
     /// How many filters it holds.
@@ -74,10 +68,7 @@ impl<V> FilterTrie<V> {
         let at = if let Some(at) = self.find(filter, hash) {
             at
         } else {
-            let at = self.entries.push(Entry {
-                filter: Text::new(filter.as_bytes()),
-                value: make(),
-            });
+            let at = self.entries.push(Entry { filter: Text::new(filter.as_bytes()), value: make() });
             self.index.insert(hash, u64::from(at));
             if is_wild {
                 self.wild.insert(&self.hash, filter, at);
@@ -151,9 +142,7 @@ impl<V> FilterTrie<V> {
 
     /// All filters and values; the order is that of insertion as long as nothing is removed.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
-        self.entries
-            .iter()
-            .map(|entry| (entry.filter.as_str(), &entry.value))
+        self.entries.iter().map(|entry| (entry.filter.as_str(), &entry.value))
     }
 
     /// What it keeps in memory, without what the values keep elsewhere. Visits all filters.
@@ -178,9 +167,7 @@ impl<V> FilterTrie<V> {
 
     #[inline]
     fn find(&self, filter: &str, hash: u64) -> Option<u32> {
-        let found = self.index.find(hash, |at| {
-            self.entries.get(at as u32).filter.as_bytes() == filter.as_bytes()
-        });
+        let found = self.index.find(hash, |at| self.entries.get(at as u32).filter.as_bytes() == filter.as_bytes());
         found.map(|at| at as u32)
     }
 

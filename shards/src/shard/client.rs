@@ -54,7 +54,9 @@ impl Clients {
     pub(super) fn find(&self, client_id: &str, mountpoint: u16) -> Option<u32> {
         let hash = self.hasher.hash_one(client_id);
         let same = |index: &u32| {
-            self.slab.get(*index).is_some_and(|client| *client.session.client_id == *client_id && client.mountpoint == mountpoint)
+            self.slab
+                .get(*index)
+                .is_some_and(|client| *client.session.client_id == *client_id && client.mountpoint == mountpoint)
         };
         self.by_id.find(hash, same).copied()
     }
@@ -105,13 +107,5 @@ impl Clients {
     /// Index and generation.
     pub(super) fn identity(&self, index: u32) -> (u32, u32) {
         (index, self.slab.generation(index))
-    }
-
-    pub(super) const fn len(&self) -> usize {
-        self.slab.len()
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Client)> {
-        self.slab.iter()
     }
 }

@@ -11,7 +11,7 @@ use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::{self, DecodeError, Direction, FixedHeader};
 use millrace_core::message::{Message, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
-use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion, QoS};
+use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::inflight::Stage;
 use millrace_core::session::topic_alias::OutboundAliases;
@@ -78,9 +78,7 @@ impl Shard {
     pub(super) fn next_proxy_cut(&mut self, bytes: &[u8]) -> Result<Cut, (ReasonCode, String)> {
         match proxy::parse(bytes) {
             Ok(None) => Ok(Cut::Incomplete(bytes.len() + 1)),
-            Ok(Some(header)) => {
-                Ok(Cut::Packet(FixedHeader { first: 0, header_len: 0, remaining: header.len as u32 }))
-            }
+            Ok(Some(header)) => Ok(Cut::Packet(FixedHeader { first: 0, header_len: 0, remaining: header.len as u32 })),
             Err(error) => Err((ReasonCode::ProtocolError, error.to_string())),
         }
     }
@@ -136,13 +134,8 @@ impl Shard {
         let conn = self.conns.close(id.slot);
         let token = self.handovers.next;
         self.handovers.next += 1;
-        let handover = Handover {
-            token,
-            listener: conn.listener,
-            peer: conn.peer(),
-            accepted_at: conn.last_seen,
-            bytes,
-        };
+        let handover =
+            Handover { token, listener: conn.listener, peer: conn.peer(), accepted_at: conn.last_seen, bytes };
         self.peers.send(to, Frame::Handover(Box::new(handover)));
         self.commands.push(Command::HandOver(id, to, token));
     }
@@ -442,7 +435,8 @@ impl Shard {
             if is_v5(version) {
                 properties.push_str(Property::ReasonString, why);
             }
-            let packet = ConnAck { session_present: false, reason_code: reason, properties: properties.as_properties() };
+            let packet =
+                ConnAck { session_present: false, reason_code: reason, properties: properties.as_properties() };
             self.encode(id.slot, &Packet::ConnAck(packet));
             self.counters.add(Counter::PacketsSentConnack, 1);
         }
@@ -484,9 +478,4 @@ fn connect_level(packet: &[u8]) -> Option<u8> {
     let body = packet.get(header.header_len.into()..)?;
     let name = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
     body.get(2 + name).copied()
-}
-
-/// The highest QoS that the broker grants.
-pub(super) fn bounded_qos(qos: QoS, maximum: u8) -> QoS {
-    QoS::from_u8((qos as u8).min(maximum)).expect("the lower of two of 0, 1 and 2")
 }

@@ -165,7 +165,9 @@ impl Conns {
     /// The tenant of a slot, if it is still this one.
     #[inline]
     pub(super) fn get(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.slots.get_mut(id.slot as usize).filter(|conn| conn.generation == id.generation && conn.phase != Phase::Vacant)
+        self.slots
+            .get_mut(id.slot as usize)
+            .filter(|conn| conn.generation == id.generation && conn.phase != Phase::Vacant)
     }
 
     /// The tenant of a slot that is known to be taken.

@@ -323,7 +323,13 @@ mod tests {
         batch.push(Purpose::Retain, &small, || unreachable!("small ones are copied"));
         let mut seen = Vec::new();
         batch.each(|purpose, view, shared| {
-            seen.push((purpose, view.topic.to_owned(), view.properties.to_vec(), view.payload.to_vec(), shared.is_some()));
+            seen.push((
+                purpose,
+                view.topic.to_owned(),
+                view.properties.to_vec(),
+                view.payload.to_vec(),
+                shared.is_some(),
+            ));
             assert_eq!(view.head, head);
         });
         assert_eq!(

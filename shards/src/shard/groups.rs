@@ -125,12 +125,7 @@ impl Shard {
             None => {
                 let strategy = join.name.as_deref().and_then(|name| self.config.shared.groups.get(name));
                 let strategy = strategy.copied().unwrap_or(self.config.shared.strategy);
-                let index = self.groups.groups.insert(Group {
-                    strategy,
-                    members: Vec::new(),
-                    next: 0,
-                    sticky: None,
-                });
+                let index = self.groups.groups.insert(Group { strategy, members: Vec::new(), next: 0, sticky: None });
                 self.counters.raise(Gauge::SharedGroups, 1);
                 self.groups.by_name.insert(name, index);
                 index

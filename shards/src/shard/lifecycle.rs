@@ -100,8 +100,7 @@ impl Shard {
             }
             state.session.expiry = expiry;
         }
-        let cause =
-            if disconnect.reason_code == ReasonCode::Success { Cause::Client } else { Cause::ClientWithWill };
+        let cause = if disconnect.reason_code == ReasonCode::Success { Cause::Client } else { Cause::ClientWithWill };
         self.disconnect(id, cause, None);
         Flow::Stop
     }
@@ -245,7 +244,8 @@ impl Shard {
         }
         // A Will whose delay runs is due at the latest now [MQTT-3.1.3-9].
         self.publish_will(client);
-        let subscriptions = self.clients.get_mut(client).map(|client| std::mem::take(&mut client.session.subscriptions));
+        let subscriptions =
+            self.clients.get_mut(client).map(|client| std::mem::take(&mut client.session.subscriptions));
         let subscriptions = subscriptions.unwrap_or_default();
         // Groups must not choose it again for what it passes on.
         for subscription in &subscriptions {

@@ -27,7 +27,6 @@ mod timer_wheel;
 
 use std::sync::Arc;
 
-use millrace_core::codec::publish::Delivery;
 use millrace_core::codec::{self, Direction, FixedHeader};
 use millrace_core::metrics::{Counter, Counters};
 use millrace_core::packet::{Packet, ProtocolVersion};
@@ -542,23 +541,8 @@ fn queue_limits(config: &ShardsConfig) -> QueueLimits {
 
 /// The remaining Message Expiry Interval in seconds, if there is one (section 3.3.2.3.3).
 fn remaining_expiry(expires_at: Millis, now: Millis) -> Option<u32> {
-    (expires_at != Millis::NEVER).then(|| u32::try_from(expires_at.0.saturating_sub(now.0).div_ceil(1000)).unwrap_or(u32::MAX))
-}
-
-/// A delivery that carries nothing but topic and payload.
-const fn bare<'a>(topic: &'a str, payload: &'a [u8]) -> Delivery<'a> {
-    Delivery {
-        dup: false,
-        qos: millrace_core::packet::QoS::AtMostOnce,
-        retain: false,
-        packet_id: None,
-        topic,
-        topic_alias: None,
-        message_expiry: None,
-        subscription_ids: &[],
-        properties: &[],
-        payload,
-    }
+    (expires_at != Millis::NEVER)
+        .then(|| u32::try_from(expires_at.0.saturating_sub(now.0).div_ceil(1000)).unwrap_or(u32::MAX))
 }
 
 /// Whether a version has Reason Codes and DISCONNECT in both directions.

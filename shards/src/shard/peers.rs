@@ -78,7 +78,13 @@ impl Peers {
     }
 
     /// Sends a message.
-    pub(super) fn message(&mut self, to: ShardId, purpose: Purpose, view: &MessageView<'_>, keep: impl FnOnce() -> Message) {
+    pub(super) fn message(
+        &mut self,
+        to: ShardId,
+        purpose: Purpose,
+        view: &MessageView<'_>,
+        keep: impl FnOnce() -> Message,
+    ) {
         let peer = self.touch(to);
         peer.batch.push(purpose, view, keep);
         if peer.batch.bytes() >= BATCH_BYTES_MAX {

@@ -7,7 +7,7 @@ use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
 use millrace_core::message::{Lazy, MessageHead, MessageView};
 use millrace_core::metrics::Counter;
-use millrace_core::packet::{Ack, PacketId, Packet, Publish, QoS};
+use millrace_core::packet::{Ack, Packet, PacketId, Publish, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Acked;
 use millrace_core::time::Millis;
@@ -85,7 +85,8 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.router.properties);
         let mut mounted = std::mem::take(&mut self.router.topic);
         let mountpoint = self.conns.at(id.slot).mountpoint;
-        let topic = if mountpoint == 0 || topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, &mut mounted) };
+        let topic =
+            if mountpoint == 0 || topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, &mut mounted) };
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let outcome = self.accept_message(&Lazy::new(view), mountpoint);
@@ -120,7 +121,8 @@ impl Shard {
         }
         if session.received.len() + pending >= maximum {
             self.counters.add(Counter::LimitHitsInflight, 1);
-            let why = format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-9]");
+            let why =
+                format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-9]");
             return Some(self.fail(id, ReasonCode::ReceiveMaximumExceeded, &why));
         }
         None

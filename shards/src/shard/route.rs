@@ -57,7 +57,11 @@ struct Shape {
 
 impl Shard {
     /// A message that passed all checks: rules, the retained store, subscribers here and elsewhere.
-    pub(super) fn accept_message(&mut self, message: &Lazy<'_>, mountpoint: u16) -> Result<Accepted, (ReasonCode, String)> {
+    pub(super) fn accept_message(
+        &mut self,
+        message: &Lazy<'_>,
+        mountpoint: u16,
+    ) -> Result<Accepted, (ReasonCode, String)> {
         if message.view().topic.starts_with("$delayed/") {
             return self.delay(message, mountpoint);
         }
@@ -183,7 +187,10 @@ impl Shard {
             let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
             (true, conn.out.len() < limit)
         };
-        if online && self.conns.at(slot).max_packet != u32::MAX && !self.is_within_client_limit(slot, client, message, grant) {
+        if online
+            && self.conns.at(slot).max_packet != u32::MAX
+            && !self.is_within_client_limit(slot, client, message, grant)
+        {
             self.counters.add(Counter::deliveries_created(grant.qos), 1);
             self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
             return;
@@ -247,9 +254,7 @@ impl Shard {
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
         if alone || aliased || !grant.subscription_ids.is_empty() {
             let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
-            if aliased
-                && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut())
-            {
+            if aliased && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut()) {
                 match aliases.of(delivery.topic) {
                     OutboundAlias::None => {}
                     OutboundAlias::Set(alias) => delivery.topic_alias = Some(alias),

@@ -4,7 +4,6 @@
 pub(crate) struct Slab<T> {
     entries: Vec<Entry<T>>,
     free: Vec<u32>,
-    len: u32,
 }
 
 struct Entry<T> {
@@ -14,14 +13,13 @@ struct Entry<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), len: 0 }
+        Self { entries: Vec::new(), free: Vec::new() }
     }
 }
 
 impl<T> Slab<T> {
     /// Adds a value; returns its index.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
-        self.len += 1;
         if let Some(index) = self.free.pop() {
             self.entries[index as usize].value = Some(value);
             return index;
@@ -35,7 +33,6 @@ impl<T> Slab<T> {
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(index);
-        self.len -= 1;
         Some(value)
     }
 
@@ -61,13 +58,5 @@ impl<T> Slab<T> {
             return None;
         }
         entry.value.as_mut()
-    }
-
-    pub(crate) const fn len(&self) -> usize {
-        self.len as usize
-    }
-
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &T)> {
-        self.entries.iter().enumerate().filter_map(|(index, entry)| Some((index as u32, entry.value.as_ref()?)))
     }
 }

@@ -4,13 +4,11 @@
 
 use millrace_core::codec::properties::{Properties, Property};
 use millrace_core::metrics::{Counter, Gauge};
-use millrace_core::packet::{
-    Packet, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe,
-};
+use millrace_core::packet::{Packet, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Subscription;
-use millrace_core::topic::name::TopicLimits;
 use millrace_core::topic::filter::{self, Share};
+use millrace_core::topic::name::TopicLimits;
 use smallvec::SmallVec;
 
 use super::connection::NONE;
@@ -95,7 +93,9 @@ impl Shard {
                     }
                     match self.subscription_refusal(client, text, &parsed) {
                         Some(refusal) => refusal,
-                        None => self.subscribe(client, text, &parsed, *options, subscription_id, &mut waits, &mut feeds),
+                        None => {
+                            self.subscribe(client, text, &parsed, *options, subscription_id, &mut waits, &mut feeds)
+                        }
                     }
                 }
             };
@@ -103,11 +103,8 @@ impl Shard {
             reason_codes.push(code);
         }
         self.counters.add(Counter::PacketsSentSuback, 1);
-        let packet = Packet::SubAck(SubAck {
-            packet_id: subscribe.packet_id,
-            properties: Properties::default(),
-            reason_codes,
-        });
+        let packet =
+            Packet::SubAck(SubAck { packet_id: subscribe.packet_id, properties: Properties::default(), reason_codes });
         debug_assert!(v5 || subscription_id == 0);
         self.reply(id, &packet, waits, feeds);
         Flow::Next
@@ -127,7 +124,12 @@ impl Shard {
         self.replies.hold(&mut self.conns, waits, reply);
     }
 
-    fn subscription_refusal(&mut self, client: u32, text: &str, parsed: &filter::Subscription<'_>) -> Option<ReasonCode> {
+    fn subscription_refusal(
+        &mut self,
+        client: u32,
+        text: &str,
+        parsed: &filter::Subscription<'_>,
+    ) -> Option<ReasonCode> {
         let mqtt = &self.config.mqtt;
         if parsed.share.is_some() && !mqtt.shared_subscription_available {
             return Some(ReasonCode::SharedSubscriptionsNotSupported);

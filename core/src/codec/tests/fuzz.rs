@@ -50,11 +50,7 @@ fn judge_packet(version: ProtocolVersion, direction: Direction, packet: &Packet<
 fn judge_error(error: &DecodeError) {
     assert!(error.reason_code().is_error());
     let message = error.to_string();
-    assert!(
-        error
-            .statement()
-            .is_none_or(|number| message.contains(number))
-    );
+    assert!(error.statement().is_none_or(|number| message.contains(number)));
 }
 
 /// Reading properties that nobody has checked ends early, and does nothing worse.
@@ -86,8 +82,7 @@ impl Random {
 
     /// Bytes that mean something somewhere, more often than any others.
     fn byte(&mut self) -> u8 {
-        const TELLING: &[u8] =
-            b"\x00\x01\x02\x03\x04\x05\x0b\x11\x15\x1f\x23\x26\x7f\x80\x81\xff+#$/";
+        const TELLING: &[u8] = b"\x00\x01\x02\x03\x04\x05\x0b\x11\x15\x1f\x23\x26\x7f\x80\x81\xff+#$/";
         match self.below(2) {
             0 => TELLING[self.below(TELLING.len())],
             _ => self.next() as u8,
@@ -122,11 +117,7 @@ fn damaged_packets_do_no_harm() {
                 _ => (),
             }
         }
-        let flip = if random.below(4) == 0 {
-            random.byte()
-        } else {
-            0
-        };
+        let flip = if random.below(4) == 0 { random.byte() } else { 0 };
         fuzz_decode(&framed(bytes[0] ^ flip, &content));
     }
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::codec::properties::Properties;
 use crate::packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, Publish, QoS, RetainHandling, SubAck, Subscribe,
-    SubscriptionOptions, Unsubscribe, Will,
+    Ack, Auth, ConnAck, Connect, Disconnect, Publish, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
+    Unsubscribe, Will,
 };
 use crate::reason_code::ReasonCode;
 use Direction::{ToClient, ToServer};
@@ -19,11 +19,7 @@ const fn properties(raw: &'static [u8]) -> Properties<'static> {
 }
 
 fn ack(number: u16, reason_code: ReasonCode, properties: Properties<'static>) -> Ack<'static> {
-    Ack {
-        packet_id: id(number),
-        reason_code,
-        properties,
-    }
+    Ack { packet_id: id(number), reason_code, properties }
 }
 
 fn connect(version: ProtocolVersion) -> Connect<'static> {
@@ -53,18 +49,11 @@ fn publish() -> Publish<'static> {
 }
 
 fn with_qos(qos: QoS) -> SubscriptionOptions {
-    SubscriptionOptions {
-        qos,
-        ..Default::default()
-    }
+    SubscriptionOptions { qos, ..Default::default() }
 }
 
 fn suback(properties: Properties<'static>, reason_codes: &[ReasonCode]) -> SubAck<'static> {
-    SubAck {
-        packet_id: id(10),
-        properties,
-        reason_codes: reason_codes.to_vec(),
-    }
+    SubAck { packet_id: id(10), properties, reason_codes: reason_codes.to_vec() }
 }
 
 /// Each packet in each version in the form that we write.
@@ -78,43 +67,21 @@ pub(super) fn golden() -> Vec<Golden> {
 }
 
 fn connects() -> Vec<Golden> {
-    let refusal = |reason_code| ConnAck {
-        session_present: false,
-        reason_code,
-        properties: NONE,
-    };
+    let refusal = |reason_code| ConnAck { session_present: false, reason_code, properties: NONE };
     vec![
-        (
-            V31,
-            ToServer,
-            b"\x10\x10\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x02c1",
-            Packet::Connect(Box::new(connect(V31))),
-        ),
+        (V31, ToServer, b"\x10\x10\x00\x06MQIsdp\x03\x02\x00\x3c\x00\x02c1", Packet::Connect(Box::new(connect(V31)))),
         (
             V31,
             ToServer,
             b"\x10\x10\x00\x06MQIsdp\x83\x02\x00\x3c\x00\x02c1",
-            Packet::Connect(Box::new(Connect {
-                bridge: true,
-                ..connect(V31)
-            })),
+            Packet::Connect(Box::new(Connect { bridge: true, ..connect(V31) })),
         ),
-        (
-            V311,
-            ToServer,
-            b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02c1",
-            Packet::Connect(Box::new(connect(V311))),
-        ),
+        (V311, ToServer, b"\x10\x0e\x00\x04MQTT\x04\x02\x00\x3c\x00\x02c1", Packet::Connect(Box::new(connect(V311)))),
         (
             V311,
             ToServer,
             b"\x10\x0e\x00\x04MQTT\x84\x00\x00\x00\x00\x02c1",
-            Packet::Connect(Box::new(Connect {
-                bridge: true,
-                clean_start: false,
-                keep_alive: 0,
-                ..connect(V311)
-            })),
+            Packet::Connect(Box::new(Connect { bridge: true, clean_start: false, keep_alive: 0, ..connect(V311) })),
         ),
         (
             V311,
@@ -123,24 +90,13 @@ fn connects() -> Vec<Golden> {
             Packet::Connect(Box::new(Connect {
                 keep_alive: 65_535,
                 client_id: "",
-                will: Some(Will {
-                    qos: QoS::AtLeastOnce,
-                    retain: true,
-                    properties: NONE,
-                    topic: "w",
-                    payload: b"bye",
-                }),
+                will: Some(Will { qos: QoS::AtLeastOnce, retain: true, properties: NONE, topic: "w", payload: b"bye" }),
                 username: Some("u"),
                 password: Some(b"\x00\xff\x01"),
                 ..connect(V311)
             })),
         ),
-        (
-            V5,
-            ToServer,
-            b"\x10\x0f\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x02c1",
-            Packet::Connect(Box::new(connect(V5))),
-        ),
+        (V5, ToServer, b"\x10\x0f\x00\x04MQTT\x05\x02\x00\x3c\x00\x00\x02c1", Packet::Connect(Box::new(connect(V5)))),
         (
             V5,
             ToServer,
@@ -159,39 +115,16 @@ fn connects() -> Vec<Golden> {
                 ..connect(V5)
             })),
         ),
-        (
-            V31,
-            ToClient,
-            b"\x20\x02\x00\x00",
-            Packet::ConnAck(refusal(ReasonCode::Success)),
-        ),
-        (
-            V31,
-            ToClient,
-            b"\x20\x02\x00\x04",
-            Packet::ConnAck(refusal(ReasonCode::BadUserNameOrPassword)),
-        ),
+        (V31, ToClient, b"\x20\x02\x00\x00", Packet::ConnAck(refusal(ReasonCode::Success))),
+        (V31, ToClient, b"\x20\x02\x00\x04", Packet::ConnAck(refusal(ReasonCode::BadUserNameOrPassword))),
         (
             V311,
             ToClient,
             b"\x20\x02\x01\x00",
-            Packet::ConnAck(ConnAck {
-                session_present: true,
-                ..refusal(ReasonCode::Success)
-            }),
+            Packet::ConnAck(ConnAck { session_present: true, ..refusal(ReasonCode::Success) }),
         ),
-        (
-            V311,
-            ToClient,
-            b"\x20\x02\x00\x05",
-            Packet::ConnAck(refusal(ReasonCode::NotAuthorized)),
-        ),
-        (
-            V5,
-            ToClient,
-            b"\x20\x03\x00\x9f\x00",
-            Packet::ConnAck(refusal(ReasonCode::ConnectionRateExceeded)),
-        ),
+        (V311, ToClient, b"\x20\x02\x00\x05", Packet::ConnAck(refusal(ReasonCode::NotAuthorized))),
+        (V5, ToClient, b"\x20\x03\x00\x9f\x00", Packet::ConnAck(refusal(ReasonCode::ConnectionRateExceeded))),
         (
             V5,
             ToClient,
@@ -209,12 +142,7 @@ fn publishes() -> Vec<Golden> {
     let mut all: Vec<Golden> = Vec::new();
     for version in [V31, V311] {
         for direction in DIRECTIONS {
-            all.push((
-                version,
-                direction,
-                b"\x30\x07\x00\x03a/bhi",
-                Packet::Publish(publish()),
-            ));
+            all.push((version, direction, b"\x30\x07\x00\x03a/bhi", Packet::Publish(publish())));
             all.push((
                 version,
                 direction,
@@ -285,30 +213,10 @@ fn acks() -> Vec<Golden> {
         for direction in DIRECTIONS {
             let plain = || ack(10, ReasonCode::Success, NONE);
             all.extend([
-                (
-                    version,
-                    direction,
-                    b"\x40\x02\x00\x0a".as_slice(),
-                    Packet::PubAck(plain()),
-                ),
-                (
-                    version,
-                    direction,
-                    b"\x50\x02\x00\x0a",
-                    Packet::PubRec(plain()),
-                ),
-                (
-                    version,
-                    direction,
-                    b"\x62\x02\x00\x0a",
-                    Packet::PubRel(plain()),
-                ),
-                (
-                    version,
-                    direction,
-                    b"\x70\x02\x00\x0a",
-                    Packet::PubComp(plain()),
-                ),
+                (version, direction, b"\x40\x02\x00\x0a".as_slice(), Packet::PubAck(plain())),
+                (version, direction, b"\x50\x02\x00\x0a", Packet::PubRec(plain())),
+                (version, direction, b"\x62\x02\x00\x0a", Packet::PubRel(plain())),
+                (version, direction, b"\x70\x02\x00\x0a", Packet::PubComp(plain())),
             ]);
         }
     }
@@ -328,18 +236,8 @@ fn acks() -> Vec<Golden> {
                 b"\x50\x09\x00\x0a\x97\x05\x1f\x00\x02no",
                 Packet::PubRec(ack(10, ReasonCode::QuotaExceeded, reason)),
             ),
-            (
-                V5,
-                direction,
-                b"\x62\x03\x00\x0a\x92",
-                Packet::PubRel(not_found()),
-            ),
-            (
-                V5,
-                direction,
-                b"\x70\x03\x00\x0a\x92",
-                Packet::PubComp(not_found()),
-            ),
+            (V5, direction, b"\x62\x03\x00\x0a\x92", Packet::PubRel(not_found())),
+            (V5, direction, b"\x70\x03\x00\x0a\x92", Packet::PubComp(not_found())),
         ]);
     }
     all
@@ -356,21 +254,14 @@ fn subscriptions() -> Vec<Golden> {
                 Packet::Subscribe(Subscribe {
                     packet_id: id(10),
                     properties: NONE,
-                    filters: vec![
-                        ("#", with_qos(QoS::ExactlyOnce)),
-                        ("a/+", with_qos(QoS::AtMostOnce)),
-                    ],
+                    filters: vec![("#", with_qos(QoS::ExactlyOnce)), ("a/+", with_qos(QoS::AtMostOnce))],
                 }),
             ),
             (
                 version,
                 ToServer,
                 b"\xa2\x0a\x00\x0a\x00\x01#\x00\x03a/+",
-                Packet::Unsubscribe(Unsubscribe {
-                    packet_id: id(10),
-                    properties: NONE,
-                    filters: vec!["#", "a/+"],
-                }),
+                Packet::Unsubscribe(Unsubscribe { packet_id: id(10), properties: NONE, filters: vec!["#", "a/+"] }),
             ),
             (
                 version,
@@ -386,12 +277,7 @@ fn subscriptions() -> Vec<Golden> {
                     ],
                 )),
             ),
-            (
-                version,
-                ToClient,
-                b"\xb0\x02\x00\x0a",
-                Packet::UnsubAck(suback(NONE, &[])),
-            ),
+            (version, ToClient, b"\xb0\x02\x00\x0a", Packet::UnsubAck(suback(NONE, &[]))),
         ]);
     }
     all.extend([
@@ -417,11 +303,7 @@ fn subscriptions() -> Vec<Golden> {
             V5,
             ToServer,
             b"\xa2\x06\x00\x0a\x00\x00\x01#",
-            Packet::Unsubscribe(Unsubscribe {
-                packet_id: id(10),
-                properties: NONE,
-                filters: vec!["#"],
-            }),
+            Packet::Unsubscribe(Unsubscribe { packet_id: id(10), properties: NONE, filters: vec!["#"] }),
         ),
         (
             V5,
@@ -450,23 +332,13 @@ fn subscriptions() -> Vec<Golden> {
 }
 
 fn controls() -> Vec<Golden> {
-    let disconnect = |reason_code, properties| {
-        Packet::Disconnect(Disconnect {
-            reason_code,
-            properties,
-        })
-    };
+    let disconnect = |reason_code, properties| Packet::Disconnect(Disconnect { reason_code, properties });
     let mut all: Vec<Golden> = Vec::new();
     for version in VERSIONS {
         all.extend([
             (version, ToServer, b"\xc0\x00".as_slice(), Packet::PingReq),
             (version, ToClient, b"\xd0\x00", Packet::PingResp),
-            (
-                version,
-                ToServer,
-                b"\xe0\x00",
-                disconnect(ReasonCode::Success, NONE),
-            ),
+            (version, ToServer, b"\xe0\x00", disconnect(ReasonCode::Success, NONE)),
         ]);
     }
     all.extend([
@@ -474,17 +346,9 @@ fn controls() -> Vec<Golden> {
             V5,
             ToServer,
             b"\xe0\x07\x04\x05\x11\x00\x00\x00\x3c".as_slice(),
-            disconnect(
-                ReasonCode::DisconnectWithWill,
-                properties(b"\x11\x00\x00\x00\x3c"),
-            ),
+            disconnect(ReasonCode::DisconnectWithWill, properties(b"\x11\x00\x00\x00\x3c")),
         ),
-        (
-            V5,
-            ToClient,
-            b"\xe0\x01\x8e",
-            disconnect(ReasonCode::SessionTakenOver, NONE),
-        ),
+        (V5, ToClient, b"\xe0\x01\x8e", disconnect(ReasonCode::SessionTakenOver, NONE)),
         (
             V5,
             ToClient,
@@ -500,15 +364,7 @@ fn controls() -> Vec<Golden> {
                 properties: properties(b"\x15\x00\x01m\x16\x00\x01\x00"),
             }),
         ),
-        (
-            V5,
-            ToClient,
-            b"\xf0\x00",
-            Packet::Auth(Auth {
-                reason_code: ReasonCode::Success,
-                properties: NONE,
-            }),
-        ),
+        (V5, ToClient, b"\xf0\x00", Packet::Auth(Auth { reason_code: ReasonCode::Success, properties: NONE })),
     ]);
     all
 }
@@ -516,11 +372,7 @@ fn controls() -> Vec<Golden> {
 #[test]
 fn golden_bytes_decode_to_their_packets() {
     for (version, direction, bytes, packet) in golden() {
-        assert_eq!(
-            decode(version, direction, bytes).as_ref(),
-            Ok(&packet),
-            "{bytes:02x?}"
-        );
+        assert_eq!(decode(version, direction, bytes).as_ref(), Ok(&packet), "{bytes:02x?}");
     }
 }
 
@@ -535,14 +387,8 @@ fn packets_encode_to_their_golden_bytes() {
 fn every_packet_type_is_golden_in_every_version_that_has_it() {
     for version in VERSIONS {
         for number in 1..=15u8 {
-            let known = golden()
-                .iter()
-                .any(|(v, _, bytes, _)| *v == version && bytes[0] >> 4 == number);
-            assert_eq!(
-                known,
-                number != 15 || version == V5,
-                "{number} in {version}"
-            );
+            let known = golden().iter().any(|(v, _, bytes, _)| *v == version && bytes[0] >> 4 == number);
+            assert_eq!(known, number != 15 || version == V5, "{number} in {version}");
         }
     }
 }
@@ -552,11 +398,7 @@ fn long_forms_of_5_0_are_understood_and_written_short() {
     let long: [(Direction, &[u8], &[u8]); 6] = [
         (ToServer, b"\x40\x03\x00\x0a\x00", b"\x40\x02\x00\x0a"),
         (ToServer, b"\x50\x04\x00\x0a\x00\x00", b"\x50\x02\x00\x0a"),
-        (
-            ToServer,
-            b"\x62\x04\x00\x0a\x92\x00",
-            b"\x62\x03\x00\x0a\x92",
-        ),
+        (ToServer, b"\x62\x04\x00\x0a\x92\x00", b"\x62\x03\x00\x0a\x92"),
         (ToServer, b"\xe0\x01\x00", b"\xe0\x00"),
         (ToServer, b"\xe0\x02\x00\x00", b"\xe0\x00"),
         (ToClient, b"\xe0\x02\x8b\x00", b"\xe0\x01\x8b"),
@@ -579,21 +421,12 @@ fn version_3_drops_what_it_cannot_carry() {
             }),
             b"\x20\x02\x00\x03",
         ),
+        (Packet::PubAck(ack(10, ReasonCode::QuotaExceeded, reason)), b"\x40\x02\x00\x0a"),
         (
-            Packet::PubAck(ack(10, ReasonCode::QuotaExceeded, reason)),
-            b"\x40\x02\x00\x0a",
-        ),
-        (
-            Packet::SubAck(suback(
-                reason,
-                &[ReasonCode::NotAuthorized, ReasonCode::GrantedQoS2],
-            )),
+            Packet::SubAck(suback(reason, &[ReasonCode::NotAuthorized, ReasonCode::GrantedQoS2])),
             b"\x90\x04\x00\x0a\x80\x02",
         ),
-        (
-            Packet::UnsubAck(suback(reason, &[ReasonCode::NoSubscriptionExisted])),
-            b"\xb0\x02\x00\x0a",
-        ),
+        (Packet::UnsubAck(suback(reason, &[ReasonCode::NoSubscriptionExisted])), b"\xb0\x02\x00\x0a"),
         (
             Packet::Subscribe(Subscribe {
                 packet_id: id(10),
@@ -611,19 +444,10 @@ fn version_3_drops_what_it_cannot_carry() {
             b"\x82\x06\x00\x0a\x00\x01#\x01",
         ),
         (
-            Packet::Disconnect(Disconnect {
-                reason_code: ReasonCode::ServerShuttingDown,
-                properties: reason,
-            }),
+            Packet::Disconnect(Disconnect { reason_code: ReasonCode::ServerShuttingDown, properties: reason }),
             b"\xe0\x00",
         ),
-        (
-            Packet::Auth(Auth {
-                reason_code: ReasonCode::Success,
-                properties: NONE,
-            }),
-            b"",
-        ),
+        (Packet::Auth(Auth { reason_code: ReasonCode::Success, properties: NONE }), b""),
     ];
     for (packet, bytes) in dropped {
         assert_eq!(encoded(V311, &packet), bytes, "{packet:?}");
@@ -632,18 +456,11 @@ fn version_3_drops_what_it_cannot_carry() {
 
 #[test]
 fn session_present_is_unused_in_3_1() {
-    let packet = Packet::ConnAck(ConnAck {
-        session_present: true,
-        reason_code: ReasonCode::Success,
-        properties: NONE,
-    });
+    let packet = Packet::ConnAck(ConnAck { session_present: true, reason_code: ReasonCode::Success, properties: NONE });
     assert_eq!(encoded(V31, &packet), b"\x20\x02\x00\x00");
     assert!(matches!(
         decode(V31, ToClient, b"\x20\x02\x01\x00"),
-        Ok(Packet::ConnAck(ConnAck {
-            session_present: false,
-            ..
-        }))
+        Ok(Packet::ConnAck(ConnAck { session_present: false, .. }))
     ));
 }
 
@@ -658,18 +475,11 @@ fn in_3_1_the_length_takes_precedence_over_the_credential_flags() {
 
 #[test]
 fn in_3_1_dup_may_be_set_where_qos_1_is_and_later_it_may_not() {
-    for bytes in [
-        b"\x6a\x02\x00\x0a".as_slice(),
-        b"\x8a\x06\x00\x0a\x00\x01#\x01",
-        b"\xaa\x05\x00\x0a\x00\x01#",
-    ] {
+    for bytes in [b"\x6a\x02\x00\x0a".as_slice(), b"\x8a\x06\x00\x0a\x00\x01#\x01", b"\xaa\x05\x00\x0a\x00\x01#"] {
         assert!(receive(V31, bytes).is_ok());
         for version in [V311, V5] {
             let error = receive(version, bytes).expect_err("a reserved flag");
-            assert!(matches!(
-                error,
-                DecodeError::ReservedFlags { flags: 0b1010, .. }
-            ));
+            assert!(matches!(error, DecodeError::ReservedFlags { flags: 0b1010, .. }));
         }
     }
 }

@@ -17,100 +17,51 @@ fn refused(version: ProtocolVersion, bytes: &[u8]) -> DecodeError {
 #[test]
 fn five_byte_integers_are_refused_at_the_fourth_byte() {
     let field = Field::RemainingLength;
-    assert_eq!(
-        FixedHeader::parse(b"\x30\x80\x80\x80\x80"),
-        Err(DecodeError::VarIntTooLong { field })
-    );
-    assert_eq!(
-        FixedHeader::parse(b"\x30\xff\xff\xff\xff\x01"),
-        Err(DecodeError::VarIntTooLong { field })
-    );
+    assert_eq!(FixedHeader::parse(b"\x30\x80\x80\x80\x80"), Err(DecodeError::VarIntTooLong { field }));
+    assert_eq!(FixedHeader::parse(b"\x30\xff\xff\xff\xff\x01"), Err(DecodeError::VarIntTooLong { field }));
     assert_eq!(FixedHeader::parse(b"\x30\xff\xff\xff"), Ok(None));
     assert_eq!(
         refused(V5, &framed(0x30, b"\x00\x01t\x80\x80\x80\x80\x01")),
-        DecodeError::VarIntTooLong {
-            field: Field::PropertyLength
-        }
+        DecodeError::VarIntTooLong { field: Field::PropertyLength }
     );
     assert_eq!(
-        refused(
-            V5,
-            &framed(0x82, b"\x00\x0a\x06\x0b\xff\xff\xff\xff\x01\x00\x01#\x00")
-        ),
-        DecodeError::VarIntTooLong {
-            field: Field::Property(Property::SubscriptionIdentifier)
-        }
+        refused(V5, &framed(0x82, b"\x00\x0a\x06\x0b\xff\xff\xff\xff\x01\x00\x01#\x00")),
+        DecodeError::VarIntTooLong { field: Field::Property(Property::SubscriptionIdentifier) }
     );
 }
 
 #[test]
 fn integers_that_are_not_in_their_shortest_form_are_refused() {
     let field = Field::RemainingLength;
-    for bytes in [
-        b"\x30\x80\x00".as_slice(),
-        b"\x30\xff\x00",
-        b"\x30\x80\x80\x00",
-        b"\x30\xff\xff\xff\x00",
-    ] {
-        assert_eq!(
-            FixedHeader::parse(bytes),
-            Err(DecodeError::VarIntNotShortest { field })
-        );
+    for bytes in [b"\x30\x80\x00".as_slice(), b"\x30\xff\x00", b"\x30\x80\x80\x00", b"\x30\xff\xff\xff\x00"] {
+        assert_eq!(FixedHeader::parse(bytes), Err(DecodeError::VarIntNotShortest { field }));
     }
     let error = refused(V5, &framed(0x30, b"\x00\x01t\x80\x00"));
     assert_eq!(error.statement(), Some("MQTT-1.5.5-1"));
     let identifier = refused(V5, &framed(0x30, b"\x00\x01t\x03\x81\x00\x01"));
-    assert_eq!(
-        identifier,
-        DecodeError::VarIntNotShortest {
-            field: Field::PropertyIdentifier
-        }
-    );
+    assert_eq!(identifier, DecodeError::VarIntNotShortest { field: Field::PropertyIdentifier });
 }
 
 #[test]
 fn a_packet_smuggled_behind_another_is_never_looked_at() {
     let two = b"\x30\x03\x00\x01t\xc0\x00";
-    assert!(matches!(
-        refused(V311, two),
-        DecodeError::TrailingBytes {
-            packet: PacketType::Publish,
-            left: 2
-        }
-    ));
-    for (first, body) in [
-        (0x40, b"\x00\x0a\xc0\x00".as_slice()),
-        (0xc0, b"\xc0\x00"),
-        (0xe0, b"\x00"),
-    ] {
-        assert!(matches!(
-            refused(V311, &framed(first, body)),
-            DecodeError::TrailingBytes { .. }
-        ));
+    assert!(matches!(refused(V311, two), DecodeError::TrailingBytes { packet: PacketType::Publish, left: 2 }));
+    for (first, body) in [(0x40, b"\x00\x0a\xc0\x00".as_slice()), (0xc0, b"\xc0\x00"), (0xe0, b"\x00")] {
+        assert!(matches!(refused(V311, &framed(first, body)), DecodeError::TrailingBytes { .. }));
     }
 }
 
 #[test]
 fn a_length_is_not_believed_over_the_bytes() {
-    let header = FixedHeader::parse(b"\x30\x80\x20\x00")
-        .expect("legal")
-        .expect("whole");
+    let header = FixedHeader::parse(b"\x30\x80\x20\x00").expect("legal").expect("whole");
     assert_eq!((header.remaining, header.packet_len()), (4096, 4099));
     assert_eq!(
         refused(V311, b"\x30\x80\x20\x00"),
-        DecodeError::PacketEnds {
-            field: Field::Body,
-            needed: 4096,
-            left: 1
-        }
+        DecodeError::PacketEnds { field: Field::Body, needed: 4096, left: 1 }
     );
     assert_eq!(
         refused(V5, &framed(0x30, b"\x00\x01t\x7f\x01\x01")),
-        DecodeError::PacketEnds {
-            field: Field::Properties,
-            needed: 127,
-            left: 2
-        }
+        DecodeError::PacketEnds { field: Field::Properties, needed: 127, left: 2 }
     );
 }
 
@@ -131,29 +82,15 @@ fn every_golden_packet_cut_at_each_byte_is_unfinished() {
 /// Where the body of a SUBSCRIBE or UNSUBSCRIBE may end: behind each of its filters.
 fn filter_ends(packet: &Packet<'_>, version: ProtocolVersion) -> Vec<usize> {
     let (properties, sizes): (_, Vec<usize>) = match packet {
-        Packet::Subscribe(subscribe) => (
-            subscribe.properties,
-            subscribe
-                .filters
-                .iter()
-                .map(|(filter, _)| filter.len() + 3)
-                .collect(),
-        ),
-        Packet::Unsubscribe(unsubscribe) => (
-            unsubscribe.properties,
-            unsubscribe
-                .filters
-                .iter()
-                .map(|filter| filter.len() + 2)
-                .collect(),
-        ),
+        Packet::Subscribe(subscribe) => {
+            (subscribe.properties, subscribe.filters.iter().map(|(filter, _)| filter.len() + 3).collect())
+        }
+        Packet::Unsubscribe(unsubscribe) => {
+            (unsubscribe.properties, unsubscribe.filters.iter().map(|filter| filter.len() + 2).collect())
+        }
         _ => return Vec::new(),
     };
-    let mut end = 2 + if version == V5 {
-        1 + properties.raw().len()
-    } else {
-        0
-    };
+    let mut end = 2 + if version == V5 { 1 + properties.raw().len() } else { 0 };
     sizes
         .into_iter()
         .map(|size| {
@@ -182,9 +119,7 @@ fn every_golden_body_cut_at_each_byte_is_judged_by_its_own_length() {
                 Packet::PubAck(_) | Packet::PubRec(_) | Packet::PubRel(_) | Packet::PubComp(_) => {
                     version == V5 && matches!(end, 2 | 3)
                 }
-                Packet::Subscribe(_) | Packet::Unsubscribe(_) => {
-                    filter_ends(&packet, version).contains(&end)
-                }
+                Packet::Subscribe(_) | Packet::Unsubscribe(_) => filter_ends(&packet, version).contains(&end),
                 Packet::SubAck(_) => end > content.len() - reason_codes(&packet),
                 Packet::UnsubAck(_) => version == V5 && end > content.len() - reason_codes(&packet),
                 Packet::Disconnect(_) => matches!(end, 0 | 1),
@@ -193,29 +128,18 @@ fn every_golden_body_cut_at_each_byte_is_judged_by_its_own_length() {
                 _ => false,
             };
             let result = decode(version, direction, &cut);
-            assert_eq!(
-                result.is_ok(),
-                optional,
-                "{end} bytes of {packet:?}: {result:?}"
-            );
+            assert_eq!(result.is_ok(), optional, "{end} bytes of {packet:?}: {result:?}");
         }
     }
 }
 
 #[test]
 fn a_240_mb_first_packet_is_refused_by_its_header() {
-    let header = FixedHeader::parse(b"\x30\x80\x80\x80\x73")
-        .expect("legal")
-        .expect("whole");
+    let header = FixedHeader::parse(b"\x30\x80\x80\x80\x73").expect("legal").expect("whole");
     let error = header.check_size(CONNECT_BYTES_MAX).expect_err("too large");
     assert_eq!(error.reason_code(), ReasonCode::PacketTooLarge);
-    assert_eq!(
-        error.to_string(),
-        "packet of 241172485 bytes is over the limit of 65536"
-    );
-    let fits = FixedHeader::parse(b"\x10\x7f")
-        .expect("legal")
-        .expect("whole");
+    assert_eq!(error.to_string(), "packet of 241172485 bytes is over the limit of 65536");
+    let fits = FixedHeader::parse(b"\x10\x7f").expect("legal").expect("whole");
     assert_eq!(fits.check_size(129), Ok(()));
     assert!(fits.check_size(128).is_err());
 }
@@ -241,21 +165,10 @@ fn sixty_thousand_user_properties_end_at_the_limit() {
 #[test]
 fn filters_of_one_packet_end_at_the_limit() {
     for (first, filter) in [(0x82, b"\x00\x01#\x00".as_slice()), (0xa2, b"\x00\x01#")] {
-        let with = |count| {
-            framed(
-                first,
-                &[b"\x00\x0a", filter.repeat(count).as_slice()].concat(),
-            )
-        };
+        let with = |count| framed(first, &[b"\x00\x0a", filter.repeat(count).as_slice()].concat());
         assert!(receive(V311, &with(FILTERS_PER_PACKET_MAX)).is_ok());
-        assert!(matches!(
-            refused(V311, &with(FILTERS_PER_PACKET_MAX + 1)),
-            DecodeError::FiltersTooMany { .. }
-        ));
-        assert!(matches!(
-            refused(V311, &with(0)),
-            DecodeError::FiltersMissing { .. }
-        ));
+        assert!(matches!(refused(V311, &with(FILTERS_PER_PACKET_MAX + 1)), DecodeError::FiltersTooMany { .. }));
+        assert!(matches!(refused(V311, &with(0)), DecodeError::FiltersMissing { .. }));
     }
 }
 
@@ -263,10 +176,7 @@ fn filters_of_one_packet_end_at_the_limit() {
 fn a_topic_of_65535_slashes_is_just_long() {
     let topic = "/".repeat(65_535);
     let body = [b"\xff\xff", topic.as_bytes()].concat();
-    assert_eq!(
-        publish::decode(V311, 0x30, &body).expect("legal").topic,
-        topic
-    );
+    assert_eq!(publish::decode(V311, 0x30, &body).expect("legal").topic, topic);
 }
 
 #[test]
@@ -343,20 +253,11 @@ fn each_first_byte_is_legal_or_names_its_statement() {
 fn auth_does_not_exist_before_5_0() {
     for version in [V31, V311] {
         for direction in DIRECTIONS {
-            assert!(matches!(
-                decode(version, direction, b"\xf0\x00"),
-                Err(DecodeError::NoSuchPacket { .. })
-            ));
+            assert!(matches!(decode(version, direction, b"\xf0\x00"), Err(DecodeError::NoSuchPacket { .. })));
         }
     }
-    assert!(matches!(
-        refused(V5, b"\xf0\x00"),
-        DecodeError::ReasonCode { code: 0, .. }
-    ));
-    assert!(matches!(
-        refused(V5, &framed(0xf0, b"\x18\x00")),
-        DecodeError::AuthenticationMethodMissing { .. }
-    ));
+    assert!(matches!(refused(V5, b"\xf0\x00"), DecodeError::ReasonCode { code: 0, .. }));
+    assert!(matches!(refused(V5, &framed(0xf0, b"\x18\x00")), DecodeError::AuthenticationMethodMissing { .. }));
 }
 
 #[test]
@@ -370,10 +271,7 @@ fn packet_identifier_0_is_refused_wherever_there_is_one() {
         (0x82, b"\x00\x00\x00\x01#\x00"),
         (0xa2, b"\x00\x00\x00\x01#"),
     ] {
-        assert!(matches!(
-            refused(V311, &framed(first, body)),
-            DecodeError::PacketIdZero { .. }
-        ));
+        assert!(matches!(refused(V311, &framed(first, body)), DecodeError::PacketIdZero { .. }));
     }
 }
 
@@ -381,12 +279,7 @@ fn packet_identifier_0_is_refused_wherever_there_is_one() {
 fn texts() -> Vec<(ProtocolVersion, u8, &'static [u8], &'static [u8])> {
     vec![
         (V311, 0x10, b"\x00\x04MQTT\x04\x02\x00\x3c", b""),
-        (
-            V311,
-            0x10,
-            b"\x00\x04MQTT\x04\x06\x00\x3c\x00\x01c",
-            b"\x00\x00",
-        ),
+        (V311, 0x10, b"\x00\x04MQTT\x04\x06\x00\x3c\x00\x01c", b"\x00\x00"),
         (V311, 0x10, b"\x00\x04MQTT\x04\x82\x00\x3c\x00\x01c", b""),
         (V311, 0x30, b"", b""),
         (V311, 0x82, b"\x00\x0a", b"\x00"),
@@ -396,39 +289,19 @@ fn texts() -> Vec<(ProtocolVersion, u8, &'static [u8], &'static [u8])> {
 
 #[test]
 fn text_is_utf_8_without_null_and_nothing_else_is_asked_of_it() {
-    let refused: [&[u8]; 8] = [
-        b"a\0b",
-        b"\xed\xa0\x80",
-        b"\xed\xbf\xbf",
-        b"\xc0\x80",
-        b"\xff",
-        b"\xf4\x90\x80\x80",
-        b"\xe2\x82",
-        b"a\x80",
-    ];
-    let kept = [
-        "\u{feff}x",
-        "\u{1}\u{7f}",
-        "\u{ffff}\u{fdd0}",
-        " x ",
-        "\u{1f600}",
-    ];
+    let refused: [&[u8]; 8] =
+        [b"a\0b", b"\xed\xa0\x80", b"\xed\xbf\xbf", b"\xc0\x80", b"\xff", b"\xf4\x90\x80\x80", b"\xe2\x82", b"a\x80"];
+    let kept = ["\u{feff}x", "\u{1}\u{7f}", "\u{ffff}\u{fdd0}", " x ", "\u{1f600}"];
     let with = |(version, first, before, after): &(_, u8, &[u8], &[u8]), text: &[u8]| {
         let length = u16::try_from(text.len()).expect("short").to_be_bytes();
-        (
-            *version,
-            framed(*first, &[before, length.as_slice(), text, after].concat()),
-        )
+        (*version, framed(*first, &[before, length.as_slice(), text, after].concat()))
     };
     for row in texts() {
         for text in refused {
             let (version, packet) = with(&row, text);
             let error = receive(version, &packet).expect_err("not text");
             assert_eq!(error.reason_code(), ReasonCode::MalformedPacket);
-            assert!(matches!(
-                error.statement(),
-                Some("MQTT-1.5.4-1" | "MQTT-1.5.4-2")
-            ));
+            assert!(matches!(error.statement(), Some("MQTT-1.5.4-1" | "MQTT-1.5.4-2")));
         }
         for text in kept {
             let (version, packet) = with(&row, text.as_bytes());
@@ -461,15 +334,8 @@ fn wildcards_are_for_topic_filters() {
         let error = refused(V311, &framed(0x30, &topic));
         assert_eq!(error.reason_code(), ReasonCode::TopicNameInvalid);
         assert_eq!(error.statement(), Some("MQTT-3.3.2-2"));
-        let will = [
-            b"\x00\x04MQTT\x04\x06\x00\x00\x00\x01c",
-            topic.as_slice(),
-            b"\x00\x00",
-        ];
-        assert_eq!(
-            refused(V311, &framed(0x10, &will.concat())).statement(),
-            Some("MQTT-4.7.0-1")
-        );
+        let will = [b"\x00\x04MQTT\x04\x06\x00\x00\x00\x01c", topic.as_slice(), b"\x00\x00"];
+        assert_eq!(refused(V311, &framed(0x10, &will.concat())).statement(), Some("MQTT-4.7.0-1"));
         let mut response = PropertiesBuf::new();
         response.push_str(Property::ResponseTopic, wildcard);
         for carrier in [Carrier::Publish, Carrier::Will] {
@@ -494,22 +360,13 @@ fn least(property: Property) -> Vec<u8> {
 
 #[test]
 fn each_property_is_legal_exactly_where_the_table_says_and_as_often() {
-    let carriers = TABLE
-        .iter()
-        .find(|entry| entry.property == Property::UserProperty)
-        .expect("in the table")
-        .carriers;
+    let carriers = TABLE.iter().find(|entry| entry.property == Property::UserProperty).expect("in the table").carriers;
     assert_eq!(carriers.len(), 16);
     for entry in TABLE {
         for &carrier in carriers {
             let once = least(entry.property);
             let allowed = entry.carriers.contains(&carrier);
-            assert_eq!(
-                Properties::check(&once, carrier).is_ok(),
-                allowed,
-                "{} in {carrier}",
-                entry.name
-            );
+            assert_eq!(Properties::check(&once, carrier).is_ok(), allowed, "{} in {carrier}", entry.name);
             if allowed {
                 let repeats = entry.repeats_in.contains(&carrier);
                 assert_eq!(
@@ -522,9 +379,7 @@ fn each_property_is_legal_exactly_where_the_table_says_and_as_often() {
         }
     }
     for identifier in 0..=0xFFu32 {
-        let known = TABLE
-            .iter()
-            .any(|entry| entry.property as u32 == identifier);
+        let known = TABLE.iter().any(|entry| entry.property as u32 == identifier);
         assert_eq!(Property::from_identifier(identifier).is_some(), known);
     }
     assert_eq!(TABLE.len(), 27);
@@ -560,15 +415,7 @@ fn a_client_sends_no_subscription_identifier_in_publish() {
 #[test]
 fn connect_is_refused_by_the_flag_that_is_wrong() {
     let connect = |level: u8, flags: u8| {
-        framed(
-            0x10,
-            &[
-                b"\x00\x04MQTT".as_slice(),
-                &[level, flags],
-                b"\x00\x00\x00\x00\x01c",
-            ]
-            .concat(),
-        )
+        framed(0x10, &[b"\x00\x04MQTT".as_slice(), &[level, flags], b"\x00\x00\x00\x00\x01c"].concat())
     };
     for (flags, statement) in [
         (0b0000_0011, "MQTT-3.1.2-3"),
@@ -578,20 +425,14 @@ fn connect_is_refused_by_the_flag_that_is_wrong() {
     ] {
         assert_eq!(refused(V5, &connect(5, flags)).statement(), Some(statement));
     }
-    assert_eq!(
-        refused(V311, &connect(4, 0b0100_0010)).statement(),
-        Some("MQTT-3.1.2-22")
-    );
+    assert_eq!(refused(V311, &connect(4, 0b0100_0010)).statement(), Some("MQTT-3.1.2-22"));
 }
 
 #[test]
 fn connect_of_an_unknown_version_says_in_which_to_answer() {
     let connect = |name: &[u8], level: u8| {
         let length = (name.len() as u16).to_be_bytes();
-        framed(
-            0x10,
-            &[&length, name, &[level], b"\x02\x00\x00\x00\x01c"].concat(),
-        )
+        framed(0x10, &[&length, name, &[level], b"\x02\x00\x00\x00\x01c"].concat())
     };
     for (name, level, answer) in [
         (b"MQTT".as_slice(), 0, V311),
@@ -615,8 +456,7 @@ fn connect_of_an_unknown_version_says_in_which_to_answer() {
 
 #[test]
 fn bad_connects_with_will_properties_leave_nothing_behind() {
-    let content =
-        b"\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01c\x05\x18\x00\x00\x00\x05\x00\x01w\x00\x01p";
+    let content = b"\x00\x04MQTT\x05\x06\x00\x00\x00\x00\x01c\x05\x18\x00\x00\x00\x05\x00\x01w\x00\x01p";
     assert!(receive(V5, &framed(0x10, content)).is_ok());
     for (at, byte) in [(14, 0x06), (15, 0x19), (15, 0x00), (21, b'+'), (22, 0xff)] {
         let mut damaged = content.to_vec();
@@ -634,10 +474,7 @@ fn authentication_data_needs_its_method() {
         framed(0x10, &content)
     };
     assert!(receive(V5, &connect(b"\x15\x00\x01m\x16\x00\x01d")).is_ok());
-    assert_eq!(
-        refused(V5, &connect(b"\x16\x00\x01d")).reason_code(),
-        ReasonCode::ProtocolError
-    );
+    assert_eq!(refused(V5, &connect(b"\x16\x00\x01d")).reason_code(), ReasonCode::ProtocolError);
 }
 
 #[test]
@@ -654,10 +491,7 @@ fn subscription_options_are_judged_by_the_version() {
         assert_eq!(receive(V31, &subscribe(V31, "a", bits)).is_ok(), qos);
         assert_eq!(receive(V311, &subscribe(V311, "a", bits)).is_ok(), bits < 3);
         let handling = bits >> 4 & 0b11 != 0b11;
-        assert_eq!(
-            receive(V5, &subscribe(V5, "a", bits)).is_ok(),
-            qos && handling && bits < 0x40
-        );
+        assert_eq!(receive(V5, &subscribe(V5, "a", bits)).is_ok(), qos && handling && bits < 0x40);
     }
     let shared = refused(V5, &subscribe(V5, "$share/g/a", 0b0100));
     assert_eq!(shared.statement(), Some("MQTT-3.8.3-4"));
@@ -679,14 +513,8 @@ fn reason_codes_are_judged_by_packet_and_side() {
         assert!(matches!(error, DecodeError::ReasonCode { .. }));
         assert!(error.statement().is_some());
     }
-    assert!(matches!(
-        decode(V311, ToClient, b"\x20\x02\x00\x06"),
-        Err(DecodeError::ReasonCode { code: 6, .. })
-    ));
-    assert!(matches!(
-        decode(V311, ToClient, b"\x90\x03\x00\x0a\x87"),
-        Err(DecodeError::ReasonCode { code: 0x87, .. })
-    ));
+    assert!(matches!(decode(V311, ToClient, b"\x20\x02\x00\x06"), Err(DecodeError::ReasonCode { code: 6, .. })));
+    assert!(matches!(decode(V311, ToClient, b"\x90\x03\x00\x0a\x87"), Err(DecodeError::ReasonCode { code: 0x87, .. })));
 }
 
 #[test]
@@ -702,26 +530,11 @@ fn fields_too_long_for_the_wire_are_cut_between_characters() {
 #[test]
 fn messages_say_what_was_met_and_what_is_allowed() {
     for (error, message) in [
-        (
-            refused(V311, b"\x30\x03\x00\x05a"),
-            "packet ends in Topic Name: 5 bytes are due, 1 are left",
-        ),
-        (
-            refused(V311, b"\x80\x00"),
-            "flags of SUBSCRIBE are 0000, 0010 is due [MQTT-3.8.1-1]",
-        ),
-        (
-            refused(V311, b"\x30\x05\x00\x03a/#"),
-            "Topic Name has the wildcard '#' at byte 2 [MQTT-3.3.2-2]",
-        ),
-        (
-            refused(V5, &framed(0x30, b"\x00\x01t\x02\x01\x02")),
-            "Payload Format Indicator is 2, 0 and 1 are allowed",
-        ),
-        (
-            refused(V311, b"\x20\x02\x00\x00"),
-            "CONNACK may not be sent to the server",
-        ),
+        (refused(V311, b"\x30\x03\x00\x05a"), "packet ends in Topic Name: 5 bytes are due, 1 are left"),
+        (refused(V311, b"\x80\x00"), "flags of SUBSCRIBE are 0000, 0010 is due [MQTT-3.8.1-1]"),
+        (refused(V311, b"\x30\x05\x00\x03a/#"), "Topic Name has the wildcard '#' at byte 2 [MQTT-3.3.2-2]"),
+        (refused(V5, &framed(0x30, b"\x00\x01t\x02\x01\x02")), "Payload Format Indicator is 2, 0 and 1 are allowed"),
+        (refused(V311, b"\x20\x02\x00\x00"), "CONNACK may not be sent to the server"),
         (
             refused(V5, &framed(0x30, b"\x00\x01t\x05\x11\x00\x00\x00\x01")),
             "Session Expiry Interval may not be in PUBLISH from a client",

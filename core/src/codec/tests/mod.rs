@@ -8,11 +8,7 @@ mod round_trip;
 use crate::codec::{DecodeError, Direction, FixedHeader, decode, encode};
 use crate::packet::{Packet, PacketId, ProtocolVersion};
 
-const VERSIONS: [ProtocolVersion; 3] = [
-    ProtocolVersion::V31,
-    ProtocolVersion::V311,
-    ProtocolVersion::V5,
-];
+const VERSIONS: [ProtocolVersion; 3] = [ProtocolVersion::V31, ProtocolVersion::V311, ProtocolVersion::V5];
 const DIRECTIONS: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 
 fn id(number: u16) -> PacketId {
@@ -38,8 +34,6 @@ fn receive(version: ProtocolVersion, bytes: &[u8]) -> Result<Packet<'_>, DecodeE
 }
 
 fn body(packet: &[u8]) -> &[u8] {
-    let header = FixedHeader::parse(packet)
-        .expect("legal header")
-        .expect("whole header");
+    let header = FixedHeader::parse(packet).expect("legal header").expect("whole header");
     &packet[usize::from(header.header_len)..]
 }

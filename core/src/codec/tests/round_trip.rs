@@ -5,14 +5,12 @@ use proptest::sample::select;
 
 use super::*;
 use crate::codec::acks::{AckKind, encode_ack};
-use crate::codec::properties::{
-    Carrier, Entry, Kind, Properties, PropertiesBuf, Property, Range, TABLE, Value,
-};
+use crate::codec::properties::{Carrier, Entry, Kind, Properties, PropertiesBuf, Property, Range, TABLE, Value};
 use crate::codec::publish::{Delivery, decode_to_client, forwardable};
 use crate::codec::reasons;
 use crate::packet::{
-    Ack, Auth, ConnAck, Connect, Disconnect, PacketType, Publish, QoS, RetainHandling, SubAck,
-    Subscribe, SubscriptionOptions, Unsubscribe, Will,
+    Ack, Auth, ConnAck, Connect, Disconnect, PacketType, Publish, QoS, RetainHandling, SubAck, Subscribe,
+    SubscriptionOptions, Unsubscribe, Will,
 };
 use crate::reason_code::ReasonCode;
 
@@ -38,9 +36,7 @@ fn value_of(entry: &Entry) -> BoxedStrategy<Owned> {
         (Kind::Str, _) => text().prop_map(Owned::Str).boxed(),
         (Kind::Topic, _) => topic().prop_map(Owned::Str).boxed(),
         (Kind::Bin, _) => binary().prop_map(Owned::Bin).boxed(),
-        (Kind::Pair, _) => (text(), text())
-            .prop_map(|(name, value)| Owned::Pair(name, value))
-            .boxed(),
+        (Kind::Pair, _) => (text(), text()).prop_map(|(name, value)| Owned::Pair(name, value)).boxed(),
     }
 }
 
@@ -50,38 +46,32 @@ fn properties(carrier: Carrier) -> impl Strategy<Value = PropertiesBuf> {
         .iter()
         .filter(|entry| carrier.may_carry(entry.property))
         .map(|entry| {
-            let most = if carrier.may_repeat(entry.property) {
-                4
-            } else {
-                1
-            };
-            let needed = entry.property == Property::AuthenticationMethod
-                && matches!(carrier, Carrier::Auth | Carrier::Connect);
+            let most = if carrier.may_repeat(entry.property) { 4 } else { 1 };
+            let needed =
+                entry.property == Property::AuthenticationMethod && matches!(carrier, Carrier::Auth | Carrier::Connect);
             let property = entry.property;
             let one = value_of(entry).prop_map(move |value| (property, value));
             proptest::collection::vec(one, usize::from(needed)..=most).boxed()
         })
         .collect();
-    rows.prop_map(|rows| rows.concat())
-        .prop_shuffle()
-        .prop_map(|all| {
-            let mut buf = PropertiesBuf::new();
-            for (property, value) in &all {
-                buf.push(
-                    *property,
-                    match value {
-                        Owned::U8(value) => Value::U8(*value),
-                        Owned::U16(value) => Value::U16(*value),
-                        Owned::U32(value) => Value::U32(*value),
-                        Owned::Var(value) => Value::Var(*value),
-                        Owned::Str(value) => Value::Str(value),
-                        Owned::Bin(value) => Value::Bin(value),
-                        Owned::Pair(name, value) => Value::Pair(name, value),
-                    },
-                );
-            }
-            buf
-        })
+    rows.prop_map(|rows| rows.concat()).prop_shuffle().prop_map(|all| {
+        let mut buf = PropertiesBuf::new();
+        for (property, value) in &all {
+            buf.push(
+                *property,
+                match value {
+                    Owned::U8(value) => Value::U8(*value),
+                    Owned::U16(value) => Value::U16(*value),
+                    Owned::U32(value) => Value::U32(*value),
+                    Owned::Var(value) => Value::Var(*value),
+                    Owned::Str(value) => Value::Str(value),
+                    Owned::Bin(value) => Value::Bin(value),
+                    Owned::Pair(name, value) => Value::Pair(name, value),
+                },
+            );
+        }
+        buf
+    })
 }
 
 fn text() -> impl Strategy<Value = String> {
@@ -113,21 +103,10 @@ fn packet_id() -> impl Strategy<Value = PacketId> {
 }
 
 fn options() -> impl Strategy<Value = SubscriptionOptions> {
-    let handling = select(
-        &[
-            RetainHandling::Send,
-            RetainHandling::SendIfNew,
-            RetainHandling::DoNotSend,
-        ][..],
-    );
-    (qos(), any::<bool>(), any::<bool>(), handling).prop_map(
-        |(qos, no_local, retain_as_published, retain_handling)| SubscriptionOptions {
-            qos,
-            no_local,
-            retain_as_published,
-            retain_handling,
-        },
-    )
+    let handling = select(&[RetainHandling::Send, RetainHandling::SendIfNew, RetainHandling::DoNotSend][..]);
+    (qos(), any::<bool>(), any::<bool>(), handling).prop_map(|(qos, no_local, retain_as_published, retain_handling)| {
+        SubscriptionOptions { qos, no_local, retain_as_published, retain_handling }
+    })
 }
 
 /// What version 3 does not have is not sent in it.
@@ -138,11 +117,7 @@ fn in_version(version: ProtocolVersion, properties: &PropertiesBuf) -> Propertie
     }
 }
 
-fn comes_back(
-    version: ProtocolVersion,
-    direction: Direction,
-    packet: &Packet<'_>,
-) -> Result<(), TestCaseError> {
+fn comes_back(version: ProtocolVersion, direction: Direction, packet: &Packet<'_>) -> Result<(), TestCaseError> {
     let bytes = encoded(version, packet);
     let decoded = decode(version, direction, &bytes);
     prop_assert_eq!(decoded.as_ref(), Ok(packet));
@@ -425,11 +400,7 @@ fn forwardable_copies_only_around_what_stays_behind() {
     let inside = |raw: &[u8], kept: &[u8]| raw.as_ptr_range().contains(&kept.as_ptr());
     let middle = b"\x01\x01\x02\x00\x00\x00\x05\x03\x00\x01t";
     for (raw, kept, borrowed) in [
-        (
-            b"\x01\x01\x03\x00\x01t".as_slice(),
-            b"\x01\x01\x03\x00\x01t".as_slice(),
-            true,
-        ),
+        (b"\x01\x01\x03\x00\x01t".as_slice(), b"\x01\x01\x03\x00\x01t".as_slice(), true),
         (b"\x02\x00\x00\x00\x05\x01\x01", b"\x01\x01", true),
         (b"\x01\x01\x23\x00\x05", b"\x01\x01", true),
         (middle, b"\x01\x01\x03\x00\x01t", false),
@@ -439,26 +410,13 @@ fn forwardable_copies_only_around_what_stays_behind() {
         assert_eq!(given, kept);
         assert_eq!(inside(raw, given), borrowed);
     }
-    assert_eq!(
-        forwardable(Properties::from_checked(b"\x23\x00\x05"), &mut Vec::new()),
-        b""
-    );
+    assert_eq!(forwardable(Properties::from_checked(b"\x23\x00\x05"), &mut Vec::new()), b"");
 }
 
 #[test]
 fn every_variable_byte_integer_comes_back() {
     use crate::codec::wire::{Reader, put_var, var_len};
-    let edges = [
-        0,
-        1,
-        127,
-        128,
-        16_383,
-        16_384,
-        2_097_151,
-        2_097_152,
-        268_435_455,
-    ];
+    let edges = [0, 1, 127, 128, 16_383, 16_384, 2_097_151, 2_097_152, 268_435_455];
     for value in edges.into_iter().chain((0..268_435_455).step_by(99_991)) {
         let mut out = Vec::new();
         put_var(&mut out, value);
@@ -467,20 +425,14 @@ fn every_variable_byte_integer_comes_back() {
         assert_eq!(reader.var(crate::codec::Field::PropertyLength), Ok(value));
         assert!(reader.is_empty());
         for end in 0..out.len() {
-            assert!(
-                Reader::new(&out[..end])
-                    .var(crate::codec::Field::PropertyLength)
-                    .is_err()
-            );
+            assert!(Reader::new(&out[..end]).var(crate::codec::Field::PropertyLength).is_err());
         }
     }
 }
 
 #[test]
 fn lengths_grow_with_the_packet_at_every_edge() {
-    for len in [
-        0, 120, 121, 122, 123, 16_376, 16_377, 16_378, 16_379, 2_097_144, 2_097_145, 2_097_146,
-    ] {
+    for len in [0, 120, 121, 122, 123, 16_376, 16_377, 16_378, 16_379, 2_097_144, 2_097_145, 2_097_146] {
         let payload = vec![7; len];
         let packet = Packet::Publish(Publish {
             dup: false,

@@ -10,12 +10,7 @@ const NOW: Millis = Millis(1_000);
 
 fn message(topic: &str, expires_at: Millis) -> Message {
     Message::new(&MessageView {
-        head: MessageHead {
-            qos: QoS::AtMostOnce,
-            retain: true,
-            expires_at,
-            publisher: 0,
-        },
+        head: MessageHead { qos: QoS::AtMostOnce, retain: true, expires_at, publisher: 0 },
         topic,
         properties: &[],
         payload: b"21.5",
@@ -54,17 +49,12 @@ fn query(tree: &RetainedTree, filter: &str, messages: usize, steps: usize) -> (V
 
 #[test]
 fn messages_come_in_the_order_of_levels() {
-    let tree = tree(&[
-        "a", "a/b", "a!", "a/b/c", "/", "/a", "b", "a b", "$x", "a/\u{1}",
-    ]);
+    let tree = tree(&["a", "a/b", "a!", "a/b/c", "/", "/a", "b", "a b", "$x", "a/\u{1}"]);
     let (topics, _) = query(&tree, "#", 1, 1);
     let expected = ["/", "/a", "a", "a/\u{1}", "a/b", "a/b/c", "a b", "a!", "b"];
     assert_eq!(topics, expected);
     assert_eq!(query(&tree, "$x/#", 9, 9).0, ["$x"]);
-    assert_eq!(
-        query(&tree, "a/#", 9, 9).0,
-        ["a", "a/\u{1}", "a/b", "a/b/c"]
-    );
+    assert_eq!(query(&tree, "a/#", 9, 9).0, ["a", "a/\u{1}", "a/b", "a/b/c"]);
     assert_eq!(query(&tree, "a/b", 9, 9).0, ["a/b"]);
     assert_eq!(query(&tree, "a/c", 9, 9).0, [""; 0]);
 }

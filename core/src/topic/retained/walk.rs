@@ -21,9 +21,7 @@ pub(super) enum Step {
 
 impl Walk {
     pub(super) fn new(filter: &str) -> Self {
-        Self {
-            filter: key_of(filter),
-        }
+        Self { filter: key_of(filter) }
     }
 
     /// The first key that could match: the levels before the first wildcard.
@@ -105,10 +103,7 @@ struct Levels<'a> {
 
 impl<'a> Levels<'a> {
     const fn new(key: &'a [u8]) -> Self {
-        Self {
-            key,
-            start: Some(0),
-        }
+        Self { key, start: Some(0) }
     }
 }
 

@@ -44,12 +44,7 @@ const _: () = assert!(size_of::<Node>() == 40);
 
 impl LevelTree {
     pub(super) const fn new() -> Self {
-        Self {
-            nodes: Pages::new(),
-            children: Slots::new(),
-            free: NONE,
-            live: 0,
-        }
+        Self { nodes: Pages::new(), children: Slots::new(), free: NONE, live: 0 }
     }
 
     #[inline]
@@ -80,8 +75,7 @@ impl LevelTree {
                     let level_hash = hash.of(level);
                     at = self.child(at, level, level_hash).unwrap_or_else(|| {
                         let child = self.take_node(at, level);
-                        self.children
-                            .insert(TopicHash::below(level_hash, at), u64::from(child));
+                        self.children.insert(TopicHash::below(level_hash, at), u64::from(child));
                         self.nodes.get_mut(at).named += 1;
                         child
                     });
@@ -139,11 +133,7 @@ impl LevelTree {
         while let Some(level) = levels.next() {
             let plus = if wildcards { node.plus } else { NONE };
             wildcards = true;
-            let named = if node.named > 0 {
-                self.child(at, level, hash.of(level)).unwrap_or(NONE)
-            } else {
-                NONE
-            };
+            let named = if node.named > 0 { self.child(at, level, hash.of(level)).unwrap_or(NONE) } else { NONE };
             at = match (plus, named) {
                 (NONE, NONE) => return,
                 (only, NONE) | (NONE, only) => only,
@@ -161,13 +151,7 @@ impl LevelTree {
     }
 
     /// Goes on from two nodes that the levels before `levels` have reached.
-    fn matches_wide(
-        &self,
-        hash: &TopicHash,
-        (one, other): (u32, u32),
-        levels: Levels<'_>,
-        mut each: impl FnMut(u32),
-    ) {
+    fn matches_wide(&self, hash: &TopicHash, (one, other): (u32, u32), levels: Levels<'_>, mut each: impl FnMut(u32)) {
         let mut here = SmallVec::<[u32; 16]>::from_slice(&[one, other]);
         let mut below = SmallVec::<[u32; 16]>::new();
         for level in levels {
@@ -213,24 +197,15 @@ impl LevelTree {
 
     #[inline]
     fn child(&self, at: u32, level: &[u8], level_hash: u64) -> Option<u32> {
-        let found = self
-            .children
-            .find(TopicHash::below(level_hash, at), |child| {
-                let child = self.nodes.get(child as u32);
-                child.parent == at && child.level.as_bytes() == level
-            });
+        let found = self.children.find(TopicHash::below(level_hash, at), |child| {
+            let child = self.nodes.get(child as u32);
+            child.parent == at && child.level.as_bytes() == level
+        });
         found.map(|child| child as u32)
     }
 
     fn take_node(&mut self, parent: u32, level: &[u8]) -> u32 {
-        let node = Node {
-            parent,
-            plus: NONE,
-            many: NONE,
-            end: NONE,
-            named: 0,
-            level: Text::new(level),
-        };
+        let node = Node { parent, plus: NONE, many: NONE, end: NONE, named: 0, level: Text::new(level) };
         self.live += 1;
         if self.free == NONE {
             return self.nodes.push(node);
@@ -278,9 +253,7 @@ struct Levels<'a> {
 
 impl<'a> Levels<'a> {
     const fn new(topic: &'a str) -> Self {
-        Self {
-            rest: Some(topic.as_bytes()),
-        }
+        Self { rest: Some(topic.as_bytes()) }
     }
 }
 

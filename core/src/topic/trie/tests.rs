@@ -27,18 +27,12 @@ fn it_finds_what_the_naive_match_finds_while_filters_come_and_go() {
         assert_eq!(trie.len(), model.len());
         if round % 8 == 0 {
             let topic = texts.topic();
-            let expected: Vec<String> = model
-                .keys()
-                .filter(|filter| matches(filter, &topic))
-                .cloned()
-                .collect();
+            let expected: Vec<String> = model.keys().filter(|filter| matches(filter, &topic)).cloned().collect();
             assert_eq!(found(&trie, &topic), expected, "{topic}");
         }
     }
-    let mut listed: Vec<(String, String)> = trie
-        .iter()
-        .map(|(filter, value)| (filter.to_owned(), value.clone()))
-        .collect();
+    let mut listed: Vec<(String, String)> =
+        trie.iter().map(|(filter, value)| (filter.to_owned(), value.clone())).collect();
     listed.sort_unstable();
     assert!(listed.into_iter().eq(model.clone()));
     for filter in model.keys() {

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use foldhash::fast::RandomState;
 use millrace_core::codec::properties::{PropertiesBuf, Property};
@@ -20,14 +21,17 @@ use millrace_core::time::Millis;
 
 use super::connection::{Cut, Extras, NONE, Phase};
 use super::frame::{Frame, Handover};
-use super::io::{Accepted, Close, ConnId, ListenerId, ShardId};
+use super::io::{Accepted, Close, ConnId, ListenerId, ShardId, TOKEN_END};
 use super::lifecycle::Cause;
 use super::{Command, Flow, Shard, Timer, is_v5, proxy};
+
+/// Both halves of a hand-over come within this time, or one never comes.
+const HANDOVER_TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Sockets and frames of hand-overs whose other half has not come yet.
 #[derive(Default)]
 pub(super) struct Handovers {
-    waiting: HashMap<(ShardId, u64), Half, RandomState>,
+    waiting: HashMap<(ShardId, u64), (Half, Millis), RandomState>,
     next: u64,
 }
 
@@ -132,7 +136,7 @@ impl Shard {
 
     fn hand_over(&mut self, id: ConnId, to: ShardId, bytes: Vec<u8>) {
         let conn = self.conns.close(id.slot);
-        let token = self.handovers.next;
+        let token = self.handovers.next % TOKEN_END;
         self.handovers.next += 1;
         let handover =
             Handover { token, listener: conn.listener, peer: conn.peer(), accepted_at: conn.last_seen, bytes };
@@ -142,18 +146,31 @@ impl Shard {
 
     pub(super) fn on_adopted(&mut self, id: ConnId, from: ShardId, token: u64) {
         match self.handovers.waiting.remove(&(from, token)) {
-            Some(Half::Frame(handover)) => self.adopt(id, handover),
+            Some((Half::Frame(handover), _)) => self.adopt(id, handover),
             _ => {
-                self.handovers.waiting.insert((from, token), Half::Socket(id));
+                self.handovers.waiting.insert((from, token), (Half::Socket(id), self.now.monotonic));
             }
         }
     }
 
     pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
         match self.handovers.waiting.remove(&(from, handover.token)) {
-            Some(Half::Socket(id)) => self.adopt(id, handover),
+            Some((Half::Socket(id), _)) => self.adopt(id, handover),
             _ => {
-                self.handovers.waiting.insert((from, handover.token), Half::Frame(handover));
+                self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
+            }
+        }
+    }
+
+    /// A socket that could not be taken here leaves its frame behind.
+    pub(super) fn expire_handovers(&mut self) {
+        let now = self.now.monotonic;
+        let lost = |(_, since): &(Half, Millis)| now.since(*since) > HANDOVER_TIME_MAX;
+        let gone: Vec<_> = self.handovers.waiting.extract_if(|_, half| lost(half)).map(|(_, (half, _))| half).collect();
+        for half in gone {
+            match half {
+                Half::Frame(handover) => self.shared.listener(handover.listener).closed(),
+                Half::Socket(id) => self.commands.push(Command::Close(id, Close::Now)),
             }
         }
     }

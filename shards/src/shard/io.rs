@@ -5,8 +5,6 @@
 
 use std::net::SocketAddr;
 
-use millrace_core::time::{Millis, Time};
-
 use super::frame::Frame;
 
 /// A connection of one shard. A slot is used again, a generation never: a late event of an old tenant is told apart.
@@ -46,6 +44,9 @@ pub enum Gone {
     Failed,
 }
 
+/// Tokens of [`Output::hand_over`] are smaller than this: they share 64 bits with who sends them.
+pub const TOKEN_END: u64 = 1 << 44;
+
 /// How a connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
@@ -56,9 +57,9 @@ pub enum Close {
     Linger,
 }
 
-/// What a shard asks of its runtime. After `close` and `hand_over` the connection is gone for the shard: no event with
-/// its id follows.
-pub trait Output {
+/// What a shard asks of its runtime, `F` being what it sends to other shards. After `close` and `hand_over` the
+/// connection is gone for the shard: no event with its id follows.
+pub trait Output<F = Frame> {
     /// An empty buffer to encode into, from a pool.
     fn buffer(&mut self) -> Vec<u8>;
     /// Gives a buffer back unsent.
@@ -75,39 +76,11 @@ pub trait Output {
     /// Closes.
     fn close(&mut self, conn: ConnId, how: Close);
     /// Gives the socket to another shard, whose [`super::Shard::adopted`] is called with the same token.
-    /// Only while no receive and no send is under way.
+    /// Only while no receive and no send is under way. The token is under [`TOKEN_END`]. The socket and frames to the
+    /// same shard travel apart: either may come first. A socket that cannot be taken there is closed and counted.
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64);
     /// Puts a frame into the ring to another shard. It never fails and keeps its order: what does not fit waits here,
     /// and `false` says that something waits, so that the shard should pause who made it;
     /// [`super::Shard::mesh_drained`] says when that is over.
-    fn frame(&mut self, to: ShardId, frame: Frame) -> bool;
-}
-
-/// What a runtime tells the logic of a shard.
-pub trait Logic {
-    /// What the control side may send.
-    type Control: Send;
-
-    /// A listener accepted a connection.
-    fn accepted(&mut self, now: Time, accepted: Accepted, out: &mut impl Output);
-    /// Bytes came. They are only borrowed.
-    fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut impl Output);
-    /// The peer is gone; the runtime closes and frees the slot by itself.
-    fn gone(&mut self, now: Time, conn: ConnId, how: Gone, out: &mut impl Output);
-    /// The last send did not fit into the socket: `unsent` bytes wait in the runtime.
-    fn stalled(&mut self, conn: ConnId, unsent: usize);
-    /// The bytes that waited are out.
-    fn drained(&mut self, now: Time, conn: ConnId, out: &mut impl Output);
-    /// A socket that another shard handed over is here.
-    fn adopted(&mut self, now: Time, conn: ConnId, from: ShardId, token: u64, out: &mut impl Output);
-    /// A mesh frame came.
-    fn frame(&mut self, now: Time, from: ShardId, frame: Frame, out: &mut impl Output);
-    /// Nothing waits for room in a mesh ring any more.
-    fn mesh_drained(&mut self, now: Time, out: &mut impl Output);
-    /// The control side says something.
-    fn control(&mut self, now: Time, control: Self::Control, out: &mut impl Output);
-    /// When [`Logic::turn`] is needed although nothing comes; [`Millis::NEVER`] for never.
-    fn next_deadline(&self) -> Millis;
-    /// The end of a turn: deadlines that have passed fire, then everything due goes out (`send`, `frame`).
-    fn turn(&mut self, now: Time, out: &mut impl Output);
+    fn frame(&mut self, to: ShardId, frame: F) -> bool;
 }

@@ -13,6 +13,7 @@ pub mod frame;
 mod groups;
 pub mod io;
 mod lifecycle;
+pub mod logic;
 mod peers;
 mod proxy;
 mod publish;
@@ -369,6 +370,7 @@ impl Shard {
     fn on_second(&mut self) {
         self.timers.insert(Millis(self.now.monotonic.0 + 1000), Timer::Second);
         self.retained.expire(self.now.monotonic, &self.shared);
+        self.expire_handovers();
         self.publish_counters();
         self.on_sys_second();
     }
@@ -392,7 +394,8 @@ impl Shard {
 }
 
 /// What the runtime tells a shard.
-impl io::Logic for Shard {
+impl logic::Logic for Shard {
+    type Frame = Frame;
     type Control = Control;
 
     fn accepted(&mut self, now: Time, accepted: Accepted, _out: &mut impl Output) {

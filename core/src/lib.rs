@@ -21,3 +21,4 @@ pub mod reason_code;
 pub mod time;
 pub mod topic;
 pub mod units;
+pub mod value;

@@ -176,6 +176,11 @@ impl Conns {
         &mut self.slots[slot as usize]
     }
 
+    /// The tenant of a slot that is known to be taken, to look at.
+    pub(super) fn look(&self, slot: u32) -> &Conn {
+        &self.slots[slot as usize]
+    }
+
     /// The identity of the tenant of a slot.
     #[inline]
     pub(super) fn id(&self, slot: u32) -> ConnId {

@@ -13,6 +13,7 @@ use millrace_core::time::Millis;
 
 use super::peers::Waits;
 use super::publish::Accepted;
+use super::route::Origin;
 use super::{Shard, Timer};
 
 /// The delayed messages of one shard.
@@ -27,6 +28,7 @@ struct Due {
     /// Keeps the order of messages that are due at the same time.
     number: u64,
     message: Message,
+    publisher: Option<(u32, u32)>,
 }
 
 impl PartialEq for Due {
@@ -51,7 +53,12 @@ impl Ord for Due {
 
 impl Shard {
     /// Keeps a message whose topic begins with `$delayed/` until it is due.
-    pub(super) fn delay(&mut self, message: &Lazy<'_>, mountpoint: u16) -> Result<Accepted, (ReasonCode, String)> {
+    pub(super) fn delay(
+        &mut self,
+        message: &Lazy<'_>,
+        mountpoint: u16,
+        origin: Origin,
+    ) -> Result<Accepted, (ReasonCode, String)> {
         let view = message.view();
         let invalid = |why: String| Err((ReasonCode::TopicNameInvalid, why));
         let rest = view.topic.strip_prefix("$delayed/").unwrap_or(view.topic);
@@ -83,8 +90,12 @@ impl Shard {
         let mut mounted = String::new();
         let topic = self.mount(mountpoint, topic, &mut mounted);
         let head = MessageHead { expires_at, ..view.head };
+        let publisher = match origin {
+            Origin::Client { client, .. } => Some(self.clients.identity(client)),
+            Origin::Elsewhere => None,
+        };
         let message = Message::new(&MessageView { head, topic, ..*view });
-        self.delayed.due.push(Reverse(Due { at, number: self.delayed.next, message }));
+        self.delayed.due.push(Reverse(Due { at, number: self.delayed.next, message, publisher }));
         self.delayed.next += 1;
         self.shared.delayed_changed(1);
         self.counters.raise(Gauge::DelayedMessages, 1);
@@ -99,7 +110,9 @@ impl Shard {
             self.shared.delayed_changed(-1);
             self.counters.lower(Gauge::DelayedMessages, 1);
             self.counters.add(Counter::MessagesOriginatedDelayed, 1);
-            self.publish_now(&Lazy::shared(&due.message));
+            let client = due.publisher.filter(|publisher| self.clients.get_if(*publisher).is_some());
+            let origin = client.map_or(Origin::Elsewhere, |(client, _)| Origin::Client { client, dup: false });
+            self.publish_now(&Lazy::shared(&due.message), origin);
         }
     }
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use super::connection::{NONE, Phase};
 use super::io::{Close, ConnId, Gone};
+use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
 
 /// Why a connection or a session ends.
@@ -283,7 +284,7 @@ impl Shard {
         let head = MessageHead { expires_at, publisher: key, ..view.head };
         self.counters.add(Counter::MessagesOriginatedWill, 1);
         let lazy = Lazy::new(MessageView { head, ..view });
-        if let Err((_, why)) = self.accept_message(&lazy, mountpoint) {
+        if let Err((_, why)) = self.accept_message(&lazy, mountpoint, Origin::Client { client, dup: false }) {
             tracing::debug!(event = "will-refused", "{why}");
         }
     }

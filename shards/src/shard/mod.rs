@@ -20,6 +20,7 @@ mod publish;
 mod replies;
 mod retained;
 mod route;
+mod rule_stage;
 mod shared;
 mod slab;
 mod subscriptions;
@@ -49,6 +50,7 @@ use retained::RetainedStore;
 use route::Router;
 use timer_wheel::TimerWheel;
 
+pub use rule_stage::{RowPort, RuleSet};
 pub use shared::{Control, Shared};
 
 use crate::config::{QueueFull, ShardsConfig};
@@ -123,17 +125,19 @@ pub struct Shard {
     pool: Vec<Vec<u8>>,
     keys: u64,
     sys: sys_topics::SysTopics,
+    rules: RuleSet,
+    rule_scratch: rule_stage::RuleScratch,
 }
 
 impl Shard {
     /// A shard without connections.
     #[must_use]
-    pub fn new(id: ShardId, now: Time, shared: Arc<Shared>) -> Self {
+    pub fn new(id: ShardId, now: Time, shared: Arc<Shared>, rules: RuleSet) -> Self {
         let config = shared.config();
         let shards = shared.placement.shards();
         let mut timers = TimerWheel::new(now.monotonic);
         timers.insert(now.monotonic, Timer::Second);
-        Self {
+        let mut shard = Self {
             id,
             now,
             queue_limits: queue_limits(&config),
@@ -160,8 +164,12 @@ impl Shard {
             pool: Vec::new(),
             keys: 0,
             sys: sys_topics::SysTopics::default(),
+            rules,
+            rule_scratch: rule_stage::RuleScratch::default(),
             shared,
-        }
+        };
+        shard.register_rules();
+        shard
     }
 
     /// Bytes came. They are only borrowed.
@@ -495,6 +503,7 @@ impl logic::Logic for Shard {
             self.fire(timer);
         }
         self.flush_group_acks();
+        self.flush_rows();
         let mut sent = 0;
         let mut dirty = std::mem::take(&mut self.dirty);
         for slot in dirty.drain(..) {

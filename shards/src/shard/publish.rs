@@ -16,6 +16,7 @@ use super::connection::Conn;
 use super::io::ConnId;
 use super::peers::Waits;
 use super::replies::Reply;
+use super::route::Origin;
 use super::{Command, Flow, Shard, is_v5};
 
 /// What came of a message that was accepted.
@@ -89,7 +90,8 @@ impl Shard {
             if mountpoint == 0 || topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, &mut mounted) };
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
-        let outcome = self.accept_message(&Lazy::new(view), mountpoint);
+        let origin = Origin::Client { client, dup: publish.dup };
+        let outcome = self.accept_message(&Lazy::new(view), mountpoint, origin);
         self.router.properties = scratch;
         self.router.topic = mounted;
         match outcome {

@@ -27,6 +27,7 @@ use super::{Shard, is_v5, remaining_expiry};
 pub(super) struct Router {
     matches: Vec<Match>,
     groups: Vec<u32>,
+    rules: Vec<u32>,
     remote: ShardSet,
     stamp: u32,
     /// The packet of the shape that was encoded last.
@@ -36,6 +37,15 @@ pub(super) struct Router {
     /// Scratch for properties and mounted topics of the message under way.
     pub(super) properties: Vec<u8>,
     pub(super) topic: String,
+}
+
+/// Where a message comes from: rules see only what this shard's own clients publish.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// A client of this shard.
+    Client { client: u32, dup: bool },
+    /// Another shard, or the broker itself.
+    Elsewhere,
 }
 
 /// A local client that gets the message, with all its matching subscriptions taken together.
@@ -61,21 +71,22 @@ impl Shard {
         &mut self,
         message: &Lazy<'_>,
         mountpoint: u16,
+        origin: Origin,
     ) -> Result<Accepted, (ReasonCode, String)> {
         if message.view().topic.starts_with("$delayed/") {
-            return self.delay(message, mountpoint);
+            return self.delay(message, mountpoint, origin);
         }
-        Ok(self.publish_now(message))
+        Ok(self.publish_now(message, origin))
     }
 
-    pub(super) fn publish_now(&mut self, message: &Lazy<'_>) -> Accepted {
+    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin) -> Accepted {
         let mut waits = Waits::default();
         let mut wanted = false;
         let view = message.view();
         if view.head.retain {
             wanted |= self.retain(message, &mut waits);
         }
-        wanted |= self.route_local(message) > 0;
+        wanted |= self.route_local(message, origin) > 0;
         wanted |= self.route_remote(message, &mut waits);
         if !wanted {
             self.counters.add(Counter::MessagesUnrouted, 1);
@@ -109,9 +120,10 @@ impl Shard {
     }
 
     /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
-    pub(super) fn route_local(&mut self, message: &Lazy<'_>) -> usize {
+    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin) -> usize {
         let mut matches = std::mem::take(&mut self.router.matches);
         let mut groups = std::mem::take(&mut self.router.groups);
+        let mut rules = std::mem::take(&mut self.router.rules);
         self.router.stamp = self.router.stamp.wrapping_add(1);
         self.router.shape = None;
         let (stamp, publisher) = (self.router.stamp, message.view().head.publisher);
@@ -120,6 +132,9 @@ impl Shard {
             for subscriber in subscribers {
                 match subscriber.target() {
                     Target::Group(group) => groups.push(group),
+                    // A rule with several matching filters runs once.
+                    Target::Rule(rule) if !rules.contains(&rule) => rules.push(rule),
+                    Target::Rule(_) => {}
                     Target::Client(index) => {
                         let Some(client) = clients.get_mut(index) else { continue };
                         if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
@@ -150,7 +165,15 @@ impl Shard {
                 }
             }
         });
-        let wanted = matches.len() + groups.len();
+        let mut wanted = matches.len() + groups.len();
+        if let Origin::Client { client, dup } = origin
+            && !rules.is_empty()
+        {
+            wanted += rules.len();
+            self.run_rules(&rules, message.view(), client, dup);
+        }
+        rules.clear();
+        self.router.rules = rules;
         let alone = matches.len() == 1;
         let head = message.view().head;
         for found in matches.drain(..) {
@@ -326,7 +349,7 @@ impl Shard {
             let lazy = shared.map_or_else(|| Lazy::new(view), Lazy::shared);
             match purpose {
                 Purpose::Route => {
-                    self.route_local(&lazy);
+                    self.route_local(&lazy, Origin::Elsewhere);
                 }
                 Purpose::Member { member, group, qos, retain, subscription_id } => {
                     let mut subscription_ids = SubscriptionIds::new();

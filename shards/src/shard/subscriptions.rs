@@ -23,6 +23,7 @@ use super::{Flow, Shard, is_v5};
 pub(super) type Subscribers = SmallVec<[Subscriber; 1]>;
 
 const GROUP: u32 = 1 << 31;
+const RULE: u32 = 1 << 30;
 
 /// One that gets the messages of a filter: a client of this shard, or a shared group that lives here.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +41,8 @@ pub(super) struct Subscriber {
 pub(super) enum Target {
     Client(u32),
     Group(u32),
+    /// A rule: wants messages of this shard's own publishers only, and is no route for others.
+    Rule(u32),
 }
 
 impl Subscriber {
@@ -54,12 +57,28 @@ impl Subscriber {
     }
 
     pub(super) const fn group(group: u32) -> Self {
-        Self { target: group | GROUP, id: 0, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true }
+        Self::inner(group | GROUP)
+    }
+
+    pub(super) const fn rule(rule: u32) -> Self {
+        Self::inner(rule | RULE)
+    }
+
+    const fn inner(target: u32) -> Self {
+        Self { target, id: 0, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true }
     }
 
     #[inline]
     pub(super) const fn target(self) -> Target {
-        if self.target & GROUP == 0 { Target::Client(self.target) } else { Target::Group(self.target & !GROUP) }
+        match self.target & (GROUP | RULE) {
+            0 => Target::Client(self.target),
+            GROUP => Target::Group(self.target & !GROUP),
+            _ => Target::Rule(self.target & !RULE),
+        }
+    }
+
+    const fn is_rule(self) -> bool {
+        self.target & RULE != 0
     }
 }
 
@@ -195,7 +214,7 @@ impl Shard {
     /// Adds or replaces a subscriber; `true` if it is the first of its filter on this shard.
     pub(super) fn subscribe_target(&mut self, filter: &str, subscriber: Subscriber) -> bool {
         let subscribers = self.filters.entry(filter, Subscribers::new);
-        let first = subscribers.is_empty();
+        let first = subscribers.iter().all(|known| known.is_rule());
         match subscribers.iter_mut().find(|known| known.target == subscriber.target) {
             Some(known) => *known = subscriber,
             None => subscribers.push(subscriber),
@@ -206,11 +225,13 @@ impl Shard {
     /// Removes a subscriber; tells the other shards if it was the last.
     pub(super) fn unsubscribe_target(&mut self, filter: &str, target: Target) {
         let Some(subscribers) = self.filters.get_mut(filter) else { return };
-        if let Some(at) = subscribers.iter().rposition(|known| known.target() == target) {
-            subscribers.swap_remove(at);
-        }
+        let Some(at) = subscribers.iter().rposition(|known| known.target() == target) else { return };
+        let removed = subscribers.swap_remove(at);
+        let last = !removed.is_rule() && subscribers.iter().all(|known| known.is_rule());
         if subscribers.is_empty() {
             self.filters.remove(filter);
+        }
+        if last {
             self.announce(filter, false, None);
         }
     }

@@ -9,6 +9,7 @@ use millrace_core::packet::QoS;
 use millrace_core::time::Millis;
 
 use super::Shard;
+use super::route::Origin;
 
 /// Name of this node in topics and events.
 pub(super) const NODE: &str = "millrace@127.0.0.1";
@@ -49,7 +50,7 @@ impl Shard {
         let head = MessageHead { qos: QoS::AtMostOnce, retain: true, expires_at: Millis::NEVER, publisher: 0 };
         self.counters.add(Counter::MessagesOriginatedSys, 1);
         let view = MessageView { head, topic, properties: &[], payload: payload.as_bytes() };
-        self.publish_now(&Lazy::new(view));
+        self.publish_now(&Lazy::new(view), Origin::Elsewhere);
     }
 }
 

@@ -263,6 +263,7 @@ impl Shard {
             Some(client) => (client, true),
             None => (self.new_client(client_id, connect.version, expiry, mountpoint), false),
         };
+        self.end_absence(client);
         self.counters.raise(Gauge::Connections, 1);
         self.counters.raise(Gauge::SessionsConnected, 1);
 

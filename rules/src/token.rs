@@ -118,6 +118,9 @@ impl<'s> Lexer<'s> {
             ';' => diagnostic
                 .help("a rule is one statement, without a semicolon")
                 .replace(""),
+            '#' if self.sql[..start].ends_with(|c: char| c == '/' || is_name(c)) => {
+                diagnostic.help("a topic filter stands in double quotes: FROM \"sensors/#\"")
+            }
             '#' => diagnostic.help("a comment begins with --").replace("--"),
             '~' if rest.starts_with("~=") => {
                 diagnostic.help("for a topic that matches a filter write =~")
@@ -186,7 +189,7 @@ impl<'s> Lexer<'s> {
 
     fn number(&mut self, after_dot: bool) -> Result<Token<'s>, Diagnostic> {
         let start = self.at;
-        let rest = self.sql[start..].as_bytes();
+        let rest = &self.sql.as_bytes()[start..];
         let digits = |from: usize| {
             rest[from..]
                 .iter()

@@ -176,6 +176,9 @@ sink_config! {
         /// The table; it and its columns are made when they are missing.
         #[serde(default = "defaults::table")]
         pub table: String,
+        /// Bytes that the file may grow to; rows that find no room wait. No limit if it is not given.
+        #[serde(default)]
+        pub max_size: Option<ByteSize>,
     }
 }
 

@@ -12,6 +12,7 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use millrace_core::units::ByteSize;
 use millrace_core::value::{Columns, Record, Value};
 use rusqlite::types::ToSqlOutput;
 use rusqlite::{Connection, ErrorCode, OpenFlags, ToSql};
@@ -29,6 +30,7 @@ pub struct Sqlite {
     data_dir: PathBuf,
     file: PathBuf,
     table: String,
+    max_size: Option<ByteSize>,
     open: Option<Open>,
 }
 
@@ -78,6 +80,7 @@ impl Sqlite {
             data_dir: data_dir.to_owned(),
             file: config.file.clone(),
             table: config.table.clone(),
+            max_size: config.max_size,
             open: None,
         })
     }
@@ -136,6 +139,14 @@ impl Sink for Sqlite {
             connection.busy_timeout(BUSY_WAIT)?;
             connection.query_row("PRAGMA journal_mode = WAL", [], |_| Ok(()))?;
             connection.execute_batch("PRAGMA synchronous = NORMAL")?;
+            if let Some(ByteSize(bytes)) = self.max_size {
+                let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
+                let pages = format!(
+                    "PRAGMA max_page_count = {}",
+                    (bytes / u64::from(page.max(1))).max(1)
+                );
+                connection.query_row(&pages, [], |_| Ok(()))?;
+            }
             Ok(connection)
         };
         let connection = connect().map_err(|error| reason(&error))?;

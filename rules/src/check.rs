@@ -539,7 +539,11 @@ impl<'s> Checker<'s> {
         let name = path.root.as_ref();
         let fields = self.event.fields().iter().map(|info| info.name);
         let aliases = self.aliases.iter().map(|(alias, ..)| alias[0].as_str());
-        let near = nearest(name, fields.chain(aliases));
+        // Guessing is for people, who read the first mistakes.
+        const GUESSES_MAX: usize = 20;
+        let near = (self.diagnostics.len() < GUESSES_MAX)
+            .then(|| nearest(name, fields.chain(aliases)))
+            .flatten();
         if path.quoted {
             return Diagnostic::error(
                 "R0102",

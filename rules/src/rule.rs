@@ -320,7 +320,7 @@ impl Program {
             constants: &self.constants,
         };
         let mut slots = SmallVec::<[Value<'_>; 16]>::new();
-        slots.resize(self.slots.len(), Value::Null);
+        slots.resize_with(self.slots.len(), || Value::Null);
         for &slot in &self.early {
             slots[slot] = self.slots[slot].0(&frame, &slots)?;
         }

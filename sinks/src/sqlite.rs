@@ -3,6 +3,9 @@
 //! The table and its columns are made as rows bring them. Columns have no declared type, so that each value keeps its
 //! own; a table that was made beforehand keeps its types and constraints, and what they refuse is rejected in SQLite's
 //! words. Lists and maps become JSON text, true and false 1 and 0.
+//!
+//! What is written survives the death of the process. When power goes the file stays whole, but the last commits may be
+//! missing: `synchronous = NORMAL` in WAL mode.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{self, OpenOptions};

@@ -277,6 +277,17 @@ fn depth_and_size_are_refused_by_name_and_quickly() {
         code(&format!("SELECT a FROM {}", "x".repeat(70_000))),
         "R0006"
     );
+    assert_eq!(
+        code(&format!("SELECT *{} FROM \"t\"", ", *".repeat(1_000))),
+        "R0006"
+    );
+    let unknown: Vec<_> = (0..1_000)
+        .map(|n| format!("{}{n}", "x".repeat(50)))
+        .collect();
+    assert_eq!(
+        code(&format!("SELECT {} FROM \"t\"", unknown.join(", "))),
+        "R0101"
+    );
     let many = vec!["qos = 1"; 1_000].join(" OR ");
     assert_eq!(code(&format!("SELECT * FROM \"t\" WHERE {many}")), "fine");
     let too_many = vec!["qos = 1"; 2_000].join(" OR ");

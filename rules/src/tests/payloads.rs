@@ -1,5 +1,8 @@
 //! What payloads of all kinds make of a rule.
 
+use millrace_core::value::Value;
+
+use super::fuzz::Random;
 use super::{condition, run, value};
 use crate::input::FUEL;
 
@@ -68,6 +71,10 @@ fn work_for_one_message_is_bounded() {
     );
     let compares = vec!["payload = payload"; FUEL / big.len() + 1].join(" AND ");
     assert_eq!(condition(&compares, big.as_bytes()), "R0309");
+    let wide = format!("{{{}\"a\":1}}", "\"k\":0,".repeat(100_000));
+    let looks = vec!["payload.a = 1"; FUEL / 8 / 100_000 + 1].join(" AND ");
+    assert_eq!(condition(&looks, wide.as_bytes()), "R0309");
+    assert_eq!(condition("payload.a = 1", wide.as_bytes()), "true");
     let columns: Vec<_> = (0..20).map(|i| format!("payload AS p{i}")).collect();
     assert_eq!(
         run(
@@ -85,4 +92,56 @@ fn constants_that_would_be_large_are_refused_when_the_rule_is_compiled() {
     assert_eq!(value(&format!("strlen({joined})"), b""), "60000");
     let sql = format!("SELECT concat(a, a, a) AS b, '{text}' AS a FROM \"t\"");
     assert_eq!(run(&sql, b""), "R0101 R0101 R0101");
+}
+
+#[test]
+fn json_that_was_written_is_read_back_and_broken_json_never_panics() {
+    let mut random = Random(11);
+    for _ in 0..3_000 {
+        let written = random_value(&mut random, 4).to_json();
+        let read = value("payload[1]", format!("[{written}]").as_bytes());
+        assert_eq!(read, written);
+        let mut bytes = written.into_bytes();
+        for _ in 0..3 {
+            let at = random.below(bytes.len());
+            bytes[at] = u8::try_from(random.below(256)).expect("a byte");
+            let result = value("payload[1]", &[b"[", bytes.as_slice(), b"]"].concat());
+            assert!(result != "none" && !result.is_empty());
+        }
+    }
+}
+
+fn random_value(random: &mut Random, depth: usize) -> Value<'static> {
+    const TEXTS: [&str; 8] = [
+        "",
+        "a",
+        "grün",
+        "a\"b\\c",
+        "\n\u{1}",
+        "😀 and more than eight",
+        "12345678",
+        "1234567\"",
+    ];
+    match random.below(if depth == 0 { 5 } else { 7 }) {
+        0 => Value::Null,
+        1 => Value::Bool(random.below(2) == 0),
+        2 => Value::Int(i64::try_from(random.below(1 << 40)).expect("small") - (1 << 39)),
+        3 => Value::Float(random.below(1 << 30) as f64 / 1024.0),
+        4 => Value::text(TEXTS[random.below(TEXTS.len())]),
+        5 => Value::List(
+            (0..random.below(4))
+                .map(|_| random_value(random, depth - 1))
+                .collect(),
+        ),
+        _ => Value::Map(
+            (0..random.below(4))
+                .map(|index| {
+                    (
+                        format!("{}{index}", random.pick(&TEXTS)).into(),
+                        random_value(random, depth - 1),
+                    )
+                })
+                .collect(),
+        ),
+    }
 }

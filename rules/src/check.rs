@@ -8,12 +8,12 @@ use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, Path, Query, Step};
 use crate::columns::ColumnTree;
 use crate::compile;
 use crate::diagnostics::{Diagnostic, Severity, Span, nearest};
-use crate::fields::{Event, EventField};
+use crate::fields::{Event, EventField, FieldInfo};
 use crate::filter;
 use crate::functions::{self, Body, Function};
 use crate::ops;
 use crate::parse::DEPTH_MAX;
-use crate::tree::{Node, NodeKind, Plan};
+use crate::tree::{Node, NodeKind, Output, Plan};
 use crate::value_type::Type;
 
 /// Checks a rule.
@@ -76,6 +76,9 @@ fn needed_first(condition: Option<&Node>, slots: &[Node]) -> Vec<usize> {
     (0..slots.len()).filter(|slot| wanted[*slot]).collect()
 }
 
+/// The parts of `flags`.
+const FLAGS: [&str; 2] = ["retain", "dup"];
+
 struct Checker<'s> {
     sql: &'s str,
     event: Event,
@@ -115,12 +118,7 @@ impl<'s> Checker<'s> {
         match field {
             Field::All(span) => {
                 for info in self.event.fields() {
-                    columns.set(info.name, slots.len());
-                    slots.push(Node {
-                        kind: NodeKind::Field(info.field),
-                        ty: info.ty,
-                        span: *span,
-                    });
+                    self.whole_field(info, *span, slots, columns);
                 }
             }
             Field::Expr { expr, alias } => {
@@ -154,6 +152,33 @@ impl<'s> Checker<'s> {
                 slots.push(node);
             }
         }
+    }
+
+    /// One field of `*`. `flags` is put together from its parts: a map of its own would be an allocation a row.
+    fn whole_field(
+        &mut self,
+        info: &FieldInfo,
+        span: Span,
+        slots: &mut Vec<Node>,
+        columns: &mut ColumnTree,
+    ) {
+        let field = Node {
+            kind: NodeKind::Field(info.field),
+            ty: info.ty,
+            span,
+        };
+        let mut slot_of = |node| {
+            slots.push(node);
+            Output::Slot(slots.len() - 1)
+        };
+        let output = if info.field == EventField::Flags {
+            let part = |flag: &str| self.part(field.clone(), vec![Step::Name(flag.to_owned())]);
+            let flags = FLAGS.map(part).map(&mut slot_of);
+            Output::Map(FLAGS.map(str::to_owned).into_iter().zip(flags).collect())
+        } else {
+            slot_of(field)
+        };
+        columns.set(info.name, output);
     }
 
     /// Where a field without AS goes: a path to its own place, anything else under its own text.
@@ -466,7 +491,7 @@ impl<'s> Checker<'s> {
         }
         if let (EventField::Flags, [Step::Name(name), rest @ ..]) =
             (info.field, path.steps.as_slice())
-            && (!rest.is_empty() || !matches!(name.as_str(), "retain" | "dup"))
+            && (!rest.is_empty() || !FLAGS.contains(&name.as_str()))
         {
             let mut diagnostic =
                 Diagnostic::error("R0101", span, format!("`flags` has no `{name}`"));

@@ -60,6 +60,7 @@ fn fields_get_their_names_from_as_or_from_themselves() {
         ),
         ("payload.t + 1", r#"{"payload.t + 1":6}"#),
         ("1 AS a, 2 AS a", r#"{"a":2}"#),
+        ("1 AS a.b, 2 AS a", r#"{"a":2}"#),
         ("clientid, clientid", r#"{"clientid":"c_steve"}"#),
     ] {
         assert_eq!(
@@ -80,6 +81,17 @@ fn a_star_is_overlaid_by_what_is_named_later() {
         row.contains(r#""payload":{"a":1},"#) && row.ends_with(r#""extra":1}"#),
         "{row}"
     );
+}
+
+#[test]
+fn a_star_after_a_name_puts_the_field_back() {
+    let row = run("SELECT 1 AS flags, 2 AS qos.x, * FROM \"t\"", b"");
+    assert!(
+        row.contains(r#""flags":{"retain":true,"dup":false}"#),
+        "{row}"
+    );
+    let row = run("SELECT *, 1 AS flags FROM \"t\"", b"");
+    assert!(row.contains(r#""flags":1"#), "{row}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! SQL in, row or error out.
 
+mod codes;
 mod diagnostics;
 mod evaluation;
 mod fuzz;

@@ -43,6 +43,9 @@ const ACCEPTS_OF_MANY: usize = 4;
 /// Slots that accepts leave to sockets handed over.
 const SLOTS_FOR_HANDOVER: usize = 16;
 
+/// How long a connection is quiet before it is asked whether it still stands.
+const QUIET: Duration = Duration::from_secs(1);
+
 /// Sends without a wait for the socket; the kernel copies or says at once that it cannot.
 const SEND_NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 /// Sends that wait until all is out.
@@ -63,6 +66,7 @@ mod kind {
     pub(super) const WOKEN: u8 = 11;
     pub(super) const BELL: u8 = 12;
     pub(super) const CANCEL_ALL: u8 = 13;
+    pub(super) const PROBE: u8 = 14;
 }
 
 /// What the engine of one shard is given.
@@ -109,6 +113,8 @@ pub(crate) struct Uring {
     dry: u32,
     served: u32,
     lingering: VecDeque<(Millis, ConnId)>,
+    /// Connections that received something, by when to look at them again.
+    heard: VecDeque<(Millis, ConnId)>,
     /// Events that a verb caused.
     deferred: Vec<Event>,
     /// Completions taken out of the queue to make room.
@@ -169,6 +175,9 @@ struct Conn {
     /// Buffers taken in turn `taken_in`.
     taken: u8,
     taken_in: u32,
+    /// In `heard`, and whether something came since it was looked at.
+    watched: bool,
+    spoke: bool,
     lingered_bytes: u64,
     tail: Option<Box<Tail>>,
 }
@@ -187,6 +196,8 @@ impl Conn {
             shut: false,
             taken: 0,
             taken_in: 0,
+            watched: false,
+            spoke: false,
             lingered_bytes: 0,
             tail: None,
         }
@@ -230,6 +241,7 @@ impl Uring {
             dry: 0,
             served: 0,
             lingering: VecDeque::new(),
+            heard: VecDeque::new(),
             deferred: Vec::new(),
             backlog: VecDeque::new(),
             bell_armed: false,
@@ -318,6 +330,11 @@ impl Uring {
             kind::ACCEPT => self.accept_completed(data, result, events),
             kind::SHUTDOWN => self.shutdown_completed(conn_of(data), result),
             kind::CANCEL => self.cancel_failed(conn_of(data)),
+            kind::PROBE => {
+                if !matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS) {
+                    self.transport_failed(conn_of(data), events);
+                }
+            }
             kind::CLOSE => debug_assert!(false, "a close of an idle slot failed: {result}"),
             kind::HAND_OVER => self.hand_over_completed(conn_of(data), result),
             kind::ADOPT => self.adopt_completed(data, result, events),
@@ -500,6 +517,11 @@ impl Uring {
                 if tenant.taken == SHARE {
                     self.heavy.push(conn);
                 }
+                tenant.spoke = true;
+                if !tenant.watched {
+                    tenant.watched = true;
+                    self.heard.push_back((self.now.after(QUIET), conn));
+                }
                 events.push(Event::Received { conn, buffer });
             }
             (1.., buffer) => {
@@ -552,6 +574,34 @@ impl Uring {
         } else if !tenant.armed && !tenant.starved && (tenant.want != Want::Nothing || tenant.state == State::Lingering)
         {
             self.arm_receive(conn);
+        }
+    }
+
+    /// Asks connections that have fallen quiet whether they still stand. A multishot receive that takes the last bytes
+    /// after a reset has come in already waits for a wake-up that has been (seen on 6.18): only an operation that
+    /// looks at the socket finds the error. A send of nothing does, and completes only if it fails.
+    fn probe_quiet(&mut self) {
+        while let Some((at, conn)) = self.heard.front().copied() {
+            if at > self.now {
+                break;
+            }
+            self.heard.pop_front();
+            let Some(tenant) = self.slots.get_mut(conn) else {
+                continue;
+            };
+            if std::mem::take(&mut tenant.spoke) {
+                self.heard.push_back((self.now.after(QUIET), conn));
+                continue;
+            }
+            tenant.watched = false;
+            if tenant.state == State::Open && tenant.armed {
+                let entry = opcode::Send::new(Fixed(conn.slot), NOTHING.as_ptr(), 0)
+                    .flags(SEND_NOW)
+                    .build()
+                    .flags(Flags::SKIP_SUCCESS)
+                    .user_data(conn_data(kind::PROBE, conn));
+                self.push(&entry);
+            }
         }
     }
 
@@ -924,6 +974,7 @@ impl Engine for Uring {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
         self.expire_lingering();
+        self.probe_quiet();
         self.arm_starved(buffers);
         self.arm_accepts();
         self.arm_bell();
@@ -1104,6 +1155,9 @@ impl Uring {
         false
     }
 }
+
+/// What a probe sends.
+static NOTHING: [u8; 1] = [0];
 
 /// Stands where an operation belongs to no connection.
 const NOBODY: ConnId = ConnId { slot: 0, generation: 0 };

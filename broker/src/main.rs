@@ -1,2 +1,9 @@
 //! The program: reads the config, makes the rings, hands each end to its owner, starts, stops.
-fn main() {}
+
+pub mod cli;
+pub mod config;
+pub mod diagnostics;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

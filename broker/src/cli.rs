@@ -1,0 +1,151 @@
+//! The command line: what can be typed, and what the program exits with.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::config::layers::{Inputs, Loaded, load};
+use crate::config::print;
+use crate::diagnostics::{Diagnostic, Severity, render_all};
+
+/// What the program exits with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// It failed.
+    Failed = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// The broker cannot be reached.
+    Unreachable = 69,
+    /// Not allowed.
+    NotAllowed = 77,
+    /// The config is wrong.
+    Config = 78,
+    /// Interrupted by Ctrl-C.
+    Interrupted = 130,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// An MQTT broker whose messages become rows.
+#[derive(Debug, Parser)]
+#[command(name = "millrace", version, disable_help_subcommand = true)]
+#[command(
+    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 broker not reachable, 77 not allowed, 78 config \
+                        wrong, 130 interrupted."
+)]
+struct Cli {
+    #[command(flatten)]
+    config: ConfigArgs,
+    #[command(subcommand)]
+    verb: Option<Verb>,
+}
+
+/// Where config comes from, for every verb that reads it.
+#[derive(Args, Clone, Debug, Default)]
+struct ConfigArgs {
+    /// Config file; without it ./millrace.toml, else /etc/millrace/millrace.toml
+    #[arg(long, short = 'c', value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    /// One value over all others, such as listeners.default.port=18830
+    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    set: Vec<String>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Run the broker (what happens without a verb)
+    Run,
+    /// Say all that is wrong with the config, start nothing
+    CheckConfig {
+        /// The file to check instead of the usual one
+        file: Option<PathBuf>,
+        /// Look at nothing but the files: no ports, no disk
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Print the config that holds
+    PrintConfig {
+        /// Only what differs from the built-in
+        #[arg(long)]
+        changed: bool,
+        /// With where each value came from
+        #[arg(long)]
+        origin: bool,
+    },
+}
+
+/// Reads the command line and does what it says.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Done
+            };
+            // A closed pipe is no reason for another exit code.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    let exit = match cli.verb {
+        None | Some(Verb::Run) => Exit::Failed,
+        Some(Verb::CheckConfig { file, offline }) => check_config(cli.config, file, offline),
+        Some(Verb::PrintConfig { changed, origin }) => {
+            print_config(cli.config, print::Options { changed, origin })
+        }
+    };
+    exit.into()
+}
+
+fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
+    match load(&Inputs::from_process(args.config, args.set)) {
+        Ok(loaded) => {
+            eprint!("{}", render_all(&loaded.warnings, consequence));
+            Ok(loaded)
+        }
+        Err(diagnostics) => {
+            eprint!("{}", render_all(&diagnostics, consequence));
+            Err(Exit::Config)
+        }
+    }
+}
+
+fn check_config(mut args: ConfigArgs, file: Option<PathBuf>, offline: bool) -> Exit {
+    args.config = file.or(args.config);
+    let loaded = match load_or_say(args, "the config does not hold") {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let found: Vec<Diagnostic> = if offline { Vec::new() } else { Vec::new() };
+    if found.iter().any(|d| d.severity == Severity::Error) {
+        eprint!("{}", render_all(&found, "the config does not hold here"));
+        return Exit::Config;
+    }
+    let file = loaded
+        .file
+        .map_or_else(|| "built-in".to_owned(), |file| file.display().to_string());
+    println!("ok: {file}");
+    Exit::Done
+}
+
+fn print_config(args: ConfigArgs, options: print::Options) -> Exit {
+    match load_or_say(args, "nothing to print") {
+        Ok(loaded) => {
+            print!("{}", print::print(&loaded.config, &loaded.tree, options));
+            Exit::Done
+        }
+        Err(exit) => exit,
+    }
+}

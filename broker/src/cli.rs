@@ -5,35 +5,12 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::client::publish::{self, PublishOptions};
+use crate::client::subscribe::{self, SubscribeOptions};
 use crate::config::layers::{Inputs, Loaded, load};
 use crate::config::print;
 use crate::diagnostics::{Diagnostic, Severity, render_all};
-
-/// What the program exits with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Done.
-    Done = 0,
-    /// It failed.
-    Failed = 1,
-    /// The command line is wrong.
-    Usage = 2,
-    /// The broker cannot be reached.
-    Unreachable = 69,
-    /// Not allowed.
-    NotAllowed = 77,
-    /// The config is wrong.
-    Config = 78,
-    /// Interrupted by Ctrl-C.
-    Interrupted = 130,
-}
-
-impl From<Exit> for ExitCode {
-    fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
-    }
-}
+use crate::exit::Exit;
 
 /// An MQTT broker whose messages become rows.
 #[derive(Debug, Parser)]
@@ -53,19 +30,30 @@ struct Cli {
 #[derive(Args, Clone, Debug, Default)]
 struct ConfigArgs {
     /// Config file; without it ./millrace.toml, else /etc/millrace/millrace.toml
-    #[arg(long, short = 'c', value_name = "FILE", global = true)]
+    #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
     /// One value over all others, such as listeners.default.port=18830
-    #[arg(long, value_name = "KEY=VALUE", global = true)]
+    #[arg(long, value_name = "KEY=VALUE")]
     set: Vec<String>,
+}
+
+impl ConfigArgs {
+    /// What stands before the verb and what stands after it, which wins.
+    fn with(mut self, after: Self) -> Self {
+        self.config = after.config.or(self.config);
+        self.set.extend(after.set);
+        self
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Verb {
     /// Run the broker (what happens without a verb)
-    Run,
+    Run(ConfigArgs),
     /// Say all that is wrong with the config, start nothing
     CheckConfig {
+        #[command(flatten)]
+        config: ConfigArgs,
         /// The file to check instead of the usual one
         file: Option<PathBuf>,
         /// Look at nothing but the files: no ports, no disk
@@ -74,6 +62,8 @@ enum Verb {
     },
     /// Print the config that holds
     PrintConfig {
+        #[command(flatten)]
+        config: ConfigArgs,
         /// Only what differs from the built-in
         #[arg(long)]
         changed: bool,
@@ -81,6 +71,10 @@ enum Verb {
         #[arg(long)]
         origin: bool,
     },
+    /// Publish messages
+    Pub(Box<PublishOptions>),
+    /// Print messages
+    Sub(Box<SubscribeOptions>),
 }
 
 /// Reads the command line and does what it says.
@@ -99,12 +93,22 @@ pub fn run() -> ExitCode {
             return exit.into();
         }
     };
+    let over = |config| cli.config.clone().with(config);
     let exit = match cli.verb {
-        None | Some(Verb::Run) => Exit::Failed,
-        Some(Verb::CheckConfig { file, offline }) => check_config(cli.config, file, offline),
-        Some(Verb::PrintConfig { changed, origin }) => {
-            print_config(cli.config, print::Options { changed, origin })
-        }
+        None => Exit::Failed,
+        Some(Verb::Run(config)) => Exit::Failed,
+        Some(Verb::CheckConfig {
+            config,
+            file,
+            offline,
+        }) => check_config(over(config), file, offline),
+        Some(Verb::PrintConfig {
+            config,
+            changed,
+            origin,
+        }) => print_config(over(config), print::Options { changed, origin }),
+        Some(Verb::Pub(options)) => publish::run(&options),
+        Some(Verb::Sub(options)) => subscribe::run(&options),
     };
     exit.into()
 }

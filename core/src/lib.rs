@@ -18,6 +18,8 @@ pub mod limits;
 pub mod message;
 pub mod packet;
 pub mod reason_code;
+pub mod ring;
 pub mod time;
 pub mod topic;
 pub mod units;
+pub mod value;

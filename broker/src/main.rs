@@ -5,6 +5,9 @@ pub mod client;
 pub mod config;
 pub mod diagnostics;
 pub mod exit;
+pub mod explain;
+pub mod logging;
+pub mod out;
 pub mod timestamp;
 
 fn main() -> std::process::ExitCode {

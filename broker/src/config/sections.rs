@@ -1,20 +1,7 @@
 //! The sections that rules and sinks own, as this program joins them, and the demo that is there without any config.
 
+pub use millrace_rules::RuleConfig;
 use serde::{Deserialize, Serialize};
-
-/// `[rules.NAME]`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RuleConfig {
-    /// The statement.
-    pub sql: String,
-    /// Names of the sinks that get its rows.
-    #[serde(default)]
-    pub sinks: Vec<String>,
-    /// Whether it runs.
-    #[serde(default = "yes")]
-    pub enabled: bool,
-}
 
 /// `[sinks.NAME]`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -29,10 +16,6 @@ pub enum SinkConfig {
     },
 }
 
-fn yes() -> bool {
-    true
-}
-
 /// `[rules.demo]`.
 #[must_use]
 pub fn demo_rule() -> RuleConfig {
@@ -42,6 +25,7 @@ pub fn demo_rule() -> RuleConfig {
                 .to_owned(),
         sinks: vec!["local".to_owned()],
         enabled: true,
+        description: String::new(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! What must hold beyond the type of each key: bounds, names, ports that do not clash, sinks that exist.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 
 use millrace_shards::config::Listener;
 
@@ -127,12 +127,12 @@ fn clash(one: &Listener, other: &Listener) -> bool {
 }
 
 fn rules(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
-    let mut seen: BTreeMap<&str, ()> = BTreeMap::new();
     for (name, rule) in &config.rules {
-        seen.clear();
+        sql(name, &rule.sql, tree, found);
+        let mut seen = BTreeSet::new();
         for sink in &rule.sinks {
             let place = || value_place(tree, &["rules", name, "sinks"]);
-            if seen.insert(sink, ()).is_some() {
+            if !seen.insert(sink) {
                 let message = format!("rules.{name} names the sink `{sink}` twice");
                 found.push(Diagnostic::error("C0108", message).at(place()));
             }
@@ -156,4 +156,40 @@ fn rules(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
             }
         }
     }
+}
+
+/// What the rules' own checker says of a statement.
+fn sql(name: &str, sql: &str, tree: &Table, found: &mut Vec<Diagnostic>) {
+    let said = millrace_rules::rule::diagnose(sql).unwrap_or_else(|errors| errors);
+    for diagnostic in said {
+        let range = diagnostic.span.start as usize..diagnostic.span.end as usize;
+        let label = diagnostic.help.unwrap_or_default();
+        let place = sql_place(name, sql, &range, tree).labelled(label);
+        let message = format!("rules.{name}: {}", diagnostic.message);
+        let told = match diagnostic.severity {
+            millrace_rules::diagnostics::Severity::Error => {
+                Diagnostic::error(diagnostic.code, message)
+            }
+            millrace_rules::diagnostics::Severity::Warning => {
+                Diagnostic::warning(diagnostic.code, message)
+            }
+        };
+        found.push(told.at(Some(place)));
+    }
+}
+
+/// The place in the file, where the statement stands there as it is; otherwise the place in the statement.
+fn sql_place(name: &str, sql: &str, range: &std::ops::Range<usize>, tree: &Table) -> Place {
+    if let Some(Origin::Text(source, value)) = value_origin(tree, &["rules", name, "sql"])
+        && let Some(literal) = source.text.get(value.clone())
+        && let Some(inside) = literal.find(sql)
+    {
+        let start = value.start + inside;
+        return Place::of(
+            &source.name,
+            &source.text,
+            &(start + range.start..start + range.end),
+        );
+    }
+    Place::of(&format!("rules.{name}.sql"), sql, range)
 }

@@ -9,4 +9,6 @@
 //! | threads, sockets, the kernel | [`runtime`] |
 
 pub mod config;
+pub mod mesh;
+pub mod runtime;
 pub mod shard;

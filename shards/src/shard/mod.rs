@@ -4,6 +4,7 @@ use millrace_core::time::{Millis, Time};
 
 pub mod frame;
 pub mod io;
+pub mod logic;
 
 use frame::Frame;
 use io::{Accepted, ConnId, Gone, Output, ShardId};

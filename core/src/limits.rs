@@ -15,7 +15,5 @@ pub const CONNECT_BYTES_MAX: u32 = 64 * 1024;
 pub const FILTERS_PER_PACKET_MAX: usize = 1024;
 /// User Properties in one packet.
 pub const USER_PROPERTIES_MAX: usize = 128;
-/// Bytes of a fixed header: the first byte and at most four of Remaining Length.
-pub const FIXED_HEADER_BYTES_MAX: usize = 5;
 
 const _: () = assert!(CONNECT_BYTES_MAX < ACCEPTED_PACKET_BYTES_MAX);

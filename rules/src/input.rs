@@ -94,24 +94,17 @@ impl<'a> Input<'a> {
     pub fn field(&self, field: EventField) -> Value<'_> {
         let event = &self.event;
         match field {
-            EventField::Id => Value::text(
-                self.id
-                    .get_or_init(|| Short::of(format_args!("{:032X}", event.id)))
-                    .text(),
-            ),
+            EventField::Id => Value::text(self.id.get_or_init(|| Short::of(format_args!("{:032X}", event.id))).text()),
             EventField::ClientId => Value::text(event.clientid),
             EventField::Username => event.username.map_or(Value::Null, Value::text),
-            EventField::PeerHost => Value::text(
-                self.peerhost
-                    .get_or_init(|| Short::of(format_args!("{}", event.peerhost)))
-                    .text(),
-            ),
+            EventField::PeerHost => {
+                Value::text(self.peerhost.get_or_init(|| Short::of(format_args!("{}", event.peerhost))).text())
+            }
             EventField::Topic => Value::text(event.topic),
             EventField::Qos => Value::Int(event.qos as i64),
-            EventField::Flags => Value::Map(vec![
-                ("retain".into(), Value::Bool(event.retain)),
-                ("dup".into(), Value::Bool(event.dup)),
-            ]),
+            EventField::Flags => {
+                Value::Map(vec![("retain".into(), Value::Bool(event.retain)), ("dup".into(), Value::Bool(event.dup))])
+            }
             EventField::Payload => match self.text() {
                 Ok(text) => Value::text(text),
                 Err(_) => Value::Bytes(event.payload.into()),
@@ -127,22 +120,16 @@ impl<'a> Input<'a> {
 
     /// A part of the payload.
     pub(crate) fn payload(&self, steps: &[Step]) -> Result<Value<'a>, Trouble> {
-        self.json()
-            .and_then(|json| json.value(steps))
-            .map_err(|error| {
-                const SHOWN: usize = 40;
-                let met = &self.event.payload[..self.event.payload.len().min(SHOWN)];
-                Trouble::Payload(error, String::from_utf8_lossy(met).into_owned())
-            })
+        self.json().and_then(|json| json.value(steps)).map_err(|error| {
+            const SHOWN: usize = 40;
+            let met = &self.event.payload[..self.event.payload.len().min(SHOWN)];
+            Trouble::Payload(error, String::from_utf8_lossy(met).into_owned())
+        })
     }
 
     /// Pays for work of this many bytes.
     pub(crate) fn pay(&self, bytes: usize) -> Result<(), Trouble> {
-        let left = self
-            .fuel
-            .get()
-            .checked_sub(bytes)
-            .ok_or(Trouble::TooMuchWork)?;
+        let left = self.fuel.get().checked_sub(bytes).ok_or(Trouble::TooMuchWork)?;
         self.fuel.set(left);
         Ok(())
     }
@@ -153,17 +140,12 @@ impl<'a> Input<'a> {
     }
 
     fn text(&self) -> Result<&'a str, usize> {
-        *self.text.get_or_init(|| {
-            std::str::from_utf8(self.event.payload).map_err(|error| error.valid_up_to())
-        })
+        *self.text.get_or_init(|| std::str::from_utf8(self.event.payload).map_err(|error| error.valid_up_to()))
     }
 
     fn json(&self) -> Result<Json<'a>, JsonError> {
         *self.json.get_or_init(|| {
-            let places = self
-                .places
-                .take()
-                .expect("the places are taken once, and this runs once");
+            let places = self.places.take().expect("the places are taken once, and this runs once");
             Json::scan(self.text().map_err(JsonError::NotText)?, places)
         })
     }
@@ -184,13 +166,8 @@ struct Short {
 
 impl Short {
     fn of(text: fmt::Arguments<'_>) -> Self {
-        let mut short = Self {
-            bytes: [0; 48],
-            length: 0,
-        };
-        short
-            .write_fmt(text)
-            .expect("identifiers and addresses have under 48 bytes");
+        let mut short = Self { bytes: [0; 48], length: 0 };
+        short.write_fmt(text).expect("identifiers and addresses have under 48 bytes");
         short
     }
 
@@ -202,10 +179,7 @@ impl Short {
 impl Write for Short {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.length + text.len();
-        self.bytes
-            .get_mut(self.length..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.length = end;
         Ok(())
     }

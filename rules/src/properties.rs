@@ -13,16 +13,13 @@ pub(crate) fn pub_props(raw: &[u8]) -> Value<'_> {
     let mut rest = raw;
     while let Some(identifier) = take(&mut rest, 1) {
         let Some((name, value)) = (match identifier[0] {
-            0x01 => take(&mut rest, 1)
-                .map(|byte| ("Payload-Format-Indicator", Value::Int(byte[0].into()))),
-            0x02 => take(&mut rest, 4)
-                .map(|bytes| ("Message-Expiry-Interval", Value::Int(number(bytes)))),
+            0x01 => take(&mut rest, 1).map(|byte| ("Payload-Format-Indicator", Value::Int(byte[0].into()))),
+            0x02 => take(&mut rest, 4).map(|bytes| ("Message-Expiry-Interval", Value::Int(number(bytes)))),
             0x03 => text(&mut rest).map(|value| ("Content-Type", value)),
             0x08 => text(&mut rest).map(|value| ("Response-Topic", value)),
             0x09 => text(&mut rest).map(|value| ("Correlation-Data", value)),
             0x26 => {
-                let (Some(Value::Text(key)), Some(value)) = (text(&mut rest), text(&mut rest))
-                else {
+                let (Some(Value::Text(key)), Some(value)) = (text(&mut rest), text(&mut rest)) else {
                     break;
                 };
                 user.push((key, value));
@@ -38,10 +35,7 @@ pub(crate) fn pub_props(raw: &[u8]) -> Value<'_> {
         let pairs = user
             .iter()
             .map(|(key, value)| {
-                Value::Map(vec![
-                    ("key".into(), Value::Text(key.clone())),
-                    ("value".into(), value.clone()),
-                ])
+                Value::Map(vec![("key".into(), Value::Text(key.clone())), ("value".into(), value.clone())])
             })
             .collect();
         members.push(("User-Property".into(), Value::Map(last_of_each(user))));
@@ -69,9 +63,7 @@ fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
 }
 
 fn number(bytes: &[u8]) -> i64 {
-    bytes
-        .iter()
-        .fold(0, |number, byte| number << 8 | i64::from(*byte))
+    bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
 }
 
 fn text<'a>(rest: &mut &'a [u8]) -> Option<Value<'a>> {

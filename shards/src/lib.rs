@@ -8,6 +8,7 @@
 //! | the rings between shards | [`mesh`] |
 //! | threads, sockets, the kernel | [`runtime`] |
 
+pub mod assign;
 pub mod config;
 pub mod mesh;
 pub mod runtime;

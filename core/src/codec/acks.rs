@@ -43,18 +43,11 @@ impl AckKind {
 
 /// Decodes the body. In 5.0 the Reason Code and the properties may be left out from behind.
 #[inline]
-pub fn decode(
-    version: ProtocolVersion,
-    kind: AckKind,
-    body: &[u8],
-) -> Result<Ack<'_>, DecodeError> {
+pub fn decode(version: ProtocolVersion, kind: AckKind, body: &[u8]) -> Result<Ack<'_>, DecodeError> {
     let packet = kind.packet_type();
     let mut reader = Reader::new(body);
-    let mut ack = Ack {
-        packet_id: reader.packet_id(packet)?,
-        reason_code: ReasonCode::Success,
-        properties: Properties::EMPTY,
-    };
+    let mut ack =
+        Ack { packet_id: reader.packet_id(packet)?, reason_code: ReasonCode::Success, properties: Properties::EMPTY };
     if version.is_v5() && !reader.is_empty() {
         ack.reason_code = reasons::decode(&mut reader, packet, Direction::ToServer)?;
         if !reader.is_empty() {

@@ -22,8 +22,8 @@ const USER_NAME: u8 = 1 << 7;
 /// them can be answered in a form that the client reads.
 #[must_use]
 pub fn version(body: &[u8]) -> Option<ProtocolVersion> {
-    let named = level(&mut Reader::new(body)).ok()?;
-    Some(named.0)
+    let (version, _) = level(&mut Reader::new(body)).ok()?;
+    Some(version)
 }
 
 /// Decodes the body of a CONNECT.
@@ -43,9 +43,8 @@ pub fn decode(body: &[u8]) -> Result<Connect<'_>, DecodeError> {
         _ => Some(will(version, flags, &mut reader)?),
     };
     // In 3.1 the Remaining Length takes precedence over these two flags.
-    let present = |flag: u8, reader: &Reader<'_>| {
-        flags & flag != 0 && !(version == ProtocolVersion::V31 && reader.is_empty())
-    };
+    let present =
+        |flag: u8, reader: &Reader<'_>| flags & flag != 0 && !(version == ProtocolVersion::V31 && reader.is_empty());
     let username = match present(USER_NAME, &reader) {
         true => Some(reader.str(Field::UserName)?),
         false => None,
@@ -110,18 +109,12 @@ fn connect_properties<'a>(reader: &mut Reader<'a>) -> Result<Properties<'a>, Dec
     let properties = Properties::decode(reader, Carrier::Connect)?;
     let has = |property| properties.get(property).is_some();
     if has(Property::AuthenticationData) && !has(Property::AuthenticationMethod) {
-        return Err(DecodeError::AuthenticationMethodMissing {
-            packet: PacketType::Connect,
-        });
+        return Err(DecodeError::AuthenticationMethodMissing { packet: PacketType::Connect });
     }
     Ok(properties)
 }
 
-fn will<'a>(
-    version: ProtocolVersion,
-    flags: u8,
-    reader: &mut Reader<'a>,
-) -> Result<Will<'a>, DecodeError> {
+fn will<'a>(version: ProtocolVersion, flags: u8, reader: &mut Reader<'a>) -> Result<Will<'a>, DecodeError> {
     let qos = QoS::from_u8(flags >> WILL_QOS_SHIFT & 0b11).ok_or(DecodeError::WillQoS)?;
     let properties = match version {
         ProtocolVersion::V5 => Properties::decode(reader, Carrier::Will)?,
@@ -129,17 +122,9 @@ fn will<'a>(
     };
     let topic = reader.topic(Field::WillTopic)?;
     if topic.is_empty() {
-        return Err(DecodeError::TopicEmpty {
-            field: Field::WillTopic,
-        });
+        return Err(DecodeError::TopicEmpty { field: Field::WillTopic });
     }
-    Ok(Will {
-        qos,
-        retain: flags & WILL_RETAIN != 0,
-        properties,
-        topic,
-        payload: reader.bin(Field::WillPayload)?,
-    })
+    Ok(Will { qos, retain: flags & WILL_RETAIN != 0, properties, topic, payload: reader.bin(Field::WillPayload)? })
 }
 
 /// Appends a CONNECT in the version that it names.
@@ -200,8 +185,7 @@ pub fn decode_connack(version: ProtocolVersion, body: &[u8]) -> Result<ConnAck<'
     let code = reader.u8(Field::ReasonCode)?;
     let reason_code = match version {
         ProtocolVersion::V5 => reasons::check(packet, Direction::ToClient, code)?,
-        _ => ReasonCode::from_v3_connect_return_code(code)
-            .ok_or(DecodeError::ReasonCode { packet, code })?,
+        _ => ReasonCode::from_v3_connect_return_code(code).ok_or(DecodeError::ReasonCode { packet, code })?,
     };
     if session_present && reason_code != ReasonCode::Success {
         return Err(DecodeError::SessionPresentInRefusal);
@@ -211,11 +195,7 @@ pub fn decode_connack(version: ProtocolVersion, body: &[u8]) -> Result<ConnAck<'
         _ => Properties::EMPTY,
     };
     reader.end(packet)?;
-    Ok(ConnAck {
-        session_present,
-        reason_code,
-        properties,
-    })
+    Ok(ConnAck { session_present, reason_code, properties })
 }
 
 /// Appends a CONNACK; for version 3 with the return code that the Reason Code becomes.

@@ -27,10 +27,7 @@ pub fn decode_disconnect(
 ) -> Result<Disconnect<'_>, DecodeError> {
     let packet = PacketType::Disconnect;
     let mut reader = Reader::new(body);
-    let mut disconnect = Disconnect {
-        reason_code: ReasonCode::Success,
-        properties: Properties::EMPTY,
-    };
+    let mut disconnect = Disconnect { reason_code: ReasonCode::Success, properties: Properties::EMPTY };
     if version.is_v5() && !reader.is_empty() {
         disconnect.reason_code = reasons::decode(&mut reader, packet, direction)?;
         if !reader.is_empty() {
@@ -47,13 +44,7 @@ pub fn decode_disconnect(
 
 /// Appends a DISCONNECT in its shortest form.
 pub fn encode_disconnect(version: ProtocolVersion, disconnect: &Disconnect<'_>, out: &mut Vec<u8>) {
-    put_short(
-        out,
-        version,
-        PacketType::Disconnect,
-        disconnect.reason_code,
-        disconnect.properties,
-    );
+    put_short(out, version, PacketType::Disconnect, disconnect.reason_code, disconnect.properties);
 }
 
 /// Decodes the body of an AUTH. Reason Code and properties may be left out only together.

@@ -113,8 +113,7 @@ macro_rules! decode_errors {
 }
 
 use ReasonCode::{
-    MalformedPacket, ProtocolError, QuotaExceeded, TopicAliasInvalid, TopicNameInvalid,
-    UnsupportedProtocolVersion,
+    MalformedPacket, ProtocolError, QuotaExceeded, TopicAliasInvalid, TopicNameInvalid, UnsupportedProtocolVersion,
 };
 
 decode_errors! {
@@ -179,7 +178,12 @@ decode_errors! {
     /// DUP with QoS 0.
     DupWithoutQoS => MalformedPacket, Some("MQTT-3.3.1-2"), "DUP is set in a PUBLISH of QoS 0";
     /// Packet Identifier 0.
-    PacketIdZero { packet: PacketType } => ProtocolError, Some("MQTT-2.2.1-3"),
+    PacketIdZero { packet: PacketType } => ProtocolError,
+        Some(match packet {
+            PacketType::Publish | PacketType::Subscribe | PacketType::Unsubscribe => "MQTT-2.2.1-3",
+            PacketType::SubAck | PacketType::UnsubAck => "MQTT-2.2.1-6",
+            _ => "MQTT-2.2.1-5",
+        }),
         "Packet Identifier of {packet} is 0, 1 to 65535 are allowed";
     /// An identifier that no property has.
     PropertyUnknown { identifier: u32 } => MalformedPacket, None,

@@ -29,13 +29,11 @@ impl FixedHeader {
         if !FIRST_BYTES[usize::from(first)] {
             return Err(wrong_first_byte(first));
         }
-        Ok(
-            VarInt::parse(rest, Field::RemainingLength)?.map(|length| Self {
-                first,
-                header_len: 1 + length.len,
-                remaining: length.value,
-            }),
-        )
+        Ok(VarInt::parse(rest, Field::RemainingLength)?.map(|length| Self {
+            first,
+            header_len: 1 + length.len,
+            remaining: length.value,
+        }))
     }
 
     /// The bytes of the whole packet.
@@ -82,9 +80,7 @@ const fn check_first_byte(first: u8) -> Result<(), DecodeError> {
     let flags = first & 0x0F;
     match packet {
         PacketType::Publish => check_publish_flags(first),
-        PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe
-            if flags & 0b0111 == packet.flags() =>
-        {
+        PacketType::PubRel | PacketType::Subscribe | PacketType::Unsubscribe if flags & 0b0111 == packet.flags() => {
             Ok(())
         }
         _ if flags == packet.flags() => Ok(()),

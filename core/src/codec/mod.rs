@@ -16,6 +16,9 @@ pub mod reasons;
 pub mod subscribe;
 pub mod wire;
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 
 pub use error::{DecodeError, Field};
@@ -43,12 +46,7 @@ impl fmt::Display for Direction {
 }
 
 /// Decodes one whole packet, fixed header included. CONNECT names its version itself.
-#[inline]
-pub fn decode(
-    version: ProtocolVersion,
-    direction: Direction,
-    packet: &[u8],
-) -> Result<Packet<'_>, DecodeError> {
+pub fn decode(version: ProtocolVersion, direction: Direction, packet: &[u8]) -> Result<Packet<'_>, DecodeError> {
     let (header, body) = split(packet)?;
     let packet_type = header.packet_type();
     check_direction(packet_type, version, direction)?;
@@ -66,9 +64,7 @@ pub fn decode(
         PacketType::PubComp => Packet::PubComp(acks::decode(version, AckKind::PubComp, body)?),
         PacketType::Subscribe => Packet::Subscribe(subscribe::decode(version, body)?),
         PacketType::SubAck => Packet::SubAck(subscribe::decode_suback(version, body)?),
-        PacketType::Unsubscribe => {
-            Packet::Unsubscribe(subscribe::decode_unsubscribe(version, body)?)
-        }
+        PacketType::Unsubscribe => Packet::Unsubscribe(subscribe::decode_unsubscribe(version, body)?),
         PacketType::UnsubAck => Packet::UnsubAck(subscribe::decode_unsuback(version, body)?),
         PacketType::PingReq => {
             control::decode_empty(packet_type, body)?;
@@ -78,9 +74,7 @@ pub fn decode(
             control::decode_empty(packet_type, body)?;
             Packet::PingResp
         }
-        PacketType::Disconnect => {
-            Packet::Disconnect(control::decode_disconnect(version, direction, body)?)
-        }
+        PacketType::Disconnect => Packet::Disconnect(control::decode_disconnect(version, direction, body)?),
         PacketType::Auth => Packet::Auth(control::decode_auth(direction, body)?),
     })
 }
@@ -109,15 +103,12 @@ const fn check_direction(
     direction: Direction,
 ) -> Result<(), DecodeError> {
     let allowed = match packet {
-        PacketType::Publish
-        | PacketType::PubAck
-        | PacketType::PubRec
-        | PacketType::PubRel
-        | PacketType::PubComp => true,
-        PacketType::Connect
-        | PacketType::Subscribe
-        | PacketType::Unsubscribe
-        | PacketType::PingReq => matches!(direction, Direction::ToServer),
+        PacketType::Publish | PacketType::PubAck | PacketType::PubRec | PacketType::PubRel | PacketType::PubComp => {
+            true
+        }
+        PacketType::Connect | PacketType::Subscribe | PacketType::Unsubscribe | PacketType::PingReq => {
+            matches!(direction, Direction::ToServer)
+        }
         PacketType::ConnAck | PacketType::SubAck | PacketType::UnsubAck | PacketType::PingResp => {
             matches!(direction, Direction::ToClient)
         }
@@ -135,11 +126,7 @@ const fn check_direction(
 
 /// Of the flags that [`FixedHeader::parse`] lets through, DUP outside PUBLISH belongs to 3.1 alone.
 #[inline]
-const fn check_flags(
-    packet: PacketType,
-    version: ProtocolVersion,
-    first: u8,
-) -> Result<(), DecodeError> {
+const fn check_flags(packet: PacketType, version: ProtocolVersion, first: u8) -> Result<(), DecodeError> {
     let flags = first & 0x0F;
     match (packet, version) {
         (PacketType::Publish, _) | (_, ProtocolVersion::V31) => Ok(()),
@@ -152,7 +139,8 @@ const fn check_flags(
 /// the version that it names.
 ///
 /// # Panics
-/// If the packet would be over [`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX).
+/// If the packet would be over [`PACKET_BYTES_MAX`](crate::limits::PACKET_BYTES_MAX), or if a PUBLISH of QoS 1 or 2 has
+/// no Packet Identifier; nothing that was decoded is so.
 pub fn encode(version: ProtocolVersion, packet: &Packet<'_>, out: &mut Vec<u8>) {
     match packet {
         Packet::Connect(connect) => connect::encode(connect, out),

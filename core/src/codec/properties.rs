@@ -7,7 +7,7 @@ pub use buf::PropertiesBuf;
 pub use table::{Carrier, Entry, Kind, Property, Range, TABLE};
 
 use crate::codec::error::{DecodeError, Field};
-use crate::codec::wire::{Reader, saturated};
+use crate::codec::wire::Reader;
 use crate::limits::USER_PROPERTIES_MAX;
 
 /// Properties, encoded, checked when they were decoded; without the length in front.
@@ -104,9 +104,7 @@ impl<'a> Properties<'a> {
     #[must_use]
     #[inline]
     pub const fn iter(self) -> Iter<'a> {
-        Iter {
-            reader: Reader::new(self.raw),
-        }
+        Iter { reader: Reader::new(self.raw) }
     }
 
     /// The first one of this kind.
@@ -213,8 +211,7 @@ impl<'a> Iterator for Iter<'a> {
         if self.reader.is_empty() {
             return None;
         }
-        let met = identifier(&mut self.reader)
-            .and_then(|property| Ok((property, value(property, &mut self.reader)?)));
+        let met = identifier(&mut self.reader).and_then(|property| Ok((property, value(property, &mut self.reader)?)));
         if met.is_err() {
             self.reader.rest();
         }
@@ -224,11 +221,7 @@ impl<'a> Iterator for Iter<'a> {
 
 /// The bytes of the properties that are none of `dropped`: a part of `raw` if they lie side by side, else a copy in
 /// `scratch`, which is cleared first.
-pub(crate) fn without<'a>(
-    raw: &'a [u8],
-    dropped: &[Property],
-    scratch: &'a mut Vec<u8>,
-) -> &'a [u8] {
+pub(crate) fn without<'a>(raw: &'a [u8], dropped: &[Property], scratch: &'a mut Vec<u8>) -> &'a [u8] {
     let mut kept = 0..0;
     let mut runs = 0;
     let mut reader = Reader::new(raw);
@@ -309,16 +302,6 @@ fn check_value(property: Property, value: Value<'_>) -> Result<(), DecodeError> 
     };
     match property.range().contains(number) {
         true => Ok(()),
-        false => Err(DecodeError::PropertyValue {
-            property,
-            value: number,
-        }),
+        false => Err(DecodeError::PropertyValue { property, value: number }),
     }
-}
-
-/// The bytes that encoded properties take with their length in front.
-#[must_use]
-#[inline]
-pub fn wire_size(encoded: usize) -> usize {
-    crate::codec::wire::var_len(saturated(encoded)) + encoded
 }

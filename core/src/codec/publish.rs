@@ -8,31 +8,18 @@ use crate::packet::{PacketId, PacketType, ProtocolVersion, Publish, QoS};
 
 /// Decodes the body of a PUBLISH that a client has sent.
 #[inline]
-pub fn decode(
-    version: ProtocolVersion,
-    first: u8,
-    body: &[u8],
-) -> Result<Publish<'_>, DecodeError> {
+pub fn decode(version: ProtocolVersion, first: u8, body: &[u8]) -> Result<Publish<'_>, DecodeError> {
     decode_as(Carrier::Publish, version, first, body)
 }
 
 /// Decodes the body of a PUBLISH that the server has sent: it may have Subscription Identifiers.
 #[inline]
-pub fn decode_to_client(
-    version: ProtocolVersion,
-    first: u8,
-    body: &[u8],
-) -> Result<Publish<'_>, DecodeError> {
+pub fn decode_to_client(version: ProtocolVersion, first: u8, body: &[u8]) -> Result<Publish<'_>, DecodeError> {
     decode_as(Carrier::PublishToClient, version, first, body)
 }
 
 #[inline]
-fn decode_as(
-    carrier: Carrier,
-    version: ProtocolVersion,
-    first: u8,
-    body: &[u8],
-) -> Result<Publish<'_>, DecodeError> {
+fn decode_as(carrier: Carrier, version: ProtocolVersion, first: u8, body: &[u8]) -> Result<Publish<'_>, DecodeError> {
     check_publish_flags(first)?;
     let qos = QoS::from_u8(first >> 1 & 0b11).ok_or(DecodeError::PublishQoS)?;
     let mut reader = Reader::new(body);
@@ -65,17 +52,16 @@ fn check_alias(version: ProtocolVersion, properties: Properties<'_>) -> Result<(
     match (version.is_v5(), properties.u16(Property::TopicAlias)) {
         (true, Some(_)) => Ok(()),
         (true, None) => Err(DecodeError::TopicAndAliasMissing),
-        (false, _) => Err(DecodeError::TopicEmpty {
-            field: Field::TopicName,
-        }),
+        (false, _) => Err(DecodeError::TopicEmpty { field: Field::TopicName }),
     }
 }
 
-/// Properties of a PUBLISH that end at the server; the server sets its own for each receiver.
+/// Properties of a PUBLISH or a Will that end at the server; it sets its own for each receiver.
 const NOT_FORWARDED: &[Property] = &[
     Property::TopicAlias,
     Property::MessageExpiryInterval,
     Property::SubscriptionIdentifier,
+    Property::WillDelayInterval,
 ];
 
 /// The properties that travel with the message to its receivers, unaltered and in order.
@@ -166,11 +152,7 @@ impl Delivery<'_> {
         }
         let topic_alias = if self.topic_alias.is_some() { 3 } else { 0 };
         let message_expiry = if self.message_expiry.is_some() { 5 } else { 0 };
-        let subscription_ids: usize = self
-            .subscription_ids
-            .iter()
-            .map(|id| 1 + var_len(*id))
-            .sum();
+        let subscription_ids: usize = self.subscription_ids.iter().map(|id| 1 + var_len(*id)).sum();
         topic_alias + message_expiry + subscription_ids + self.properties.len()
     }
 
@@ -180,11 +162,7 @@ impl Delivery<'_> {
             return None;
         }
         let at = out.len();
-        put_packet_id(
-            out,
-            self.packet_id
-                .expect("whoever delivers with QoS 1 or 2 has given a Packet Identifier"),
-        );
+        put_packet_id(out, self.packet_id.expect("whoever delivers with QoS 1 or 2 has given a Packet Identifier"));
         Some(at)
     }
 

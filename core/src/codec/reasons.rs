@@ -135,11 +135,7 @@ pub const fn allowed(packet: PacketType, direction: Direction) -> &'static [Reas
 
 /// Judges a Reason Code.
 #[inline]
-pub(crate) fn check(
-    packet: PacketType,
-    direction: Direction,
-    code: u8,
-) -> Result<ReasonCode, DecodeError> {
+pub(crate) fn check(packet: PacketType, direction: Direction, code: u8) -> Result<ReasonCode, DecodeError> {
     match ReasonCode::from_u8(code) {
         Some(reason_code) if allowed(packet, direction).contains(&reason_code) => Ok(reason_code),
         _ => Err(DecodeError::ReasonCode { packet, code }),

@@ -9,8 +9,7 @@ use crate::codec::reasons;
 use crate::codec::wire::{Reader, put_packet, put_packet_id, put_properties, put_str};
 use crate::limits::FILTERS_PER_PACKET_MAX;
 use crate::packet::{
-    PacketType, ProtocolVersion, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions,
-    Unsubscribe,
+    PacketType, ProtocolVersion, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe,
 };
 use crate::reason_code::ReasonCode;
 
@@ -28,18 +27,11 @@ pub fn decode(version: ProtocolVersion, body: &[u8]) -> Result<Subscribe<'_>, De
         }
         Ok((filter, options))
     })?;
-    Ok(Subscribe {
-        packet_id,
-        properties,
-        filters,
-    })
+    Ok(Subscribe { packet_id, properties, filters })
 }
 
 /// Decodes the body of an UNSUBSCRIBE.
-pub fn decode_unsubscribe(
-    version: ProtocolVersion,
-    body: &[u8],
-) -> Result<Unsubscribe<'_>, DecodeError> {
+pub fn decode_unsubscribe(version: ProtocolVersion, body: &[u8]) -> Result<Unsubscribe<'_>, DecodeError> {
     let packet = PacketType::Unsubscribe;
     let mut reader = Reader::new(body);
     Ok(Unsubscribe {
@@ -56,10 +48,7 @@ pub fn decode_suback(version: ProtocolVersion, body: &[u8]) -> Result<SubAck<'_>
     Ok(SubAck {
         packet_id: reader.packet_id(packet)?,
         properties: properties(version, &mut reader, Carrier::SubAck)?,
-        reason_codes: reason_codes(packet, &mut reader, |code| match (version, code) {
-            (ProtocolVersion::V5, _) | (_, 0..=2 | 0x80) => true,
-            _ => false,
-        })?,
+        reason_codes: reason_codes(packet, &mut reader, |code| version.is_v5() || matches!(code, 0..=2 | 0x80))?,
     })
 }
 
@@ -74,11 +63,7 @@ pub fn decode_unsuback(version: ProtocolVersion, body: &[u8]) -> Result<SubAck<'
         _ => Vec::new(),
     };
     reader.end(packet)?;
-    Ok(SubAck {
-        packet_id,
-        properties,
-        reason_codes,
-    })
+    Ok(SubAck { packet_id, properties, reason_codes })
 }
 
 /// Appends a SUBSCRIBE.
@@ -97,11 +82,7 @@ pub fn encode(version: ProtocolVersion, subscribe: &Subscribe<'_>, out: &mut Vec
 }
 
 /// Appends an UNSUBSCRIBE.
-pub fn encode_unsubscribe(
-    version: ProtocolVersion,
-    unsubscribe: &Unsubscribe<'_>,
-    out: &mut Vec<u8>,
-) {
+pub fn encode_unsubscribe(version: ProtocolVersion, unsubscribe: &Unsubscribe<'_>, out: &mut Vec<u8>) {
     put_packet(out, PacketType::Unsubscribe.first_byte(), |out| {
         put_packet_id(out, unsubscribe.packet_id);
         put_properties(out, version, unsubscribe.properties.raw());
@@ -116,11 +97,9 @@ pub fn encode_suback(version: ProtocolVersion, suback: &SubAck<'_>, out: &mut Ve
     put_packet(out, PacketType::SubAck.first_byte(), |out| {
         put_packet_id(out, suback.packet_id);
         put_properties(out, version, suback.properties.raw());
-        out.extend(suback.reason_codes.iter().map(|code| {
-            match version.is_v5() || !code.is_error() {
-                true => *code as u8,
-                false => ReasonCode::UnspecifiedError as u8,
-            }
+        out.extend(suback.reason_codes.iter().map(|code| match version.is_v5() || !code.is_error() {
+            true => *code as u8,
+            false => ReasonCode::UnspecifiedError as u8,
         }));
     });
 }

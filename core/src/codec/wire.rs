@@ -139,10 +139,7 @@ impl<'a> Reader<'a> {
     pub fn end(&self, packet: PacketType) -> Result<(), DecodeError> {
         match self.bytes.len() {
             0 => Ok(()),
-            left => Err(DecodeError::TrailingBytes {
-                packet,
-                left: saturated(left),
-            }),
+            left => Err(DecodeError::TrailingBytes { packet, left: saturated(left) }),
         }
     }
 }
@@ -161,10 +158,7 @@ impl VarInt {
     #[inline]
     pub fn parse(bytes: &[u8], field: Field) -> Result<Option<Self>, DecodeError> {
         match bytes {
-            [low, ..] if *low < 0x80 => Ok(Some(Self {
-                value: u32::from(*low),
-                len: 1,
-            })),
+            [low, ..] if *low < 0x80 => Ok(Some(Self { value: u32::from(*low), len: 1 })),
             _ => Self::parse_long(bytes, field),
         }
     }
@@ -189,38 +183,24 @@ impl VarInt {
 
 #[inline]
 fn utf8(bytes: &[u8], field: Field) -> Result<&str, DecodeError> {
-    std::str::from_utf8(bytes).map_err(|error| DecodeError::NotUtf8 {
-        field,
-        at: saturated(error.valid_up_to()),
-    })
+    std::str::from_utf8(bytes).map_err(|error| DecodeError::NotUtf8 { field, at: saturated(error.valid_up_to()) })
 }
 
 #[cold]
 fn ends(field: Field, needed: usize, left: usize) -> DecodeError {
-    DecodeError::PacketEnds {
-        field,
-        needed: saturated(needed),
-        left: saturated(left),
-    }
+    DecodeError::PacketEnds { field, needed: saturated(needed), left: saturated(left) }
 }
 
 #[cold]
 fn null_character(field: Field, at: usize) -> DecodeError {
-    DecodeError::NullCharacter {
-        field,
-        at: saturated(at),
-    }
+    DecodeError::NullCharacter { field, at: saturated(at) }
 }
 
 #[cold]
 fn topic_character(field: Field, byte: u8, at: usize) -> DecodeError {
     match byte {
         0 => null_character(field, at),
-        _ => DecodeError::TopicWildcard {
-            field,
-            found: char::from(byte),
-            at: saturated(at),
-        },
+        _ => DecodeError::TopicWildcard { field, found: char::from(byte), at: saturated(at) },
     }
 }
 
@@ -247,16 +227,23 @@ pub const fn var_len(value: u32) -> usize {
 /// If it is over [`REMAINING_LENGTH_MAX`], which four bytes cannot say.
 #[inline]
 pub fn put_var(out: &mut Vec<u8>, value: u32) {
-    assert!(
-        value <= REMAINING_LENGTH_MAX,
-        "sizes are checked against the largest packet before they are encoded"
-    );
-    let mut rest = value;
-    while rest >= 0x80 {
-        out.push(rest as u8 | 0x80);
-        rest >>= 7;
+    if value < 0x80 {
+        out.push(value as u8);
+    } else {
+        let (bytes, len) = var_bytes(value);
+        out.extend_from_slice(&bytes[..len]);
     }
-    out.push(rest as u8);
+}
+
+fn var_bytes(value: u32) -> ([u8; 4], usize) {
+    assert!(value <= REMAINING_LENGTH_MAX, "sizes are checked against the largest packet before they are encoded");
+    let len = var_len(value);
+    let mut bytes = [0; 4];
+    for (at, byte) in bytes[..len].iter_mut().enumerate() {
+        let more = if at + 1 < len { 0x80 } else { 0 };
+        *byte = (value >> (7 * at)) as u8 & 0x7F | more;
+    }
+    (bytes, len)
 }
 
 /// A length as [`put_var`] wants it.
@@ -328,8 +315,7 @@ pub fn put_packet(out: &mut Vec<u8>, first: u8, body: impl FnOnce(&mut Vec<u8>))
     if remaining < 0x80 {
         out[start + 1] = remaining as u8;
     } else {
-        let mut length = Vec::with_capacity(4);
-        put_var(&mut length, remaining);
-        out.splice(start + 1..start + 2, length);
+        let (bytes, len) = var_bytes(remaining);
+        out.splice(start + 1..start + 2, bytes[..len].iter().copied());
     }
 }

@@ -57,8 +57,8 @@ pub enum Close {
     Linger,
 }
 
-/// What a shard asks of its runtime, `F` being what it sends to other shards. After `close` and `hand_over` the connection is gone for the shard: no event with
-/// its id follows.
+/// What a shard asks of its runtime, `F` being what it sends to other shards. After `close` and `hand_over` the
+/// connection is gone for the shard: no event with its id follows.
 pub trait Output<F = Frame> {
     /// An empty buffer to encode into, from a pool.
     fn buffer(&mut self) -> Vec<u8>;

@@ -14,13 +14,7 @@ pub trait Logic {
     /// A listener accepted a connection. Nothing is received on it before the logic asks for it.
     fn accepted(&mut self, now: Time, accepted: Accepted, out: &mut impl Output<Self::Frame>);
     /// Bytes came. They are only borrowed.
-    fn received(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        bytes: &[u8],
-        out: &mut impl Output<Self::Frame>,
-    );
+    fn received(&mut self, now: Time, conn: ConnId, bytes: &[u8], out: &mut impl Output<Self::Frame>);
     /// The peer is gone; the runtime closes and frees the slot by itself.
     fn gone(&mut self, now: Time, conn: ConnId, how: Gone, out: &mut impl Output<Self::Frame>);
     /// The last send did not fit into the socket: `unsent` bytes wait in the runtime.
@@ -28,22 +22,9 @@ pub trait Logic {
     /// The bytes that waited are out.
     fn drained(&mut self, now: Time, conn: ConnId, out: &mut impl Output<Self::Frame>);
     /// A socket that another shard handed over is here. Nothing is received on it before the logic asks for it.
-    fn adopted(
-        &mut self,
-        now: Time,
-        conn: ConnId,
-        from: ShardId,
-        token: u64,
-        out: &mut impl Output<Self::Frame>,
-    );
+    fn adopted(&mut self, now: Time, conn: ConnId, from: ShardId, token: u64, out: &mut impl Output<Self::Frame>);
     /// A mesh frame came.
-    fn frame(
-        &mut self,
-        now: Time,
-        from: ShardId,
-        frame: Self::Frame,
-        out: &mut impl Output<Self::Frame>,
-    );
+    fn frame(&mut self, now: Time, from: ShardId, frame: Self::Frame, out: &mut impl Output<Self::Frame>);
     /// Nothing waits for room in a mesh ring any more.
     fn mesh_drained(&mut self, now: Time, out: &mut impl Output<Self::Frame>);
     /// Another thread asks for something.

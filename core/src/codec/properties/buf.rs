@@ -15,9 +15,7 @@ impl PropertiesBuf {
     /// None yet.
     #[must_use]
     pub const fn new() -> Self {
-        Self {
-            encoded: Vec::new(),
-        }
+        Self { encoded: Vec::new() }
     }
 
     /// What was pushed so far.
@@ -101,10 +99,7 @@ impl PropertiesBuf {
     }
 
     fn identifier(&mut self, property: Property, kinds: &[Kind]) {
-        debug_assert!(
-            kinds.contains(&property.kind()),
-            "{property} has another type"
-        );
+        debug_assert!(kinds.contains(&property.kind()), "{property} has another type");
         self.encoded.push(property as u8);
     }
 }

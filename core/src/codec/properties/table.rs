@@ -154,8 +154,8 @@ macro_rules! property_table {
 }
 
 use Carrier::{
-    Auth, ConnAck, Connect, Disconnect, DisconnectToClient, PubAck, PubComp, PubRec, PubRel,
-    Publish, PublishToClient, SubAck, Subscribe, UnsubAck, Unsubscribe, Will,
+    Auth, ConnAck, Connect, Disconnect, DisconnectToClient, PubAck, PubComp, PubRec, PubRel, Publish, PublishToClient,
+    SubAck, Subscribe, UnsubAck, Unsubscribe, Will,
 };
 
 /// What may carry a User Property.
@@ -180,18 +180,8 @@ const EVERYWHERE: &[Carrier] = &[
 /// What carries an Application Message.
 const MESSAGES: &[Carrier] = &[Publish, PublishToClient, Will];
 /// What answers another packet, or ends the connection.
-const ANSWERS: &[Carrier] = &[
-    ConnAck,
-    PubAck,
-    PubRec,
-    PubRel,
-    PubComp,
-    SubAck,
-    UnsubAck,
-    Disconnect,
-    DisconnectToClient,
-    Auth,
-];
+const ANSWERS: &[Carrier] =
+    &[ConnAck, PubAck, PubRec, PubRel, PubComp, SubAck, UnsubAck, Disconnect, DisconnectToClient, Auth];
 
 property_table! {
     0x01 PayloadFormatIndicator "Payload Format Indicator" U8 Flag MESSAGES, &[];
@@ -254,11 +244,7 @@ const fn bits_by_carrier(repeats: bool) -> [u64; EVERYWHERE.len()] {
     let mut row = 0;
     while row < TABLE.len() {
         let entry = &TABLE[row];
-        let carriers = if repeats {
-            entry.repeats_in
-        } else {
-            entry.carriers
-        };
+        let carriers = if repeats { entry.repeats_in } else { entry.carriers };
         let mut at = 0;
         while at < carriers.len() {
             bits[carriers[at] as usize] |= 1 << entry.property as u8;

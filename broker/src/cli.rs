@@ -9,16 +9,15 @@ use crate::client::publish::{self, PublishOptions};
 use crate::client::subscribe::{self, SubscribeOptions};
 use crate::config::layers::{Inputs, Loaded, load};
 use crate::config::print;
-use crate::diagnostics::{Diagnostic, Severity, render_all};
+use crate::diagnostics::{Severity, render_all};
 use crate::exit::Exit;
+use crate::{doctor, explain, host, run};
 
 /// An MQTT broker whose messages become rows.
 #[derive(Debug, Parser)]
-#[command(name = "millrace", version, disable_help_subcommand = true)]
-#[command(
-    after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 broker not reachable, 77 not allowed, 78 config \
-                        wrong, 130 interrupted."
-)]
+#[command(name = "millrace", version = run::VERSION, disable_help_subcommand = true)]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 broker not reachable, 77 not allowed, 78 config \
+                        wrong, 130 interrupted.")]
 struct Cli {
     #[command(flatten)]
     config: ConfigArgs,
@@ -71,6 +70,19 @@ enum Verb {
         #[arg(long)]
         origin: bool,
     },
+    /// Say what this host lacks, and how to mend it
+    Doctor {
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// One JSON document instead of a table
+        #[arg(long)]
+        json: bool,
+    },
+    /// Say what a code such as C0101 means: cause, example, mend
+    Explain {
+        /// The code, or all
+        code: String,
+    },
     /// Publish messages
     Pub(Box<PublishOptions>),
     /// Print messages
@@ -83,11 +95,7 @@ pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
-            let exit = if error.use_stderr() {
-                Exit::Usage
-            } else {
-                Exit::Done
-            };
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             // A closed pipe is no reason for another exit code.
             let _ = error.print();
             return exit.into();
@@ -95,18 +103,17 @@ pub fn run() -> ExitCode {
     };
     let over = |config| cli.config.clone().with(config);
     let exit = match cli.verb {
-        None => Exit::Failed,
-        Some(Verb::Run(config)) => Exit::Failed,
-        Some(Verb::CheckConfig {
-            config,
-            file,
-            offline,
-        }) => check_config(over(config), file, offline),
-        Some(Verb::PrintConfig {
-            config,
-            changed,
-            origin,
-        }) => print_config(over(config), print::Options { changed, origin }),
+        None => run_broker(cli.config),
+        Some(Verb::Run(config)) => run_broker(over(config)),
+        Some(Verb::CheckConfig { config, file, offline }) => check_config(over(config), file, offline),
+        Some(Verb::PrintConfig { config, changed, origin }) => {
+            print_config(over(config), print::Options { changed, origin })
+        }
+        Some(Verb::Doctor { config, json }) => match load_or_say(over(config), "nothing was looked at") {
+            Ok(loaded) => doctor::run(&loaded.config, json),
+            Err(exit) => exit,
+        },
+        Some(Verb::Explain { code }) => explain::run(&code),
         Some(Verb::Pub(options)) => publish::run(&options),
         Some(Verb::Sub(options)) => subscribe::run(&options),
     };
@@ -126,28 +133,40 @@ fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
     }
 }
 
+fn run_broker(args: ConfigArgs) -> Exit {
+    let inputs = Inputs::from_process(args.config, args.set);
+    match load(&inputs) {
+        Ok(loaded) => {
+            eprint!("{}", render_all(&loaded.warnings, ""));
+            run::run(&inputs, loaded)
+        }
+        Err(diagnostics) => {
+            eprint!("{}", render_all(&diagnostics, "nothing was started"));
+            Exit::Config
+        }
+    }
+}
+
 fn check_config(mut args: ConfigArgs, file: Option<PathBuf>, offline: bool) -> Exit {
     args.config = file.or(args.config);
     let loaded = match load_or_say(args, "the config does not hold") {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
-    let found: Vec<Diagnostic> = if offline { Vec::new() } else { Vec::new() };
+    let found = if offline { Vec::new() } else { host::ports(&loaded.config) };
     if found.iter().any(|d| d.severity == Severity::Error) {
         eprint!("{}", render_all(&found, "the config does not hold here"));
         return Exit::Config;
     }
-    let file = loaded
-        .file
-        .map_or_else(|| "built-in".to_owned(), |file| file.display().to_string());
-    println!("ok: {file}");
+    let file = loaded.file.map_or_else(|| "built-in".to_owned(), |file| file.display().to_string());
+    crate::out::say(&format!("ok: {file}\n"));
     Exit::Done
 }
 
 fn print_config(args: ConfigArgs, options: print::Options) -> Exit {
     match load_or_say(args, "nothing to print") {
         Ok(loaded) => {
-            print!("{}", print::print(&loaded.config, &loaded.tree, options));
+            crate::out::say(&print::print(&loaded.config, &loaded.tree, options));
             Exit::Done
         }
         Err(exit) => exit,

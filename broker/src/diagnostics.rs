@@ -59,10 +59,7 @@ impl Place {
 }
 
 fn floor_boundary(text: &str, at: usize) -> usize {
-    (0..=at.min(text.len()))
-        .rev()
-        .find(|at| text.is_char_boundary(*at))
-        .unwrap_or(0)
+    (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }
 
 /// One thing that is wrong.
@@ -84,22 +81,13 @@ impl Diagnostic {
     /// An error.
     #[must_use]
     pub fn error(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            severity: Severity::Error,
-            message: message.into(),
-            place: None,
-            help: Vec::new(),
-        }
+        Self { code, severity: Severity::Error, message: message.into(), place: None, help: Vec::new() }
     }
 
     /// A warning.
     #[must_use]
     pub fn warning(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            severity: Severity::Warning,
-            ..Self::error(code, message)
-        }
+        Self { severity: Severity::Warning, ..Self::error(code, message) }
     }
 
     /// The same with its place.
@@ -132,19 +120,9 @@ impl Diagnostic {
             let caret = "^".repeat(place.width);
             let indent = " ".repeat(place.column - 1);
             // Writing to a String cannot fail.
-            let _ = writeln!(
-                text,
-                "{gutter}--> {}:{}:{}",
-                printable(&place.file),
-                place.line,
-                place.column
-            );
+            let _ = writeln!(text, "{gutter}--> {}:{}:{}", printable(&place.file), place.line, place.column);
             let _ = writeln!(text, " {number} | {line}");
-            let _ = writeln!(
-                text,
-                " {gutter} | {indent}{caret} {}",
-                printable(&place.label)
-            );
+            let _ = writeln!(text, " {gutter} | {indent}{caret} {}", printable(&place.label));
             text.truncate(text.trim_end().len());
             text.push('\n');
         }
@@ -159,16 +137,9 @@ impl Diagnostic {
 #[must_use]
 pub fn render_all(diagnostics: &[Diagnostic], consequence: &str) -> String {
     let mut text: String = diagnostics.iter().map(Diagnostic::render).collect();
-    let errors = diagnostics
-        .iter()
-        .filter(|d| d.severity == Severity::Error)
-        .count();
+    let errors = diagnostics.iter().filter(|d| d.severity == Severity::Error).count();
     if errors > 0 {
-        let _ = writeln!(
-            text,
-            "{errors} error{}; {consequence}",
-            if errors == 1 { "" } else { "s" }
-        );
+        let _ = writeln!(text, "{errors} error{}; {consequence}", if errors == 1 { "" } else { "s" });
     }
     text
 }
@@ -188,21 +159,21 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// The same for text of several lines.
+#[must_use]
+pub fn printable_lines(text: &str) -> String {
+    let lines: Vec<String> = text.split('\n').map(printable).collect();
+    lines.join("\n")
+}
+
 /// The candidate that the word was most likely meant to be, if one is near.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                strsim::damerau_levenshtein(&word, &candidate.to_lowercase()),
-                candidate,
-            )
-        })
-        .filter(|(distance, candidate)| {
-            *distance * 3 <= candidate.chars().count().max(word.chars().count())
-        })
+        .map(|candidate| (strsim::damerau_levenshtein(&word, &candidate.to_lowercase()), candidate))
+        .filter(|(distance, candidate)| *distance * 3 <= candidate.chars().count().max(word.chars().count()))
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
 }
@@ -245,10 +216,7 @@ mod tests {
 
     #[test]
     fn the_nearest_word_is_named_only_when_it_is_near() {
-        assert_eq!(
-            nearest("max_conections", ["max_connections", "port"]),
-            Some("max_connections")
-        );
+        assert_eq!(nearest("max_conections", ["max_connections", "port"]), Some("max_connections"));
         assert_eq!(nearest("colour", ["port", "address"]), None);
     }
 }

@@ -47,39 +47,42 @@ const ENTRIES: &[Entry] = entries! {
         "--config /etc/millrace/absent.toml", "Check the path and the rights of the user that runs the broker.";
     C0113 "reload refused", "SIGHUP found a config that does not hold; the broker runs on with the one that it has.",
         "kill -HUP after a typo", "Mend what the lines before it name (`millrace check-config` says the same) and send SIGHUP again.";
-    H0001 "kernel too old", "io_uring as the broker drives it needs Linux 6.1; epoll works on older ones.",
+    H0001 "kernel too old", "io_uring as the broker drives it needs Linux 6.1; on older ones it runs on epoll.",
         "Linux 5.10", "Use a newer kernel, or live with engine = \"epoll\".";
-    H0002 "io_uring not there", "The kernel was built without io_uring, or something between answers in its place (gVisor, emulation).",
-        "io_uring_setup: ENOSYS", "Use a kernel that has it, or set engine = \"epoll\" to silence the warning.";
-    H0003 "io_uring refused", "A seccomp profile (Docker 25 and containerd 2 do so by default) or kernel.io_uring_disabled refuses \
-        io_uring_setup. The broker runs on epoll instead, at a higher cost a message.", "io_uring_setup: EPERM in a container",
+    H0003 "io_uring refused", "A seccomp profile (Docker 25 and containerd 2 have one by default), kernel.io_uring_disabled or a kernel \
+        without it refuses io_uring. With engine = \"auto\" the broker runs on epoll instead, at a higher cost a message.",
+        "io_uring_setup: EPERM in a container",
         "docker run --security-opt seccomp=deploy/seccomp.json …; without a container sysctl -w kernel.io_uring_disabled=0";
-    H0004 "few descriptors", "Each connection is a descriptor, so the limit is the number of connections that a shard can hold.",
-        "ulimit -n 1024", "LimitNOFILE= in the unit, --ulimit nofile= in Docker, or ulimit -Hn in the shell; more shards help too.";
-    H0005 "data_dir not writable", "The broker cannot make or write its data directory.", "data_dir = \"/var/lib/millrace\" owned by root",
-        "chown it to the user that runs the broker, or choose another with --set data_dir=…";
-    H0006 "data_dir in use", "Another broker holds the lock of this data directory; two would destroy each other's files.",
-        "two brokers with one data_dir", "Stop the other one, or give each its own data_dir.";
+    H0004 "no ring", "The kernel allows io_uring and lacks something to make a ring: memory, locked memory or descriptors.",
+        "io_uring_setup: ENOMEM", "Raise the limit that the message names (LimitMEMLOCK=, LimitNOFILE=, MemoryMax=).";
+    H0005 "a thread did not start", "A shard, or what it needs of the kernel, could not be made.", "no more threads or memory",
+        "The message names the call; `millrace doctor` looks at all that the host must provide.";
     H0007 "port in use", "Another program listens on the address and port of a listener.", "mosquitto on 1883",
         "Stop it, or choose another port: --set listeners.default.port=18830";
-    H0008 "port not allowed", "Ports below 1024 want a right that this user does not have.", "port = 443 as an ordinary user",
-        "AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit, or a port from 1024.";
-    H0009 "address not here", "No interface of this host has the address of a listener.", "address = \"10.9.9.9\"",
-        "Use one that `ip addr` shows, or 0.0.0.0 or :: for all.";
-    H0010 "start failed", "The shards, or something they need of the kernel, could not be made.", "out of memory while starting",
-        "The message names the call and its error; `millrace doctor` looks at all that the host must provide.";
+    H0008 "cannot listen there", "The address is not one of this host, or the port is below 1024 and this user may not have it.",
+        "address = \"10.9.9.9\", port = 443", "Use an address that `ip addr` shows, or 0.0.0.0 or ::; for low ports \
+        AmbientCapabilities=CAP_NET_BIND_SERVICE in the unit.";
+    H0009 "number out of bounds", "More shards or listeners than the broker can number.", "300 listeners", "Configure fewer.";
+    H0010 "few descriptors", "Each connection is a descriptor, so the limit is the number of connections that a shard can hold.",
+        "ulimit -n 1024", "LimitNOFILE= in the unit, --ulimit nofile= in Docker, or ulimit -Hn in the shell; more shards help too.";
     H0011 "short accept queue", "net.core.somaxconn bounds how many connections wait to be accepted; a fleet that reconnects overruns a short one.",
         "net.core.somaxconn = 128", "sysctl -w net.core.somaxconn=4096";
     H0012 "few local ports", "Clients on this host (load tests, bridges) have only so many ports towards one address.",
-        "net.ipv4.ip_local_port_range = 32768 60999", "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
+        "net.ipv4.ip_local_port_range = 50000 60999", "sysctl -w net.ipv4.ip_local_port_range=\"1024 65535\"";
     H0013 "little memory", "The memory that the cgroup or host leaves is less than an empty broker with its buffers wants.",
         "MemoryMax=64M", "Raise MemoryMax= or the container's limit.";
-    H0014 "clock not steady", "The clock source is slow to read; every turn of a shard reads it.", "clocksource hpet",
-        "echo tsc > /sys/devices/system/clocksource/clocksource0/current_clocksource where the machine allows it.";
-    H0015 "slow disk", "fdatasync in data_dir takes long; acknowledgements that wait for the disk take as long.", "80 ms on a network disk",
+    H0014 "slow clock", "The clock source is slow to read, and every turn of a shard reads it.", "clocksource hpet",
+        "echo tsc > /sys/devices/system/clocksource/clocksource0/current_clocksource where the machine has it.";
+    H0015 "slow disk", "fdatasync in data_dir takes long; what waits for the disk takes as long.", "80 ms on a network disk",
         "Put data_dir on a local disk.";
-    H0016 "few cores", "The process may use fewer cores than the host has; shards follow what it may use.", "cpus=1 in the container",
-        "Raise the CPU limit or the affinity, or leave it: one shard works too.";
+    H0016 "few cores", "A quota grants less processor time than the affinity has cores; the shards follow the quota.", "cpus=1 in the container",
+        "Raise the quota, or leave it: one shard works too.";
+    H0020 "data_dir not writable", "The broker cannot make or write its data directory.", "data_dir = \"/var/lib/millrace\" owned by root",
+        "chown it to the user that runs the broker, or choose another with --set data_dir=…";
+    H0021 "data_dir in use", "Another broker holds the lock of this data directory; two would destroy each other's files.",
+        "two brokers with one data_dir", "Stop the other one, or give each its own data_dir.";
+    S0001 "sink setting", "A sink has a setting that cannot work.", "batch_rows = 0", "Choose a value within the bounds that the message names.";
+    S0002 "no thread for a sink", "The operating system gave no thread for a sink.", "TasksMax= reached", "Raise TasksMax= or the container's pids limit.";
     R0001 "character without meaning", "The rule holds a character that SQL has no use for.", "SELECT a ; b", "Take it out; text goes into single quotes.";
     R0002 "quote not closed", "A quote opens and nothing closes it.", "WHERE a = 'high", "Close it; a quote inside text is written twice.";
     R0003 "not a sentence", "The words do not make a rule in this order.", "SELECT a, FROM \"t\"", "SELECT fields FROM \"filter\" WHERE condition";
@@ -135,14 +138,9 @@ fn text(code: &str) -> Result<String, String> {
         }));
     }
     let Some(entry) = ENTRIES.iter().find(|entry| entry.code == wanted) else {
-        let hint = nearest(&wanted, ENTRIES.iter().map(|entry| entry.code)).map_or_else(
-            || "`millrace explain all` lists them".to_owned(),
-            |near| format!("did you mean {near}?"),
-        );
-        return Err(format!(
-            "error: there is no code {}; {hint}",
-            crate::diagnostics::printable(code)
-        ));
+        let hint = nearest(&wanted, ENTRIES.iter().map(|entry| entry.code))
+            .map_or_else(|| "`millrace explain all` lists them".to_owned(), |near| format!("did you mean {near}?"));
+        return Err(format!("error: there is no code {}; {hint}", crate::diagnostics::printable(code)));
     };
     Ok(format!(
         "{}: {}\n\n  cause    {}\n  example  {}\n  mend     {}\n",
@@ -159,10 +157,7 @@ mod tests {
 
     /// Each code in quotes in the sources below a directory.
     fn codes(directory: &Path, found: &mut BTreeSet<String>) {
-        for entry in std::fs::read_dir(directory)
-            .expect("sources are readable")
-            .flatten()
-        {
+        for entry in std::fs::read_dir(directory).expect("sources are readable").flatten() {
             let path = entry.path();
             if path.is_dir() {
                 codes(&path, found);
@@ -170,10 +165,7 @@ mod tests {
                 let text = std::fs::read_to_string(&path).expect("sources are readable");
                 for part in text.split('"') {
                     let (letter, digits) = part.split_at_checked(1).unwrap_or(("", ""));
-                    if "CHRSAL".contains(letter)
-                        && digits.len() == 4
-                        && digits.bytes().all(|b| b.is_ascii_digit())
-                    {
+                    if "CHRSAL".contains(letter) && digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit()) {
                         found.insert(part.to_owned());
                     }
                 }
@@ -183,15 +175,12 @@ mod tests {
 
     #[test]
     fn each_code_that_is_used_is_explained_and_the_other_way_round() {
-        let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-            .parent()
-            .expect("the crate is in a workspace");
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in a workspace");
         let mut used = BTreeSet::new();
         for name in ["core", "shards", "rules", "sinks", "broker"] {
             codes(&root.join(name).join("src"), &mut used);
         }
-        let explained: BTreeSet<String> =
-            ENTRIES.iter().map(|entry| entry.code.to_owned()).collect();
+        let explained: BTreeSet<String> = ENTRIES.iter().map(|entry| entry.code.to_owned()).collect();
         assert_eq!(explained.len(), ENTRIES.len(), "a code is there twice");
         let missing: Vec<_> = used.difference(&explained).collect();
         let unused: Vec<_> = explained.difference(&used).collect();
@@ -202,10 +191,7 @@ mod tests {
     #[test]
     fn a_code_is_found_in_any_case_and_a_slip_is_answered() {
         assert!(text("c0101").is_ok_and(|text| text.starts_with("C0101: unknown key")));
-        assert_eq!(
-            text("C0191").expect_err("no such code"),
-            "error: there is no code C0191; did you mean C0101?"
-        );
+        assert_eq!(text("C0191").expect_err("no such code"), "error: there is no code C0191; did you mean C0101?");
         assert!(text("all").is_ok_and(|text| text.lines().count() == ENTRIES.len()));
     }
 }

@@ -48,7 +48,9 @@ impl DataDir {
                     pid => format!(", pid {pid}"),
                 };
                 let message = format!("data_dir {} is in use by another broker{who}", path.display());
-                return Err(Diagnostic::error("H0021", message).help("stop it, or give this one its own: --set data_dir=…"));
+                return Err(
+                    Diagnostic::error("H0021", message).help("stop it, or give this one its own: --set data_dir=…")
+                );
             }
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &error)),
         }
@@ -114,11 +116,12 @@ pub fn refused_port(name: &str, address: SocketAddr, error: &io::Error) -> Diagn
             Diagnostic::error("H0007", format!("{address} (listeners.{name}) is in use{who}"))
                 .help(format!("stop it, or choose another port: --set listeners.{name}.port={other}"))
         }
-        io::ErrorKind::PermissionDenied => {
-            Diagnostic::error("H0008", format!("{address} (listeners.{name}) wants a right that this user does not have"))
-                .help("ports below 1024 want CAP_NET_BIND_SERVICE")
-                .help(format!("or choose another: --set listeners.{name}.port=1883"))
-        }
+        io::ErrorKind::PermissionDenied => Diagnostic::error(
+            "H0008",
+            format!("{address} (listeners.{name}) wants a right that this user does not have"),
+        )
+        .help("ports below 1024 want CAP_NET_BIND_SERVICE")
+        .help(format!("or choose another: --set listeners.{name}.port=1883")),
         _ => Diagnostic::error("H0008", format!("cannot listen on {address} (listeners.{name}): {error}"))
             .help(format!("use an address of this host (`ip addr`), or all: --set listeners.{name}.address=0.0.0.0")),
     }
@@ -126,9 +129,9 @@ pub fn refused_port(name: &str, address: SocketAddr, error: &io::Error) -> Diagn
 
 /// Name and pid of the process that listens on a port, as far as this user may see it.
 fn holder(port: u16) -> Option<String> {
-    let inode = ["/proc/net/tcp", "/proc/net/tcp6"].iter().find_map(|table| {
-        listening_inode(&std::fs::read_to_string(table).ok()?, port)
-    })?;
+    let inode = ["/proc/net/tcp", "/proc/net/tcp6"]
+        .iter()
+        .find_map(|table| listening_inode(&std::fs::read_to_string(table).ok()?, port))?;
     let wanted = format!("socket:[{inode}]");
     for process in std::fs::read_dir("/proc").ok()?.flatten() {
         let Ok(pid) = process.file_name().to_string_lossy().parse::<u32>() else { continue };

@@ -45,21 +45,14 @@ struct Settings {
 
 impl LogControl {
     fn new(log: &Log) -> Self {
-        let control = Self(Arc::new(Settings {
-            level: AtomicU8::new(0),
-            format: AtomicU8::new(0),
-        }));
+        let control = Self(Arc::new(Settings { level: AtomicU8::new(0), format: AtomicU8::new(0) }));
         control.store(log);
         control
     }
 
     fn store(&self, log: &Log) {
-        self.0
-            .level
-            .store(rank(level(log.level)), Ordering::Relaxed);
-        self.0
-            .format
-            .store(u8::from(log.format == LogFormat::Json), Ordering::Relaxed);
+        self.0.level.store(rank(level(log.level)), Ordering::Relaxed);
+        self.0.format.store(u8::from(log.format == LogFormat::Json), Ordering::Relaxed);
     }
 
     /// From now on these settings hold.
@@ -94,14 +87,10 @@ fn rank(level: Level) -> u8 {
 #[must_use]
 pub fn start(log: &Log) -> LogControl {
     let control = LogControl::new(log);
-    let lines = Lines::new(
-        control.clone(),
-        std::env::var_os("JOURNAL_STREAM").is_some(),
-        |line: &str| {
-            // Where stderr is gone there is nobody to tell.
-            let _ = std::io::stderr().lock().write_all(line.as_bytes());
-        },
-    );
+    let lines = Lines::new(control.clone(), std::env::var_os("JOURNAL_STREAM").is_some(), |line: &str| {
+        // Where stderr is gone there is nobody to tell.
+        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    });
     let subscriber = tracing_subscriber::registry().with(lines);
     // Only a second call could fail, and then the first one holds.
     let _ = tracing::subscriber::set_global_default(subscriber);
@@ -127,10 +116,7 @@ struct Kind {
 impl Kind {
     /// How many lines were suppressed since the last one that passed, if this one passes.
     fn admit(&mut self, now: Instant) -> Option<u64> {
-        if self
-            .since
-            .is_none_or(|since| now.duration_since(since) >= WINDOW)
-        {
+        if self.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
             self.since = Some(now);
             self.lines = 0;
         }
@@ -202,12 +188,7 @@ impl Visit for Fields {
 
 impl<W: Fn(&str)> Lines<W> {
     fn new(control: LogControl, journal: bool, write: W) -> Self {
-        Self {
-            control,
-            journal,
-            write,
-            kinds: Mutex::default(),
-        }
+        Self { control, journal, write, kinds: Mutex::default() }
     }
 
     fn admit(&self, kind: &str, now: Instant) -> Option<u64> {
@@ -236,12 +217,7 @@ impl<W: Fn(&str)> Lines<W> {
             if !self.journal {
                 let _ = write!(line, "{} ", Timestamp::now());
             }
-            let _ = write!(
-                line,
-                "{name:5} {} {}",
-                text(event),
-                escaped(&fields.message)
-            );
+            let _ = write!(line, "{name:5} {} {}", text(event), escaped(&fields.message));
             for (name, value) in &fields.others {
                 let _ = write!(line, " {name}={}", text(&plain(value)));
             }
@@ -295,11 +271,7 @@ fn escaped(text: &str) -> String {
 fn text(value: &str) -> String {
     let safe = escaped(value);
     let bare = !safe.is_empty() && !safe.contains([' ', '"', '=', '\\']);
-    if bare {
-        safe
-    } else {
-        format!("\"{}\"", safe.replace('"', "\\\""))
-    }
+    if bare { safe } else { format!("\"{}\"", safe.replace('"', "\\\"")) }
 }
 
 impl<S: Subscriber, W: Fn(&str) + Send + Sync + 'static> Layer<S> for Lines<W> {
@@ -320,15 +292,7 @@ impl<S: Subscriber, W: Fn(&str) + Send + Sync + 'static> Layer<S> for Lines<W> {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let module = || {
-            event
-                .metadata()
-                .target()
-                .rsplit("::")
-                .next()
-                .unwrap_or("millrace")
-                .to_owned()
-        };
+        let module = || event.metadata().target().rsplit("::").next().unwrap_or("millrace").to_owned();
         let kind = fields.event.take().unwrap_or_else(module);
         if let Some(suppressed) = self.admit(&kind, Instant::now()) {
             (self.write)(&self.line(*event.metadata().level(), &kind, &fields, suppressed));
@@ -344,10 +308,7 @@ mod tests {
     fn written(format: LogFormat, journal: bool, say: impl FnOnce(&LogControl)) -> Vec<String> {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = lines.clone();
-        let control = LogControl::new(&Log {
-            level: LogLevel::Info,
-            format,
-        });
+        let control = LogControl::new(&Log { level: LogLevel::Info, format });
         let layer = Lines::new(control.clone(), journal, move |line: &str| {
             sink.lock().expect("no writer panics").push(line.to_owned());
         });
@@ -360,31 +321,17 @@ mod tests {
     #[test]
     fn a_line_has_time_level_event_message_and_fields() {
         let lines = written(LogFormat::Text, false, |_| {
-            tracing::info!(
-                event = "listener-open",
-                listener = "default",
-                port = 1883u16,
-                "listening on {}",
-                "::1"
-            );
+            tracing::info!(event = "listener-open", listener = "default", port = 1883u16, "listening on {}", "::1");
         });
         let (time, rest) = lines[0].split_once(' ').expect("a time comes first");
         assert!(time.ends_with('Z'), "{time}");
-        assert_eq!(
-            rest,
-            "info  listener-open listening on ::1 listener=default port=1883\n"
-        );
+        assert_eq!(rest, "info  listener-open listening on ::1 listener=default port=1883\n");
     }
 
     #[test]
     fn json_is_one_object_a_line() {
         let lines = written(LogFormat::Json, false, |_| {
-            tracing::warn!(
-                event = "x",
-                client_id = "a\"b\n\u{9b}",
-                ok = true,
-                "two\nlines"
-            );
+            tracing::warn!(event = "x", client_id = "a\"b\n\u{9b}", ok = true, "two\nlines");
         });
         assert_eq!(lines.len(), 1);
         assert_eq!(lines[0].matches('\n').count(), 1);
@@ -398,30 +345,18 @@ mod tests {
 
     #[test]
     fn the_journal_gets_priorities_and_no_time() {
-        let lines = written(LogFormat::Text, true, |_| {
-            tracing::error!(event = "x", "broken")
-        });
+        let lines = written(LogFormat::Text, true, |_| tracing::error!(event = "x", "broken"));
         assert_eq!(lines, ["<3>error x broken\n"]);
     }
 
     #[test]
     fn a_client_cannot_forge_lines_or_fields() {
         let lines = written(LogFormat::Text, true, |_| {
-            tracing::info!(
-                event = "x",
-                client_id = "a\r\n<3>error y\u{1b}[2J",
-                topic = "t qos=2",
-                "m"
-            );
+            tracing::info!(event = "x", client_id = "a\r\n<3>error y\u{1b}[2J", topic = "t qos=2", "m");
         });
-        assert_eq!(
-            lines,
-            ["<6>info  x m client_id=\"a\\r\\n<3>error y\\u001b[2J\" topic=\"t qos=2\"\n"]
-        );
+        assert_eq!(lines, ["<6>info  x m client_id=\"a\\r\\n<3>error y\\u001b[2J\" topic=\"t qos=2\"\n"]);
         let long = "x".repeat(100_000);
-        let lines = written(LogFormat::Text, true, |_| {
-            tracing::info!(event = "x", topic = long.as_str(), "m")
-        });
+        let lines = written(LogFormat::Text, true, |_| tracing::info!(event = "x", topic = long.as_str(), "m"));
         assert!(lines[0].len() < 1100);
     }
 
@@ -449,15 +384,9 @@ mod tests {
     fn the_level_changes_while_running() {
         let lines = written(LogFormat::Text, true, |control| {
             tracing::debug!(event = "x", "unseen");
-            control.set(&Log {
-                level: LogLevel::Debug,
-                format: LogFormat::Text,
-            });
+            control.set(&Log { level: LogLevel::Debug, format: LogFormat::Text });
             tracing::debug!(event = "x", "seen");
-            control.set(&Log {
-                level: LogLevel::Error,
-                format: LogFormat::Text,
-            });
+            control.set(&Log { level: LogLevel::Error, format: LogFormat::Text });
             tracing::warn!(event = "x", "unseen");
         });
         assert_eq!(lines, ["<7>debug x seen\n"]);

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use crate::config::difference::Difference;
+use crate::config::difference::{self, Difference};
 use crate::config::layers::{Inputs, Loaded, load};
 use crate::config::sections::SinkConfig;
 use crate::config::{Config, validate};
@@ -14,7 +14,7 @@ use crate::logging::{self, LogControl};
 use crate::out::say;
 use crate::shutdown::{self, Request, STOP_TIMEOUT};
 use crate::systemd::{self, Watchdog};
-use crate::wiring::{Broker, Plane};
+use crate::wiring::{Broker, Facts};
 
 /// Version and commit.
 pub const VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("MILLRACE_COMMIT"), ")");
@@ -31,7 +31,7 @@ pub fn run(inputs: &Inputs, loaded: Loaded) -> Exit {
         Ok(requests) => requests,
         Err(error) => {
             let message = format!("cannot listen to signals: {error}");
-            eprint!("{}", render_all(&[Diagnostic::error("H0022", message)], "nothing was started"));
+            eprint!("{}", render_all(&[Diagnostic::error("H0005", message)], "nothing was started"));
             return Exit::Failed;
         }
     };
@@ -42,7 +42,7 @@ pub fn run(inputs: &Inputs, loaded: Loaded) -> Exit {
             return Exit::Failed;
         }
     };
-    announce(&loaded.config, broker.plane(), started.elapsed());
+    announce(&loaded.config, broker.facts(), started.elapsed());
     let watchdog = Watchdog::start(broker.pulse());
     let mut running = loaded.config;
     let signal = loop {
@@ -63,9 +63,9 @@ pub fn run(inputs: &Inputs, loaded: Loaded) -> Exit {
     Exit::Done
 }
 
-fn announce(config: &Config, plane: &Plane, took: Duration) {
-    say(&banner(config, plane, took));
-    for (name, address) in &plane.addresses {
+fn announce(config: &Config, facts: &Facts, took: Duration) {
+    say(&banner(config, facts, took));
+    for (name, address) in &facts.addresses {
         tracing::info!(event = "listener-open", listener = name.as_str(), address = %address, "listening");
         if !address.ip().is_loopback() {
             tracing::warn!(
@@ -76,53 +76,53 @@ fn announce(config: &Config, plane: &Plane, took: Duration) {
             );
         }
     }
-    if let Some(reason) = &plane.fallback {
+    if let Some(reason) = &facts.fallback {
         tracing::warn!(
             event = "engine-fallback",
-            engine = plane.engine,
+            engine = facts.engine,
             reason = reason.as_str(),
             code = "H0003",
             "io_uring is refused; epoll costs up to 1.8 times the processor time a message (see deploy/seccomp.json)"
         );
     }
-    systemd::ready(&format!("{} shards, {} listeners", plane.shards, plane.addresses.len()));
+    systemd::ready(&format!("{} shards, {} listeners", facts.shards, facts.addresses.len()));
 }
 
 /// What a person sees first.
-fn banner(config: &Config, plane: &Plane, took: Duration) -> String {
+fn banner(config: &Config, facts: &Facts, took: Duration) -> String {
     let mut text = format!("millrace {VERSION} ready in {:.2} s\n", took.as_secs_f64());
     // Writing to a String cannot fail, here and below.
-    let width = plane.addresses.iter().map(|(_, address)| address.to_string().len()).max().unwrap_or(0);
-    for (name, address) in &plane.addresses {
+    let width = facts.addresses.iter().map(|(_, address)| address.to_string().len()).max().unwrap_or(0);
+    for (name, address) in &facts.addresses {
         let open = match address.ip().is_loopback() {
             true => "anonymous, loopback only",
             false => "anonymous: anyone who reaches it may publish",
         };
-        let name = if plane.addresses.len() > 1 { format!("   listeners.{name}") } else { String::new() };
+        let name = if facts.addresses.len() > 1 { format!("   listeners.{name}") } else { String::new() };
         let _ = writeln!(text, "  mqtt  {:width$}   {open}{name}", address.to_string());
     }
-    let _ = write!(text, "  {} on {}", counted(usize::from(plane.shards), "shard"), plane.engine);
-    if plane.connections_max > 0 {
+    let _ = write!(text, "  {} on {}", counted(usize::from(facts.shards), "shard"), facts.engine);
+    if facts.connections_max > 0 {
         let _ = write!(
             text,
             ", up to {} connections (descriptor limit {} a shard; `millrace doctor` says how to raise it)",
-            grouped(plane.connections_max),
-            grouped(plane.descriptors)
+            grouped(facts.connections_max),
+            grouped(facts.descriptors)
         );
     }
     text.push('\n');
-    if let Some(reason) = &plane.fallback {
+    if let Some(reason) = &facts.fallback {
         let _ = writeln!(text, "  io_uring is refused: {reason} (`millrace explain H0003`)");
     }
     let rules: Vec<_> = config.rules.iter().filter(|(_, rule)| rule.enabled).collect();
     let _ = write!(text, "  {}, {}", counted(rules.len(), "rule"), counted(config.sinks.len(), "sink"));
     let demo = rules.iter().find(|(name, rule)| *name == "demo" && **rule == crate::config::sections::demo_rule());
-    if let (Some(_), Some(SinkConfig::Sqlite { file, .. })) = (demo, config.sinks.get("local")) {
-        let _ = write!(text, "; rows of demo/# go to {}", config.data_dir.join(file).display());
+    if let (Some(_), Some(SinkConfig::Sqlite(sqlite))) = (demo, config.sinks.get("local")) {
+        let _ = write!(text, "; rows of demo/# go to {}", config.data_dir.join(&sqlite.file).display());
     }
     text.push('\n');
     if demo.is_some()
-        && let Some((_, address)) = plane.addresses.first()
+        && let Some((_, address)) = facts.addresses.first()
     {
         let _ = writeln!(text, "try: millrace pub{} -t demo/a -m '{{\"t\":21.5}}'", target(*address));
     }
@@ -161,15 +161,12 @@ fn grouped(number: u64) -> String {
 /// All or nothing: what does not hold leaves the broker as it is.
 fn reload(inputs: &Inputs, running: &mut Config, broker: &Broker, log: &LogControl) {
     systemd::reloading();
-    let result = load(inputs).and_then(|loaded| {
-        let difference = Difference::between(running, &loaded.config);
-        broker.reload(&loaded.config)?;
-        Ok((loaded, difference))
-    });
-    match result {
-        Ok((loaded, difference)) => {
-            log.set(&loaded.config.log);
-            running.log = loaded.config.log;
+    match load(inputs) {
+        Ok(loaded) => {
+            let difference = Difference::between(running, &loaded.config);
+            *running = difference::with_live(running, &loaded.config);
+            log.set(&running.log);
+            broker.reload(running);
             eprint!("{}", render_all(&loaded.warnings, ""));
             eprintln!("{}", difference.render());
             tracing::info!(
@@ -198,17 +195,15 @@ fn reload(inputs: &Inputs, running: &mut Config, broker: &Broker, log: &LogContr
 mod tests {
     use super::*;
 
-    fn plane(addresses: &[(&str, &str)]) -> Plane {
-        let addresses = addresses
-            .iter()
-            .map(|(name, address)| ((*name).to_owned(), address.parse().expect("it is one")))
-            .collect();
-        Plane::told("io_uring", addresses, 2, 39_800, 20_000)
+    fn facts(addresses: &[(&str, &str)]) -> Facts {
+        let addresses =
+            addresses.iter().map(|(name, address)| ((*name).to_owned(), address.parse().expect("it is one"))).collect();
+        Facts { engine: "io_uring", fallback: None, addresses, shards: 2, connections_max: 39_800, descriptors: 20_000 }
     }
 
     #[test]
     fn the_first_lines_say_where_everything_is() {
-        let text = banner(&Config::default(), &plane(&[("default", "127.0.0.1:1883")]), Duration::from_millis(210));
+        let text = banner(&Config::default(), &facts(&[("default", "127.0.0.1:1883")]), Duration::from_millis(210));
         let expected = format!(
             "millrace {VERSION} ready in 0.21 s\n  mqtt  127.0.0.1:1883   anonymous, loopback only\n  2 shards on io_uring, \
              up to 39,800 connections (descriptor limit 20,000 a shard; `millrace doctor` says how to raise it)\n  1 rule, \
@@ -219,8 +214,8 @@ mod tests {
 
     #[test]
     fn other_ports_and_open_addresses_are_said() {
-        let plane = plane(&[("default", "127.0.0.1:18830"), ("wide", "0.0.0.0:1884")]);
-        let text = banner(&Config::default(), &plane, Duration::ZERO);
+        let facts = facts(&[("default", "127.0.0.1:18830"), ("wide", "0.0.0.0:1884")]);
+        let text = banner(&Config::default(), &facts, Duration::ZERO);
         assert!(text.contains("  mqtt  127.0.0.1:18830   anonymous, loopback only   listeners.default\n"), "{text}");
         assert!(text.contains("  mqtt  0.0.0.0:1884      anonymous: anyone who reaches it may publish"), "{text}");
         assert!(text.ends_with("try: millrace pub -p 18830 -t demo/a -m '{\"t\":21.5}'\n"), "{text}");

@@ -13,12 +13,8 @@ impl Timestamp {
     /// Now. A clock before 1970 shows 1970.
     #[must_use]
     pub fn now() -> Self {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
-        Self {
-            micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX),
-        }
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self { micros: i64::try_from(since.as_micros()).unwrap_or(i64::MAX) }
     }
 
     /// So many microseconds after 1970.
@@ -50,16 +46,11 @@ fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
     let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
     let month_from_march = (5 * day_of_year + 2) / 153;
     let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 {
-        month_from_march + 3
-    } else {
-        month_from_march - 9
-    };
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
     (year_of_era + era * 400 + i64::from(month <= 2), month, day)
 }
 
@@ -76,10 +67,7 @@ mod tests {
             (4_107_542_400, "2100-03-01T00:00:00.000000Z"),
             (1_795_321_090, "2026-11-22T04:18:10.000000Z"),
         ] {
-            assert_eq!(
-                Timestamp::from_micros(seconds * 1_000_000).to_string(),
-                text
-            );
+            assert_eq!(Timestamp::from_micros(seconds * 1_000_000).to_string(), text);
         }
     }
 }

@@ -62,15 +62,13 @@ impl Connection {
             stream.set_read_timeout(Some(SLICE))?;
             stream.set_write_timeout(Some(WRITE_TIMEOUT))
         };
-        prepare(&stream)
-            .map_err(|error| ClientError::Failed(format!("cannot set up the socket: {error}")))?;
+        prepare(&stream).map_err(|error| ClientError::Failed(format!("cannot set up the socket: {error}")))?;
         let mut connection = Self {
             stream,
             version: options.protocol_version,
             received: Vec::new(),
             taken: 0,
-            keep_alive: (options.keepalive > 0)
-                .then(|| Duration::from_secs(options.keepalive.into())),
+            keep_alive: (options.keepalive > 0).then(|| Duration::from_secs(options.keepalive.into())),
             sent_at: Instant::now(),
             ping_at: None,
             next_id: 0,
@@ -90,10 +88,7 @@ impl Connection {
                 return Err(ClientError::Usage("-x wants version 5: -V 5".to_owned()));
             }
             Some(expiry) => Some(expiry),
-            None if !options.clean_start()
-                && self.version.is_v5()
-                && !given(Property::SessionExpiryInterval) =>
-            {
+            None if !options.clean_start() && self.version.is_v5() && !given(Property::SessionExpiryInterval) => {
                 Some(KEPT_SESSION_SECONDS)
             }
             None => None,
@@ -104,15 +99,9 @@ impl Connection {
         let (client_id, password) = (options.client_id(), options.password()?);
         let will_properties = options.properties(Carrier::Will)?;
         check_field("the Client Identifier", client_id.len())?;
-        check_field(
-            "the User Name",
-            options.username.as_ref().map_or(0, String::len),
-        )?;
+        check_field("the User Name", options.username.as_ref().map_or(0, String::len))?;
         check_field("the password", password.as_ref().map_or(0, Vec::len))?;
-        check_field(
-            "the Will Topic",
-            options.will_topic.as_ref().map_or(0, String::len),
-        )?;
+        check_field("the Will Topic", options.will_topic.as_ref().map_or(0, String::len))?;
         check_field("the Will Payload", options.will_payload.len())?;
         let connect = Connect {
             version: self.version,
@@ -133,29 +122,22 @@ impl Connection {
         };
         self.send(&Packet::Connect(Box::new(connect)))?;
         let version = self.version;
-        let (granted_id, server_keep_alive, receive_maximum) =
-            match self.next(Instant::now() + CONNECT_TIMEOUT)? {
-                None => {
-                    let text = format!(
-                        "{}:{}: it took the connection and sent no CONNACK",
-                        options.host, options.port
-                    );
-                    return Err(ClientError::Unreachable(text));
-                }
-                Some(Packet::ConnAck(connack)) if connack.reason_code == ReasonCode::Success => (
-                    connack
-                        .properties
-                        .str(Property::AssignedClientIdentifier)
-                        .map(str::to_owned),
-                    connack.properties.u16(Property::ServerKeepAlive),
-                    connack.properties.u16(Property::ReceiveMaximum),
-                ),
-                Some(Packet::ConnAck(connack)) => {
-                    let what = format!("the broker refused the connection (MQTT {version})");
-                    return Err(refused(what, connack.reason_code, connack.properties));
-                }
-                Some(other) => return Err(unexpected("CONNACK", &other)),
-            };
+        let (granted_id, server_keep_alive, receive_maximum) = match self.next(Instant::now() + CONNECT_TIMEOUT)? {
+            None => {
+                let text = format!("{}:{}: it took the connection and sent no CONNACK", options.host, options.port);
+                return Err(ClientError::Unreachable(text));
+            }
+            Some(Packet::ConnAck(connack)) if connack.reason_code == ReasonCode::Success => (
+                connack.properties.str(Property::AssignedClientIdentifier).map(str::to_owned),
+                connack.properties.u16(Property::ServerKeepAlive),
+                connack.properties.u16(Property::ReceiveMaximum),
+            ),
+            Some(Packet::ConnAck(connack)) => {
+                let what = format!("the broker refused the connection (MQTT {version})");
+                return Err(refused(what, connack.reason_code, connack.properties));
+            }
+            Some(other) => return Err(unexpected("CONNACK", &other)),
+        };
         if let Some(seconds) = server_keep_alive {
             self.keep_alive = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
         }
@@ -183,12 +165,10 @@ impl Connection {
             eprintln!("-> {}", brief(packet));
         }
         self.sent_at = Instant::now();
-        self.stream
-            .write_all(&bytes)
-            .map_err(|error| match self.farewell() {
-                Some(last_words) => last_words,
-                None => ClientError::Failed(format!("the connection broke while sending: {error}")),
-            })
+        self.stream.write_all(&bytes).map_err(|error| match self.farewell() {
+            Some(last_words) => last_words,
+            None => ClientError::Failed(format!("the connection broke while sending: {error}")),
+        })
     }
 
     /// What the broker said before it closed, if that is why a write failed.
@@ -236,8 +216,7 @@ impl Connection {
             self.fill(slice)?;
         };
         self.taken = length;
-        let packet = decode(self.version, Direction::ToClient, &self.received[..length])
-            .map_err(nonsense)?;
+        let packet = decode(self.version, Direction::ToClient, &self.received[..length]).map_err(nonsense)?;
         if self.debug {
             eprintln!("<- {}", brief(&packet));
         }
@@ -252,30 +231,20 @@ impl Connection {
 
     fn fill(&mut self, slice: Duration) -> Result<(), ClientError> {
         let mut buffer = [0; 16 * 1024];
-        let read = self
-            .stream
-            .set_read_timeout(Some(slice))
-            .and_then(|()| self.stream.read(&mut buffer));
+        let read = self.stream.set_read_timeout(Some(slice)).and_then(|()| self.stream.read(&mut buffer));
         match read {
-            Ok(0) => Err(ClientError::Failed(
-                "the broker closed the connection".to_owned(),
-            )),
+            Ok(0) => Err(ClientError::Failed("the broker closed the connection".to_owned())),
             Ok(bytes) => {
                 self.ping_at = None;
                 self.received.extend_from_slice(&buffer[..bytes]);
                 Ok(())
             }
             Err(error)
-                if matches!(
-                    error.kind(),
-                    ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted
-                ) =>
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted) =>
             {
                 Ok(())
             }
-            Err(error) => Err(ClientError::Failed(format!(
-                "the connection broke: {error}"
-            ))),
+            Err(error) => Err(ClientError::Failed(format!("the connection broke: {error}"))),
         }
     }
 
@@ -283,13 +252,8 @@ impl Connection {
         let Some(keep_alive) = self.keep_alive else {
             return Ok(());
         };
-        if self
-            .ping_at
-            .is_some_and(|at| now - at > keep_alive.max(CONNECT_TIMEOUT))
-        {
-            return Err(ClientError::Failed(
-                "the broker does not answer PINGREQ".to_owned(),
-            ));
+        if self.ping_at.is_some_and(|at| now - at > keep_alive.max(CONNECT_TIMEOUT)) {
+            return Err(ClientError::Failed("the broker does not answer PINGREQ".to_owned()));
         }
         if now - self.sent_at >= keep_alive * 3 / 4 {
             self.ping_at.get_or_insert(now);
@@ -300,10 +264,7 @@ impl Connection {
 
     /// DISCONNECT, and waits until the broker has closed, so that nothing sent before is lost.
     pub fn close(mut self, properties: Properties<'_>) {
-        let disconnect = Disconnect {
-            reason_code: ReasonCode::Success,
-            properties,
-        };
+        let disconnect = Disconnect { reason_code: ReasonCode::Success, properties };
         if self.send(&Packet::Disconnect(disconnect)).is_err() {
             return;
         }
@@ -317,12 +278,9 @@ impl Connection {
 }
 
 fn dial(host: &str, port: u16) -> Result<TcpStream, ClientError> {
-    let unreachable =
-        |error: &dyn std::fmt::Display| ClientError::Unreachable(format!("{host}:{port}: {error}"));
+    let unreachable = |error: &dyn std::fmt::Display| ClientError::Unreachable(format!("{host}:{port}: {error}"));
     let host_name = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = (host_name, port)
-        .to_socket_addrs()
-        .map_err(|error| unreachable(&error))?;
+    let addresses = (host_name, port).to_socket_addrs().map_err(|error| unreachable(&error))?;
     let mut last = None;
     for address in addresses {
         match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
@@ -330,19 +288,13 @@ fn dial(host: &str, port: u16) -> Result<TcpStream, ClientError> {
             Err(error) => last = Some(error),
         }
     }
-    Err(last.map_or_else(
-        || unreachable(&"the name has no address"),
-        |error| unreachable(&error),
-    ))
+    Err(last.map_or_else(|| unreachable(&"the name has no address"), |error| unreachable(&error)))
 }
 
 /// The broker's no, with its Reason String.
 #[must_use]
 pub fn refused(what: String, reason: ReasonCode, properties: Properties<'_>) -> ClientError {
-    let text = properties
-        .str(Property::ReasonString)
-        .map(|text| format!(": {text}"))
-        .unwrap_or_default();
+    let text = properties.str(Property::ReasonString).map(|text| format!(": {text}")).unwrap_or_default();
     ClientError::Refused { what, reason, text }
 }
 
@@ -365,11 +317,7 @@ fn brief(packet: &Packet<'_>) -> String {
             format!("CONNECT {:?} MQTT {}", connect.client_id, connect.version)
         }
         Packet::ConnAck(connack) => {
-            format!(
-                "CONNACK {} session present {}",
-                connack.reason_code.name(),
-                connack.session_present
-            )
+            format!("CONNACK {} session present {}", connack.reason_code.name(), connack.session_present)
         }
         Packet::Publish(publish) => format!(
             "PUBLISH {:?} QoS {} retain {} dup {} id {} {} bytes",
@@ -384,17 +332,13 @@ fn brief(packet: &Packet<'_>) -> String {
         Packet::PubRec(packet) => ack("PUBREC", packet),
         Packet::PubRel(packet) => ack("PUBREL", packet),
         Packet::PubComp(packet) => ack("PUBCOMP", packet),
-        Packet::Subscribe(subscribe) => format!(
-            "SUBSCRIBE {} with {} filters",
-            subscribe.packet_id,
-            subscribe.filters.len()
-        ),
+        Packet::Subscribe(subscribe) => {
+            format!("SUBSCRIBE {} with {} filters", subscribe.packet_id, subscribe.filters.len())
+        }
         Packet::SubAck(suback) => format!("SUBACK {}", suback.packet_id),
-        Packet::Unsubscribe(packet) => format!(
-            "UNSUBSCRIBE {} with {} filters",
-            packet.packet_id,
-            packet.filters.len()
-        ),
+        Packet::Unsubscribe(packet) => {
+            format!("UNSUBSCRIBE {} with {} filters", packet.packet_id, packet.filters.len())
+        }
         Packet::UnsubAck(packet) => format!("UNSUBACK {}", packet.packet_id),
         Packet::PingReq => "PINGREQ".to_owned(),
         Packet::PingResp => "PINGRESP".to_owned(),

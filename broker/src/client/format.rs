@@ -42,9 +42,7 @@ impl Format {
                         return Err(format!("-F knows no %{other}; there are: {FIELDS}"));
                     }
                     None => {
-                        return Err(
-                            "-F ends with a single %; write %% for a percent sign".to_owned()
-                        );
+                        return Err("-F ends with a single %; write %% for a percent sign".to_owned());
                     }
                 },
                 '\\' => plain.push(match chars.next() {
@@ -54,9 +52,7 @@ impl Format {
                     Some('0') => 0,
                     Some('\\') => b'\\',
                     Some(other) => {
-                        return Err(format!(
-                            "-F knows no \\{other}; there are: \\n \\t \\r \\0 \\\\"
-                        ));
+                        return Err(format!("-F knows no \\{other}; there are: \\n \\t \\r \\0 \\\\"));
                     }
                     None => return Err("-F ends with a single \\; write \\\\ for one".to_owned()),
                 }),
@@ -87,20 +83,12 @@ impl Format {
 
 fn write_field(field: char, publish: &Publish<'_>, out: &mut impl Write) -> io::Result<()> {
     let properties = publish.properties;
-    let text = |property, out: &mut dyn Write| {
-        out.write_all(properties.str(property).unwrap_or("").as_bytes())
-    };
+    let text = |property, out: &mut dyn Write| out.write_all(properties.str(property).unwrap_or("").as_bytes());
     match field {
         't' => out.write_all(publish.topic.as_bytes()),
         'p' => out.write_all(publish.payload),
-        'x' => publish
-            .payload
-            .iter()
-            .try_for_each(|byte| write!(out, "{byte:02x}")),
-        'X' => publish
-            .payload
-            .iter()
-            .try_for_each(|byte| write!(out, "{byte:02X}")),
+        'x' => publish.payload.iter().try_for_each(|byte| write!(out, "{byte:02x}")),
+        'X' => publish.payload.iter().try_for_each(|byte| write!(out, "{byte:02X}")),
         'j' => write!(out, "{}", json(publish, false)),
         'J' => write!(out, "{}", json(publish, true)),
         'l' => write!(out, "{}", publish.payload.len()),
@@ -110,38 +98,22 @@ fn write_field(field: char, publish: &Publish<'_>, out: &mut impl Write) -> io::
         'm' => write!(out, "{}", publish.packet_id.map_or(0, PacketId::get)),
         'I' => write!(out, "{}", Timestamp::now()),
         'U' => {
-            let now = std::time::SystemTime::now()
-                .duration_since(std::time::UNIX_EPOCH)
-                .unwrap_or_default();
+            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
             write!(out, "{}.{:09}", now.as_secs(), now.subsec_nanos())
         }
         'C' => text(Property::ContentType, out),
         'R' => text(Property::ResponseTopic, out),
-        'D' => out.write_all(
-            properties
-                .bin(Property::CorrelationData)
-                .unwrap_or_default(),
-        ),
+        'D' => out.write_all(properties.bin(Property::CorrelationData).unwrap_or_default()),
         'E' => number(properties.u32(Property::MessageExpiryInterval), out),
-        'F' => number(
-            properties
-                .u8(Property::PayloadFormatIndicator)
-                .map(u32::from),
-            out,
-        ),
+        'F' => number(properties.u8(Property::PayloadFormatIndicator).map(u32::from), out),
         'A' => number(properties.u16(Property::TopicAlias).map(u32::from), out),
         'S' => {
-            let ids: Vec<String> = properties
-                .subscription_ids()
-                .map(|id| id.to_string())
-                .collect();
+            let ids: Vec<String> = properties.subscription_ids().map(|id| id.to_string()).collect();
             out.write_all(ids.join(",").as_bytes())
         }
         'P' => {
-            let pairs: Vec<String> = properties
-                .user_properties()
-                .map(|(name, value)| format!("{name}:{value}"))
-                .collect();
+            let pairs: Vec<String> =
+                properties.user_properties().map(|(name, value)| format!("{name}:{value}")).collect();
             out.write_all(pairs.join(" ").as_bytes())
         }
         _ => Ok(()),
@@ -181,9 +153,7 @@ fn json(publish: &Publish<'_>, payload_as_json: bool) -> serde_json::Value {
         // User Properties and Subscription Identifiers may be several.
         match property {
             Property::UserProperty | Property::SubscriptionIdentifier => {
-                let list = properties
-                    .entry(name)
-                    .or_insert_with(|| serde_json::Value::Array(Vec::new()));
+                let list = properties.entry(name).or_insert_with(|| serde_json::Value::Array(Vec::new()));
                 if let serde_json::Value::Array(items) = list {
                     items.push(value);
                 }

@@ -81,15 +81,10 @@ impl ClientError {
     #[must_use]
     pub fn say(&self) -> Exit {
         if !matches!(self, Self::Interrupted | Self::OutputClosed) {
-            eprintln!(
-                "error: {}",
-                crate::diagnostics::printable(&self.to_string())
-            );
+            eprintln!("error: {}", crate::diagnostics::printable(&self.to_string()));
         }
         if let Self::Unreachable(_) = self {
-            eprintln!(
-                "  is the broker running there? `millrace` starts one; -h HOST and -p PORT say where to look"
-            );
+            eprintln!("  is the broker running there? `millrace` starts one; -h HOST and -p PORT say where to look");
         }
         self.exit()
     }

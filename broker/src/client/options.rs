@@ -48,13 +48,7 @@ pub struct ConnectOptions {
     #[arg(long)]
     pub will_topic: Option<String>,
     /// Payload of the Will
-    #[arg(
-        long,
-        requires = "will_topic",
-        default_value = "",
-        hide_default_value = true,
-        allow_hyphen_values = true
-    )]
+    #[arg(long, requires = "will_topic", default_value = "", hide_default_value = true, allow_hyphen_values = true)]
     pub will_payload: String,
     /// QoS of the Will
     #[arg(long, requires = "will_topic", default_value = "0", value_parser = qos)]
@@ -79,10 +73,7 @@ pub struct ConnectOptions {
 /// # Errors
 /// What is allowed.
 pub fn qos(text: &str) -> Result<QoS, String> {
-    text.parse()
-        .ok()
-        .and_then(QoS::from_u8)
-        .ok_or_else(|| "QoS is 0, 1 or 2".to_owned())
+    text.parse().ok().and_then(QoS::from_u8).ok_or_else(|| "QoS is 0, 1 or 2".to_owned())
 }
 
 fn version(text: &str) -> Result<ProtocolVersion, String> {
@@ -97,9 +88,7 @@ fn version(text: &str) -> Result<ProtocolVersion, String> {
 fn seconds(text: &str) -> Result<u32, String> {
     match text {
         "never" | "∞" => Ok(u32::MAX),
-        number => number
-            .parse()
-            .map_err(|_| "a number of seconds, or never".to_owned()),
+        number => number.parse().map_err(|_| "a number of seconds, or never".to_owned()),
     }
 }
 
@@ -113,12 +102,10 @@ impl ConnectOptions {
     /// The Client Identifier that is sent. 3.1 must have one, and a session that is kept too.
     #[must_use]
     pub fn client_id(&self) -> String {
-        self.id
-            .clone()
-            .unwrap_or_else(|| match self.protocol_version {
-                ProtocolVersion::V5 | ProtocolVersion::V311 if self.clean_start() => String::new(),
-                _ => format!("millrace-{}", std::process::id()),
-            })
+        self.id.clone().unwrap_or_else(|| match self.protocol_version {
+            ProtocolVersion::V5 | ProtocolVersion::V311 if self.clean_start() => String::new(),
+            _ => format!("millrace-{}", std::process::id()),
+        })
     }
 
     /// The password, from the option or its file.
@@ -129,9 +116,8 @@ impl ConnectOptions {
         let Some(path) = &self.password_file else {
             return Ok(self.password.clone().map(String::into_bytes));
         };
-        let text = std::fs::read(path).map_err(|error| {
-            ClientError::Usage(format!("cannot read {}: {error}", path.display()))
-        })?;
+        let text = std::fs::read(path)
+            .map_err(|error| ClientError::Usage(format!("cannot read {}: {error}", path.display())))?;
         let line = text.split(|byte| *byte == b'\n').next().unwrap_or_default();
         Ok(Some(line.strip_suffix(b"\r").unwrap_or(line).to_vec()))
     }
@@ -147,22 +133,16 @@ impl ConnectOptions {
             let named = carrier_named(packet)?;
             let property = property_named(name)?;
             if !named.may_carry(property) {
-                return Err(ClientError::Usage(format!(
-                    "{named} does not carry {property}"
-                )));
+                return Err(ClientError::Usage(format!("{named} does not carry {property}")));
             }
             if !self.protocol_version.is_v5() {
-                return Err(ClientError::Usage(
-                    "only version 5 has properties: -V 5".to_owned(),
-                ));
+                return Err(ClientError::Usage("only version 5 has properties: -V 5".to_owned()));
             }
             rest = tail;
             let mut second = None;
             if property.kind() == Kind::Pair {
                 let [pair_value, tail @ ..] = rest else {
-                    return Err(ClientError::Usage(
-                        "user-property wants a key and a value".to_owned(),
-                    ));
+                    return Err(ClientError::Usage("user-property wants a key and a value".to_owned()));
                 };
                 second = Some(pair_value);
                 rest = tail;
@@ -172,10 +152,7 @@ impl ConnectOptions {
             }
         }
         if !rest.is_empty() {
-            return Err(ClientError::Usage(format!(
-                "-D wants PACKET NAME VALUE, got {}",
-                rest.join(" ")
-            )));
+            return Err(ClientError::Usage(format!("-D wants PACKET NAME VALUE, got {}", rest.join(" "))));
         }
         Ok(properties)
     }
@@ -200,17 +177,14 @@ fn carrier_named(packet: &str) -> Result<Carrier, ClientError> {
 
 fn property_named(name: &str) -> Result<Property, ClientError> {
     let spelt = |property: Property| property.name().to_ascii_lowercase().replace(' ', "-");
-    TABLE
-        .iter()
-        .map(|entry| entry.property)
-        .find(|property| spelt(*property) == name.to_ascii_lowercase())
-        .ok_or_else(|| {
+    TABLE.iter().map(|entry| entry.property).find(|property| spelt(*property) == name.to_ascii_lowercase()).ok_or_else(
+        || {
             let names: Vec<String> = TABLE.iter().map(|entry| spelt(entry.property)).collect();
             let near = crate::diagnostics::nearest(name, names.iter().map(String::as_str));
-            let hint =
-                near.map_or_else(|| names.join(", "), |near| format!("did you mean {near}?"));
+            let hint = near.map_or_else(|| names.join(", "), |near| format!("did you mean {near}?"));
             ClientError::Usage(format!("no property is called {name}; {hint}"))
-        })
+        },
+    )
 }
 
 fn push(
@@ -222,31 +196,20 @@ fn push(
     let number = |most: u32| {
         let parsed = value.parse::<u32>().ok();
         parsed.filter(|number| *number <= most && property.range().contains(*number)).ok_or_else(|| {
-            ClientError::Usage(format!("{property} is a whole number up to {most} that the specification allows, not {value}"))
+            ClientError::Usage(format!(
+                "{property} is a whole number up to {most} that the specification allows, not {value}"
+            ))
         })
     };
     let narrow = "its bounds were checked";
     match property.kind() {
-        Kind::U8 => properties.push_u8(
-            property,
-            u8::try_from(number(u8::MAX.into())?).expect(narrow),
-        ),
-        Kind::U16 => properties.push_u16(
-            property,
-            u16::try_from(number(u16::MAX.into())?).expect(narrow),
-        ),
+        Kind::U8 => properties.push_u8(property, u8::try_from(number(u8::MAX.into())?).expect(narrow)),
+        Kind::U16 => properties.push_u16(property, u16::try_from(number(u16::MAX.into())?).expect(narrow)),
         Kind::U32 => properties.push_u32(property, number(u32::MAX)?),
-        Kind::Var => properties.push_var(
-            property,
-            number(millrace_core::limits::REMAINING_LENGTH_MAX)?,
-        ),
+        Kind::Var => properties.push_var(property, number(millrace_core::limits::REMAINING_LENGTH_MAX)?),
         Kind::Bin => properties.push_bin(property, bounded(property, value)?.as_bytes()),
         Kind::Str | Kind::Topic => properties.push_str(property, bounded(property, value)?),
-        Kind::Pair => properties.push_pair(
-            property,
-            bounded(property, value)?,
-            bounded(property, pair.unwrap_or(""))?,
-        ),
+        Kind::Pair => properties.push_pair(property, bounded(property, value)?, bounded(property, pair.unwrap_or(""))?),
     };
     Ok(())
 }
@@ -263,9 +226,7 @@ fn bounded(property: Property, value: &str) -> Result<&str, ClientError> {
 pub fn check_field(what: &str, bytes: usize) -> Result<(), ClientError> {
     let most = millrace_core::limits::FIELD_BYTES_MAX;
     if bytes > most {
-        return Err(ClientError::Usage(format!(
-            "{what} has {bytes} bytes, {most} at most are possible"
-        )));
+        return Err(ClientError::Usage(format!("{what} has {bytes} bytes, {most} at most are possible")));
     }
     Ok(())
 }

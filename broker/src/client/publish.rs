@@ -68,12 +68,7 @@ pub struct PublishOptions {
 /// Where messages come from.
 enum Payloads {
     /// The same one, so many more times, not before a time.
-    Repeat {
-        payload: Vec<u8>,
-        left: u64,
-        due: Instant,
-        delay: Duration,
-    },
+    Repeat { payload: Vec<u8>, left: u64, due: Instant, delay: Duration },
     /// A thread that reads lines.
     Lines(Receiver<std::io::Result<Vec<u8>>>),
 }
@@ -89,25 +84,14 @@ impl Payloads {
         match self {
             Self::Repeat { left: 0, .. } => Ok(Next::End),
             Self::Repeat { due, .. } if *due > Instant::now() => Ok(Next::Later),
-            Self::Repeat {
-                payload,
-                left,
-                due,
-                delay,
-            } => {
+            Self::Repeat { payload, left, due, delay } => {
                 *left -= 1;
                 *due += *delay;
-                Ok(Next::Payload(if *left == 0 {
-                    std::mem::take(payload)
-                } else {
-                    payload.clone()
-                }))
+                Ok(Next::Payload(if *left == 0 { std::mem::take(payload) } else { payload.clone() }))
             }
             Self::Lines(lines) => match lines.try_recv() {
                 Ok(Ok(line)) => Ok(Next::Payload(line)),
-                Ok(Err(error)) => Err(ClientError::Failed(format!(
-                    "cannot read standard input: {error}"
-                ))),
+                Ok(Err(error)) => Err(ClientError::Failed(format!("cannot read standard input: {error}"))),
                 Err(TryRecvError::Empty) => Ok(Next::Later),
                 Err(TryRecvError::Disconnected) => Ok(Next::End),
             },
@@ -127,35 +111,17 @@ pub fn run(options: &PublishOptions) -> Exit {
 pub(super) fn publish(options: &PublishOptions) -> Result<(), ClientError> {
     let properties = options.connect.properties(Carrier::Publish)?;
     if options.topic.contains(['+', '#']) {
-        return Err(ClientError::Usage(format!(
-            "{} is not a Topic Name: + and # are only in filters",
-            options.topic
-        )));
+        return Err(ClientError::Usage(format!("{} is not a Topic Name: + and # are only in filters", options.topic)));
     }
-    if options.topic.is_empty()
-        && properties
-            .as_properties()
-            .get(Property::TopicAlias)
-            .is_none()
-    {
-        return Err(ClientError::Usage(
-            "a Topic Name has at least one character".to_owned(),
-        ));
+    if options.topic.is_empty() && properties.as_properties().get(Property::TopicAlias).is_none() {
+        return Err(ClientError::Usage("a Topic Name has at least one character".to_owned()));
     }
     check_field("the Topic Name", options.topic.len())?;
     let mut payloads = payloads(options)?;
     let mut connection = Connection::open(&options.connect)?;
     let sent = send_all(&mut connection, options, &properties, &mut payloads);
-    if !matches!(
-        sent,
-        Err(ClientError::Failed(_) | ClientError::Unreachable(_))
-    ) {
-        connection.close(
-            options
-                .connect
-                .properties(Carrier::Disconnect)?
-                .as_properties(),
-        );
+    if !matches!(sent, Err(ClientError::Failed(_) | ClientError::Unreachable(_))) {
+        connection.close(options.connect.properties(Carrier::Disconnect)?.as_properties());
     }
     sent
 }
@@ -166,49 +132,26 @@ fn payloads(options: &PublishOptions) -> Result<Payloads, ClientError> {
         return Ok(Payloads::Lines(read_lines()));
     } else if options.stdin_file {
         let mut payload = Vec::new();
-        let read = std::io::stdin()
-            .lock()
-            .take(most as u64 + 1)
-            .read_to_end(&mut payload);
+        let read = std::io::stdin().lock().take(most as u64 + 1).read_to_end(&mut payload);
         read.map_err(|error| ClientError::Failed(format!("cannot read standard input: {error}")))?;
         payload
     } else if let Some(file) = &options.file {
-        std::fs::read(file).map_err(|error| {
-            ClientError::Usage(format!("cannot read {}: {error}", file.display()))
-        })?
+        std::fs::read(file).map_err(|error| ClientError::Usage(format!("cannot read {}: {error}", file.display())))?
     } else {
         options.message.clone().unwrap_or_default().into_bytes()
     };
     check_packet(options, payload.len())?;
-    let delay = Duration::try_from_secs_f64(options.repeat_delay).map_err(|_| {
-        ClientError::Usage(format!(
-            "--repeat-delay {} is not a duration",
-            options.repeat_delay
-        ))
-    })?;
-    Ok(Payloads::Repeat {
-        payload,
-        left: options.repeat,
-        due: Instant::now(),
-        delay,
-    })
+    let delay = Duration::try_from_secs_f64(options.repeat_delay)
+        .map_err(|_| ClientError::Usage(format!("--repeat-delay {} is not a duration", options.repeat_delay)))?;
+    Ok(Payloads::Repeat { payload, left: options.repeat, due: Instant::now(), delay })
 }
 
 /// Refuses a payload that no packet can carry. The properties of one packet come from a command line, which is short.
 fn check_packet(options: &PublishOptions, payload: usize) -> Result<(), ClientError> {
-    let around = options.topic.len()
-        + options
-            .connect
-            .property
-            .iter()
-            .map(|text| text.len() + 8)
-            .sum::<usize>()
-        + 16;
+    let around = options.topic.len() + options.connect.property.iter().map(|text| text.len() + 8).sum::<usize>() + 16;
     let most = (millrace_core::limits::REMAINING_LENGTH_MAX as usize).saturating_sub(around);
     if payload > most {
-        return Err(ClientError::Usage(format!(
-            "a payload of {payload} bytes does not fit into a packet ({most} do)"
-        )));
+        return Err(ClientError::Usage(format!("a payload of {payload} bytes does not fit into a packet ({most} do)")));
     }
     Ok(())
 }
@@ -247,8 +190,7 @@ fn send_all(
             match payloads.next()? {
                 Next::Payload(payload) => {
                     check_packet(options, payload.len())?;
-                    let packet_id =
-                        (options.qos != QoS::AtMostOnce).then(|| connection.packet_id());
+                    let packet_id = (options.qos != QoS::AtMostOnce).then(|| connection.packet_id());
                     connection.send(&Packet::Publish(Publish {
                         dup: false,
                         qos: options.qos,
@@ -271,10 +213,7 @@ fn send_all(
             return refusal.map_or(Ok(()), Err);
         }
         if !under_way.is_empty() && progress.elapsed() > ACK_TIMEOUT {
-            let text = format!(
-                "{} messages were not acknowledged within {ACK_TIMEOUT:?}",
-                under_way.len()
-            );
+            let text = format!("{} messages were not acknowledged within {ACK_TIMEOUT:?}", under_way.len());
             return Err(ClientError::Failed(text));
         }
         let release = match connection.next(Instant::now() + POLL)? {
@@ -308,10 +247,6 @@ fn send_all(
 
 fn note(refusal: &mut Option<ClientError>, ack: &Ack<'_>) {
     if ack.reason_code.is_error() && refusal.is_none() {
-        *refusal = Some(refused(
-            "the broker refused the message".to_owned(),
-            ack.reason_code,
-            ack.properties,
-        ));
+        *refusal = Some(refused("the broker refused the message".to_owned(), ack.reason_code, ack.properties));
     }
 }

@@ -7,8 +7,7 @@ use std::time::{Duration, Instant};
 use clap::Args;
 use millrace_core::codec::properties::{Carrier, PropertiesBuf, Property};
 use millrace_core::packet::{
-    Ack, Packet, PacketId, Publish, QoS, RetainHandling, Subscribe, SubscriptionOptions,
-    Unsubscribe,
+    Ack, Packet, PacketId, Publish, QoS, RetainHandling, Subscribe, SubscriptionOptions, Unsubscribe,
 };
 use millrace_core::reason_code::ReasonCode;
 
@@ -90,46 +89,28 @@ pub fn run(options: &SubscribeOptions) -> Exit {
     }
 }
 
-pub(super) fn subscribe(
-    options: &SubscribeOptions,
-    out: &mut impl Write,
-) -> Result<Exit, ClientError> {
+pub(super) fn subscribe(options: &SubscribeOptions, out: &mut impl Write) -> Result<Exit, ClientError> {
     let format = format(options)?;
     for filter in options.topic.iter().chain(&options.unsubscribe) {
         check_field("a Topic Filter", filter.len())?;
         if filter.is_empty() {
-            return Err(ClientError::Usage(
-                "a Topic Filter has at least one character".to_owned(),
-            ));
+            return Err(ClientError::Usage("a Topic Filter has at least one character".to_owned()));
         }
     }
     let end = match options.timeout {
         None => None,
         Some(seconds) => Some(
             Instant::now()
-                + Duration::try_from_secs_f64(seconds).map_err(|_| {
-                    ClientError::Usage(format!("-W {seconds} is not a number of seconds"))
-                })?,
+                + Duration::try_from_secs_f64(seconds)
+                    .map_err(|_| ClientError::Usage(format!("-W {seconds} is not a number of seconds")))?,
         ),
     };
     let mut connection = Connection::open(&options.connect)?;
-    let mut inbox = Inbox {
-        options,
-        format,
-        out,
-        seen: 0,
-        released: HashSet::new(),
-        aliases: HashMap::new(),
-    };
+    let mut inbox = Inbox { options, format, out, seen: 0, released: HashSet::new(), aliases: HashMap::new() };
     let exit = inbox.run(&mut connection, end);
     match &exit {
         Ok(_) | Err(ClientError::Interrupted | ClientError::OutputClosed) => {
-            connection.close(
-                options
-                    .connect
-                    .properties(Carrier::Disconnect)?
-                    .as_properties(),
-            );
+            connection.close(options.connect.properties(Carrier::Disconnect)?.as_properties());
         }
         Err(_) => {}
     }
@@ -164,11 +145,7 @@ enum Reply {
 }
 
 impl<W: Write> Inbox<'_, W> {
-    fn run(
-        &mut self,
-        connection: &mut Connection,
-        end: Option<Instant>,
-    ) -> Result<Exit, ClientError> {
+    fn run(&mut self, connection: &mut Connection, end: Option<Instant>) -> Result<Exit, ClientError> {
         if !self.options.unsubscribe.is_empty() {
             self.unsubscribe(connection)?;
         }
@@ -192,8 +169,7 @@ impl<W: Write> Inbox<'_, W> {
     }
 
     fn done(&self) -> bool {
-        self.options.exit_after_subscribe
-            || self.options.count.is_some_and(|count| self.seen >= count)
+        self.options.exit_after_subscribe || self.options.count.is_some_and(|count| self.seen >= count)
     }
 
     fn subscribe(&mut self, connection: &mut Connection) -> Result<(), ClientError> {
@@ -212,12 +188,7 @@ impl<W: Write> Inbox<'_, W> {
         connection.send(&Packet::Subscribe(Subscribe {
             packet_id,
             properties: properties.as_properties(),
-            filters: self
-                .options
-                .topic
-                .iter()
-                .map(|filter| (filter.as_str(), wanted))
-                .collect(),
+            filters: self.options.topic.iter().map(|filter| (filter.as_str(), wanted)).collect(),
         }))?;
         self.wait_for(connection, packet_id, "SUBACK", &self.options.topic)
     }
@@ -228,12 +199,7 @@ impl<W: Write> Inbox<'_, W> {
         connection.send(&Packet::Unsubscribe(Unsubscribe {
             packet_id,
             properties: properties.as_properties(),
-            filters: self
-                .options
-                .unsubscribe
-                .iter()
-                .map(String::as_str)
-                .collect(),
+            filters: self.options.unsubscribe.iter().map(String::as_str).collect(),
         }))?;
         self.wait_for(connection, packet_id, "UNSUBACK", &self.options.unsubscribe)
     }
@@ -249,19 +215,13 @@ impl<W: Write> Inbox<'_, W> {
         let until = Instant::now() + ACK_TIMEOUT;
         loop {
             let Some(packet) = connection.next(until)? else {
-                return Err(ClientError::Failed(format!(
-                    "no {name} within {ACK_TIMEOUT:?}"
-                )));
+                return Err(ClientError::Failed(format!("no {name} within {ACK_TIMEOUT:?}")));
             };
             let reply = match &packet {
                 Packet::SubAck(ack) | Packet::UnsubAck(ack) if ack.packet_id == packet_id => {
                     for (filter, reason) in filters.iter().zip(&ack.reason_codes) {
                         if reason.is_error() {
-                            return Err(refused(
-                                format!("the broker refused {filter}"),
-                                *reason,
-                                ack.properties,
-                            ));
+                            return Err(refused(format!("the broker refused {filter}"), *reason, ack.properties));
                         }
                     }
                     return Ok(());
@@ -316,9 +276,7 @@ impl<W: Write> Inbox<'_, W> {
             return Ok(());
         }
         self.seen += 1;
-        self.format
-            .write(&publish, self.out)
-            .map_err(|_| ClientError::OutputClosed)
+        self.format.write(&publish, self.out).map_err(|_| ClientError::OutputClosed)
     }
 }
 

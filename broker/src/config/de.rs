@@ -50,11 +50,7 @@ pub struct Error {
 
 impl Error {
     fn new(problem: Problem) -> Self {
-        Self {
-            problem,
-            finding: None,
-            unknown_name: None,
-        }
+        Self { problem, finding: None, unknown_name: None }
     }
 }
 
@@ -83,10 +79,7 @@ impl de::Error for Error {
         Self::new(Problem::UnknownChoice(met.to_owned(), choices))
     }
     fn unknown_field(name: &str, keys: &'static [&'static str]) -> Self {
-        Self {
-            unknown_name: Some(name.to_owned()),
-            ..Self::new(Problem::UnknownKey(keys))
-        }
+        Self { unknown_name: Some(name.to_owned()), ..Self::new(Problem::UnknownKey(keys)) }
     }
     fn missing_field(name: &'static str) -> Self {
         Self::new(Problem::Missing(name))
@@ -100,10 +93,7 @@ type Skip = HashSet<Vec<String>>;
 ///
 /// # Errors
 /// Everything that does not fit.
-pub fn read<T: de::DeserializeOwned>(
-    root: &Table,
-    root_origin: &Origin,
-) -> Result<T, (Vec<Finding>, Option<T>)> {
+pub fn read<T: de::DeserializeOwned>(root: &Table, root_origin: &Origin) -> Result<T, (Vec<Finding>, Option<T>)> {
     let mut findings = Vec::new();
     let mut skip = Skip::new();
     loop {
@@ -114,20 +104,13 @@ pub fn read<T: de::DeserializeOwned>(
             Err(error) => error,
         };
         let finding = error.finding.map_or_else(
-            || Finding {
-                path: Vec::new(),
-                origin: root_origin.clone(),
-                problem: error.problem,
-                text: None,
-            },
+            || Finding { path: Vec::new(), origin: root_origin.clone(), problem: error.problem, text: None },
             |finding| *finding,
         );
         let path = finding.path.clone();
         // A table that lost a bad key may lack it now: that is said once.
         let consequence = matches!(finding.problem, Problem::Missing(_))
-            && skip
-                .iter()
-                .any(|skipped| skipped.len() > path.len() && skipped.starts_with(&path));
+            && skip.iter().any(|skipped| skipped.len() > path.len() && skipped.starts_with(&path));
         if !consequence {
             findings.push(finding);
         }
@@ -151,12 +134,7 @@ enum NodeReader<'a> {
 
 impl<'a> TableReader<'a> {
     fn new(table: &'a Table, path: Vec<String>, skip: &'a Skip) -> Self {
-        Self {
-            path,
-            skip,
-            rest: table.entries.iter(),
-            next: None,
-        }
+        Self { path, skip, rest: table.entries.iter(), next: None }
     }
 
     fn child_path(&self, name: &str) -> Vec<String> {
@@ -186,12 +164,7 @@ impl<'a> TableReader<'a> {
                 }
             }
             let problem = error.problem.clone();
-            error.finding = Some(Box::new(Finding {
-                path,
-                origin,
-                problem,
-                text,
-            }));
+            error.finding = Some(Box::new(Finding { path, origin, problem, text }));
         }
         error
     }
@@ -200,10 +173,7 @@ impl<'a> TableReader<'a> {
 impl<'de> de::MapAccess<'de> for TableReader<'de> {
     type Error = Error;
 
-    fn next_key_seed<K: DeserializeSeed<'de>>(
-        &mut self,
-        seed: K,
-    ) -> Result<Option<K::Value>, Error> {
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, Error> {
         let mut seed = Some(seed);
         while let Some(entry) = self.rest.next() {
             let path = self.child_path(&entry.name);
@@ -214,39 +184,26 @@ impl<'de> de::MapAccess<'de> for TableReader<'de> {
             self.next = Some(entry);
             return match seed.deserialize(entry.name.as_str().into_deserializer()) {
                 Ok(key) => Ok(Some(key)),
-                Err(error) => Err(self.placed(
-                    entry,
-                    Error {
-                        unknown_name: None,
-                        ..error
-                    },
-                )),
+                Err(error) => Err(self.placed(entry, Error { unknown_name: None, ..error })),
             };
         }
         Ok(None)
     }
 
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, Error> {
-        let entry = self
-            .next
-            .take()
-            .ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
+        let entry = self.next.take().ok_or_else(|| de::Error::custom("a value was asked for before its key"))?;
         let reader = match &entry.node {
             Node::Leaf(leaf) => NodeReader::Leaf(&leaf.value),
-            Node::Table(table) => {
-                NodeReader::Table(Self::new(table, self.child_path(&entry.name), self.skip))
-            }
+            Node::Table(table) => NodeReader::Table(Self::new(table, self.child_path(&entry.name), self.skip)),
         };
-        seed.deserialize(reader)
-            .map_err(|error| self.placed(entry, error))
+        seed.deserialize(reader).map_err(|error| self.placed(entry, error))
     }
 }
 
 /// A text of the environment or the command line without the quotes that TOML would want.
 fn unquoted(text: &str) -> String {
     let quoted = text.len() >= 2
-        && ((text.starts_with('"') && text.ends_with('"'))
-            || (text.starts_with('\'') && text.ends_with('\'')));
+        && ((text.starts_with('"') && text.ends_with('"')) || (text.starts_with('\'') && text.ends_with('\'')));
     match if quoted { toml_value(text) } else { None } {
         Some(toml::Value::String(inner)) => inner,
         _ => text.to_owned(),
@@ -272,14 +229,9 @@ fn visit_toml<'de, V: Visitor<'de>>(value: &toml::Value, visitor: V) -> Result<V
         toml::Value::Float(number) => visitor.visit_f64(*number),
         toml::Value::Boolean(value) => visitor.visit_bool(*value),
         toml::Value::Datetime(value) => visitor.visit_string(value.to_string()),
-        toml::Value::Array(items) => {
-            visitor.visit_seq(de::value::SeqDeserializer::new(items.iter().map(Plain)))
-        }
-        toml::Value::Table(table) => visitor.visit_map(de::value::MapDeserializer::new(
-            table
-                .iter()
-                .map(|(key, value)| (key.as_str(), Plain(value))),
-        )),
+        toml::Value::Array(items) => visitor.visit_seq(de::value::SeqDeserializer::new(items.iter().map(Plain))),
+        toml::Value::Table(table) => visitor
+            .visit_map(de::value::MapDeserializer::new(table.iter().map(|(key, value)| (key.as_str(), Plain(value))))),
     }
 }
 
@@ -309,10 +261,7 @@ impl<'de> de::Deserializer<'de> for Plain<'_> {
     ) -> Result<V::Value, Error> {
         match self.0 {
             toml::Value::String(text) => visitor.visit_enum(text.as_str().into_deserializer()),
-            other => Err(de::Error::invalid_type(
-                unexpected(other),
-                &"one of its choices in quotes",
-            )),
+            other => Err(de::Error::invalid_type(unexpected(other), &"one of its choices in quotes")),
         }
     }
     serde::forward_to_deserialize_any! {
@@ -391,9 +340,7 @@ impl<'de> de::Deserializer<'de> for NodeReader<'de> {
             Self::Leaf(Value::Text(text)) => match toml_value(text) {
                 Some(value @ toml::Value::Array(_)) => visit_toml(&value, visitor),
                 _ => visitor.visit_seq(de::value::SeqDeserializer::new(
-                    text.split(',')
-                        .map(str::trim)
-                        .filter(|part| !part.is_empty()),
+                    text.split(',').map(str::trim).filter(|part| !part.is_empty()),
                 )),
             },
             other => other.deserialize_any(visitor),
@@ -404,11 +351,7 @@ impl<'de> de::Deserializer<'de> for NodeReader<'de> {
         visitor.visit_some(self)
     }
 
-    fn deserialize_newtype_struct<V: Visitor<'de>>(
-        self,
-        _: &'static str,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_newtype_struct<V: Visitor<'de>>(self, _: &'static str, visitor: V) -> Result<V::Value, Error> {
         visitor.visit_newtype_struct(self)
     }
 
@@ -420,16 +363,11 @@ impl<'de> de::Deserializer<'de> for NodeReader<'de> {
     ) -> Result<V::Value, Error> {
         match self {
             Self::Leaf(Value::Text(text)) => visitor.visit_enum(unquoted(text).into_deserializer()),
-            Self::Leaf(Value::Toml(toml::Value::String(text))) => {
-                visitor.visit_enum(text.as_str().into_deserializer())
+            Self::Leaf(Value::Toml(toml::Value::String(text))) => visitor.visit_enum(text.as_str().into_deserializer()),
+            Self::Leaf(Value::Toml(other)) => {
+                Err(de::Error::invalid_type(unexpected(other), &"one of its choices in quotes"))
             }
-            Self::Leaf(Value::Toml(other)) => Err(de::Error::invalid_type(
-                unexpected(other),
-                &"one of its choices in quotes",
-            )),
-            Self::Table(reader) => {
-                visitor.visit_enum(de::value::MapAccessDeserializer::new(reader))
-            }
+            Self::Table(reader) => visitor.visit_enum(de::value::MapAccessDeserializer::new(reader)),
         }
     }
 

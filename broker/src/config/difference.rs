@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{Config, flat, keys};
+use super::{Config, as_toml, flat, keys};
 
 /// The difference between two configs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -28,9 +28,7 @@ impl Difference {
             if keys::applies_live(object) {
                 list.push(object.join("."));
             } else {
-                difference
-                    .restart
-                    .push((object.join("."), from.to_owned(), to.to_owned()));
+                difference.restart.push((object.join("."), from.to_owned(), to.to_owned()));
             }
         };
         let (mut added, mut removed, mut changed) = (Vec::new(), Vec::new(), Vec::new());
@@ -41,16 +39,9 @@ impl Difference {
             keep(object, "present", "removed", &mut removed);
         }
         let value = |leaves: &[(Vec<String>, toml::Value)], path: &[String]| {
-            leaves
-                .iter()
-                .find(|(key, _)| key == path)
-                .map(|(_, value)| value.clone())
+            leaves.iter().find(|(key, _)| key == path).map(|(_, value)| value.clone())
         };
-        let paths: BTreeSet<&Vec<String>> = old_leaves
-            .iter()
-            .chain(&new_leaves)
-            .map(|(path, _)| path)
-            .collect();
+        let paths: BTreeSet<&Vec<String>> = old_leaves.iter().chain(&new_leaves).map(|(path, _)| path).collect();
         for path in paths {
             let whole = path.get(..2).map(<[String]>::to_vec);
             let whole_is_new_or_gone = whole.is_some_and(|object| {
@@ -60,9 +51,7 @@ impl Difference {
             if was == is || whole_is_new_or_gone {
                 continue;
             }
-            let text = |value: Option<toml::Value>| {
-                value.map_or_else(|| "unset".to_owned(), |v| v.to_string())
-            };
+            let text = |value: Option<toml::Value>| value.map_or_else(|| "unset".to_owned(), |v| v.to_string());
             keep(path, &text(was), &text(is), &mut changed);
         }
         difference.added = added;
@@ -81,11 +70,7 @@ impl Difference {
     #[must_use]
     pub fn render(&self) -> String {
         let list = |names: &[String]| {
-            if names.is_empty() {
-                String::new()
-            } else {
-                format!(" ({})", names.join(", "))
-            }
+            if names.is_empty() { String::new() } else { format!(" ({})", names.join(", ")) }
         };
         let mut text = format!(
             "reload ok: {} added{}, {} changed{}, {} removed{}",
@@ -113,16 +98,50 @@ impl Difference {
     }
 }
 
+/// The config that runs, with the values of the new one at keys that apply live.
+///
+/// # Panics
+/// Never: both are configs, and a value is only put where the same key takes it.
+#[must_use]
+pub fn with_live(running: &Config, new: &Config) -> Config {
+    let mut table = as_toml(running);
+    let objects_now = objects(&flat(running));
+    let live = |path: &Vec<String>| {
+        keys::applies_live(path) && (!is_object(path) || objects_now.contains(&path[..2].to_vec()))
+    };
+    for (path, _) in flat(running).into_iter().filter(|(path, _)| live(path)) {
+        put(&mut table, &path, None);
+    }
+    for (path, value) in flat(new).into_iter().filter(|(path, _)| live(path)) {
+        put(&mut table, &path, Some(value));
+    }
+    table.try_into().expect("the same keys with values of the same types")
+}
+
+fn put(table: &mut toml::Table, path: &[String], value: Option<toml::Value>) {
+    let [name, rest @ ..] = path else { return };
+    match (rest, value) {
+        ([], Some(value)) => {
+            table.insert(name.clone(), value);
+        }
+        ([], None) => {
+            table.remove(name);
+        }
+        (rest, value) => {
+            let inner = table.entry(name.clone()).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+            if let toml::Value::Table(inner) = inner {
+                put(inner, rest, value);
+            }
+        }
+    }
+}
+
 fn is_object(path: &[String]) -> bool {
     path.len() > 2 && matches!(path[0].as_str(), "listeners" | "rules" | "sinks")
 }
 
 fn objects(leaves: &[(Vec<String>, toml::Value)]) -> BTreeSet<Vec<String>> {
-    leaves
-        .iter()
-        .filter(|(path, _)| is_object(path))
-        .map(|(path, _)| path[..2].to_vec())
-        .collect()
+    leaves.iter().filter(|(path, _)| is_object(path)).map(|(path, _)| path[..2].to_vec()).collect()
 }
 
 #[cfg(test)]
@@ -136,10 +155,7 @@ mod tests {
         let mut new = old.clone();
         new.shards = 4;
         new.log.level = LogLevel::Debug;
-        new.listeners.insert(
-            "tls".to_owned(),
-            millrace_shards::config::Listener::default(),
-        );
+        new.listeners.insert("tls".to_owned(), millrace_shards::config::Listener::default());
         let difference = Difference::between(&old, &new);
         assert_eq!(
             difference.render(),
@@ -147,5 +163,25 @@ mod tests {
              (kept at 0)"
         );
         assert!(Difference::between(&old, &old).is_empty());
+    }
+
+    #[test]
+    fn only_what_applies_live_is_taken_over() {
+        let mut old = Config::default();
+        old.shared.groups.insert("gone".to_owned(), millrace_shards::config::ShareStrategy::Sticky);
+        let mut new = Config::default();
+        new.shards = 4;
+        new.mqtt.maximum_qos = 1;
+        new.shared.groups.insert("workers".to_owned(), millrace_shards::config::ShareStrategy::Random);
+        let default = new.listeners.get_mut("default").expect("it is built in");
+        (default.port, default.max_connections) = (7, 8);
+        new.listeners.insert("more".to_owned(), millrace_shards::config::Listener::default());
+        let applied = with_live(&old, &new);
+        assert_eq!((applied.shards, applied.mqtt.maximum_qos), (0, 1));
+        assert_eq!(applied.shared, new.shared);
+        assert_eq!(applied.listeners.len(), 1);
+        assert_eq!((applied.listeners["default"].port, applied.listeners["default"].max_connections), (1883, 8));
+        let waiting: Vec<_> = Difference::between(&applied, &new).restart.into_iter().map(|(key, ..)| key).collect();
+        assert_eq!(waiting, ["listeners.more", "listeners.default.port", "shards"]);
     }
 }

@@ -60,15 +60,21 @@ const KEYS: &[Key] = &[
 ];
 
 /// Keys that a reload changes in the running broker; what is under another key waits for the next start.
-const LIVE: &[&str] = &["log.level", "log.format"];
+const LIVE: &[&str] = &[
+    "log",
+    "mqtt",
+    "sessions",
+    "retained",
+    "shared",
+    "limits",
+    "sys",
+    "listeners.*.max_connections",
+    "listeners.*.max_connect_rate",
+];
 
 fn matches(pattern: &str, path: &[String]) -> bool {
     let parts: Vec<&str> = pattern.split('.').collect();
-    parts.len() == path.len()
-        && parts
-            .iter()
-            .zip(path)
-            .all(|(part, name)| *part == "*" || part == name)
+    parts.len() == path.len() && parts.iter().zip(path).all(|(part, name)| *part == "*" || part == name)
 }
 
 fn find(path: &[String]) -> Option<&'static Key> {
@@ -104,9 +110,7 @@ pub fn wanted(path: &[String], serde_says: &str) -> String {
         "a sequence" => "a list in [ ]".to_owned(),
         "a map" => "a table".to_owned(),
         other if other.starts_with("struct ") => "a table".to_owned(),
-        other if other.starts_with("enum ") || other.starts_with("variant ") => {
-            "one of its choices".to_owned()
-        }
+        other if other.starts_with("enum ") || other.starts_with("variant ") => "one of its choices".to_owned(),
         other => other.to_owned(),
     }
 }
@@ -118,24 +122,16 @@ pub fn wanted(path: &[String], serde_says: &str) -> String {
 pub fn check_bounds(path: &[String], value: &toml::Value) -> Result<(), String> {
     let Some(key) = find(path) else { return Ok(()) };
     let within = match (key.bounds, value) {
-        (Bounds::Number(least, most), toml::Value::Integer(number)) => {
-            (least..=most).contains(number)
+        (Bounds::Number(least, most), toml::Value::Integer(number)) => (least..=most).contains(number),
+        (Bounds::Size(least, most), toml::Value::String(text)) => {
+            text.parse::<ByteSize>().is_ok_and(|size| (least..=most).contains(&size.0))
         }
-        (Bounds::Size(least, most), toml::Value::String(text)) => text
-            .parse::<ByteSize>()
-            .is_ok_and(|size| (least..=most).contains(&size.0)),
-        (Bounds::Time(least, most), toml::Value::String(text)) => {
-            text.parse::<Span>().is_ok_and(|span| {
-                u64::try_from(span.0.as_millis()).is_ok_and(|ms| (least..=most).contains(&ms))
-            })
-        }
+        (Bounds::Time(least, most), toml::Value::String(text)) => text
+            .parse::<Span>()
+            .is_ok_and(|span| u64::try_from(span.0.as_millis()).is_ok_and(|ms| (least..=most).contains(&ms))),
         _ => true,
     };
-    if within {
-        Ok(())
-    } else {
-        Err(format!("a {} ({})", key.noun, bounds_text(key.bounds)))
-    }
+    if within { Ok(()) } else { Err(format!("a {} ({})", key.noun, bounds_text(key.bounds))) }
 }
 
 fn bounds_text(bounds: Bounds) -> String {
@@ -157,18 +153,12 @@ mod tests {
     fn each_bounded_key_exists() {
         let defaults = super::super::flat(&super::super::Config::default());
         for key in KEYS {
-            assert!(
-                defaults.iter().any(|(path, _)| matches(key.path, path)),
-                "{} is no key",
-                key.path
-            );
+            assert!(defaults.iter().any(|(path, _)| matches(key.path, path)), "{} is no key", key.path);
         }
         for path in LIVE {
             let parts = path.split('.').count();
             assert!(
-                defaults
-                    .iter()
-                    .any(|(key, _)| key.len() >= parts && matches(path, &key[..parts])),
+                defaults.iter().any(|(key, _)| key.len() >= parts && matches(path, &key[..parts])),
                 "{path} is no key"
             );
         }

@@ -31,12 +31,7 @@ impl Inputs {
     #[must_use]
     pub fn from_process(file: Option<PathBuf>, set: Vec<String>) -> Self {
         let env = std::env::vars_os()
-            .map(|(name, value)| {
-                (
-                    name.to_string_lossy().into_owned(),
-                    value.to_string_lossy().into_owned(),
-                )
-            })
+            .map(|(name, value)| (name.to_string_lossy().into_owned(), value.to_string_lossy().into_owned()))
             .collect();
         Self { file, set, env }
     }
@@ -61,17 +56,10 @@ pub struct Loaded {
 /// All that is wrong with them.
 pub fn load(inputs: &Inputs) -> Result<Loaded, Vec<Diagnostic>> {
     let mut diagnostics = Vec::new();
-    let built_in = Arc::new(Source {
-        name: "built-in".to_owned(),
-        text: DEFAULT_TOML.to_owned(),
-        built_in: true,
-    });
+    let built_in = Arc::new(Source { name: "built-in".to_owned(), text: DEFAULT_TOML.to_owned(), built_in: true });
     let mut tree = parse(&built_in, &mut diagnostics);
 
-    let file = inputs
-        .file
-        .clone()
-        .or_else(|| FILES.iter().map(PathBuf::from).find(|path| path.exists()));
+    let file = inputs.file.clone().or_else(|| FILES.iter().map(PathBuf::from).find(|path| path.exists()));
     let mut written = Table::default();
     if let Some(file) = &file {
         for path in std::iter::once(file.clone()).chain(beside(file, &mut diagnostics)) {
@@ -96,20 +84,14 @@ pub fn load(inputs: &Inputs) -> Result<Loaded, Vec<Diagnostic>> {
             }
             _ => diagnostics.push(Diagnostic::error(
                 "C0104",
-                format!(
-                    "--set {set} is not KEY=VALUE (for example --set listeners.default.port=18830)"
-                ),
+                format!("--set {set} is not KEY=VALUE (for example --set listeners.default.port=18830)"),
             )),
         }
     }
     finish(tree, file, diagnostics)
 }
 
-fn finish(
-    mut tree: Table,
-    file: Option<PathBuf>,
-    mut diagnostics: Vec<Diagnostic>,
-) -> Result<Loaded, Vec<Diagnostic>> {
+fn finish(mut tree: Table, file: Option<PathBuf>, mut diagnostics: Vec<Diagnostic>) -> Result<Loaded, Vec<Diagnostic>> {
     let root = Origin::Set(String::new());
     drop_unused_default_sink(&mut tree);
     let config: Config = match de::read(&tree, &root) {
@@ -134,12 +116,7 @@ fn finish(
     if diagnostics.iter().any(|d| d.severity == Severity::Error) {
         return Err(diagnostics);
     }
-    Ok(Loaded {
-        config,
-        tree,
-        file,
-        warnings: diagnostics,
-    })
+    Ok(Loaded { config, tree, file, warnings: diagnostics })
 }
 
 /// As they stand in the files; what has no place there comes last.
@@ -162,10 +139,7 @@ fn sorted_env(env: &[(String, String)]) -> Vec<(&str, &str)> {
 }
 
 fn beside(file: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
-    let directory = file
-        .parent()
-        .unwrap_or_else(|| Path::new(""))
-        .join("conf.d");
+    let directory = file.parent().unwrap_or_else(|| Path::new("")).join("conf.d");
     let entries = match std::fs::read_dir(&directory) {
         Ok(entries) => entries,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Vec::new(),
@@ -177,15 +151,8 @@ fn beside(file: &Path, diagnostics: &mut Vec<Diagnostic>) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = entries
         .filter_map(Result::ok)
         .map(|entry| entry.path())
-        .filter(|path| {
-            path.extension()
-                .is_some_and(|extension| extension == "toml")
-        })
-        .filter(|path| {
-            !path
-                .file_name()
-                .is_some_and(|name| name.to_string_lossy().starts_with('.'))
-        })
+        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| !path.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.')))
         .collect();
     files.sort();
     files
@@ -199,18 +166,13 @@ fn read_file(path: &Path, diagnostics: &mut Vec<Diagnostic>) -> Option<Arc<Sourc
     let read = || {
         let bytes = std::fs::metadata(path)?.len();
         if bytes > FILE_BYTES_MAX {
-            let text =
-                format!("{bytes} bytes are over the {FILE_BYTES_MAX} that a config may have");
+            let text = format!("{bytes} bytes are over the {FILE_BYTES_MAX} that a config may have");
             return Err(std::io::Error::new(std::io::ErrorKind::InvalidData, text));
         }
         std::fs::read_to_string(path)
     };
     match read() {
-        Ok(text) => Some(Arc::new(Source {
-            name: path.display().to_string(),
-            text,
-            built_in: false,
-        })),
+        Ok(text) => Some(Arc::new(Source { name: path.display().to_string(), text, built_in: false })),
         Err(error) => {
             diagnostics.push(unreadable(path, &error));
             None
@@ -222,11 +184,8 @@ fn parse(source: &Arc<Source>, diagnostics: &mut Vec<Diagnostic>) -> Table {
     let (table, errors) = toml::de::DeTable::parse_recoverable(&source.text);
     for error in errors {
         let message = error.message().lines().collect::<Vec<_>>().join("; ");
-        let place = error
-            .span()
-            .map(|span| Place::of(&source.name, &source.text, &span));
-        diagnostics
-            .push(Diagnostic::error("C0105", format!("this is not TOML: {message}")).at(place));
+        let place = error.span().map(|span| Place::of(&source.name, &source.text, &span));
+        diagnostics.push(Diagnostic::error("C0105", format!("this is not TOML: {message}")).at(place));
     }
     Table::from_toml(source, table.get_ref())
 }
@@ -236,15 +195,13 @@ fn parse(source: &Arc<Source>, diagnostics: &mut Vec<Diagnostic>) -> Table {
 fn drop_replaced_defaults(tree: &mut Table, written: &Table) {
     let names = |kind: &str| written.table(kind).map(|table| &table.entries);
     let rules_or_sinks = names("rules").is_some() || names("sinks").is_some();
-    for (kind, replaced) in [
-        ("listeners", names("listeners").is_some()),
-        ("rules", rules_or_sinks),
-        ("sinks", names("sinks").is_some()),
-    ] {
+    for (kind, replaced) in
+        [("listeners", names("listeners").is_some()), ("rules", rules_or_sinks), ("sinks", names("sinks").is_some())]
+    {
         if replaced && let Some(table) = table_mut(tree, kind) {
-            table.entries.retain(|entry| {
-                names(kind).is_some_and(|named| named.iter().any(|named| named.name == entry.name))
-            });
+            table
+                .entries
+                .retain(|entry| names(kind).is_some_and(|named| named.iter().any(|named| named.name == entry.name)));
         }
     }
 }
@@ -256,9 +213,7 @@ fn drop_unused_default_sink(tree: &mut Table) {
     };
     let used = |sink: &str| {
         rules.entries.iter().any(|rule| match &rule.node {
-            super::tree::Node::Table(rule) => rule
-                .get("sinks")
-                .is_some_and(|sinks| names(&sinks.node, sink)),
+            super::tree::Node::Table(rule) => rule.get("sinks").is_some_and(|sinks| names(&sinks.node, sink)),
             super::tree::Node::Leaf(_) => true,
         })
     };
@@ -278,9 +233,7 @@ fn names(sinks: &super::tree::Node, name: &str) -> bool {
     use super::tree::{Node, Value};
     match sinks {
         Node::Leaf(leaf) => match &leaf.value {
-            Value::Toml(toml::Value::Array(items)) => {
-                items.iter().any(|item| item.as_str() == Some(name))
-            }
+            Value::Toml(toml::Value::Array(items)) => items.iter().any(|item| item.as_str() == Some(name)),
             Value::Toml(_) => false,
             Value::Text(text) => text.contains(name),
         },
@@ -289,13 +242,10 @@ fn names(sinks: &super::tree::Node, name: &str) -> bool {
 }
 
 fn table_mut<'a>(tree: &'a mut Table, name: &str) -> Option<&'a mut Table> {
-    tree.entries
-        .iter_mut()
-        .find(|entry| entry.name == name)
-        .and_then(|entry| match &mut entry.node {
-            super::tree::Node::Table(table) => Some(table),
-            super::tree::Node::Leaf(_) => None,
-        })
+    tree.entries.iter_mut().find(|entry| entry.name == name).and_then(|entry| match &mut entry.node {
+        super::tree::Node::Table(table) => Some(table),
+        super::tree::Node::Leaf(_) => None,
+    })
 }
 
 #[cfg(test)]
@@ -308,11 +258,9 @@ mod tests {
 
     impl Dir {
         fn new(name: &str) -> Self {
-            let path =
-                std::env::temp_dir().join(format!("millrace-layers-{}-{name}", std::process::id()));
+            let path = std::env::temp_dir().join(format!("millrace-layers-{}-{name}", std::process::id()));
             let _ = std::fs::remove_dir_all(&path);
-            std::fs::create_dir_all(path.join("conf.d"))
-                .expect("the temporary directory is writable");
+            std::fs::create_dir_all(path.join("conf.d")).expect("the temporary directory is writable");
             Self(path)
         }
 
@@ -334,10 +282,7 @@ mod tests {
             // A file that is always there, so that none of the machine is read.
             file: Some(file.unwrap_or_else(|| PathBuf::from("/dev/null"))),
             set: set.iter().map(|s| (*s).to_owned()).collect(),
-            env: env
-                .iter()
-                .map(|(k, v)| ((*k).to_owned(), (*v).to_owned()))
-                .collect(),
+            env: env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
         }
     }
 
@@ -355,24 +300,14 @@ mod tests {
     #[test]
     fn each_layer_wins_over_those_before_it() {
         let dir = Dir::new("order");
-        let file = dir.write(
-            "a.toml",
-            "shards = 1\n[mqtt]\nmaximum_qos = 1\nmax_inflight = 1\nreceive_maximum = 1\n",
-        );
+        let file = dir.write("a.toml", "shards = 1\n[mqtt]\nmaximum_qos = 1\nmax_inflight = 1\nreceive_maximum = 1\n");
         dir.write("conf.d/20.toml", "[mqtt]\nmax_inflight = 3\n");
-        dir.write(
-            "conf.d/10.toml",
-            "[mqtt]\nmax_inflight = 2\nreceive_maximum = 2\nmaximum_qos = 0\n",
-        );
+        dir.write("conf.d/10.toml", "[mqtt]\nmax_inflight = 2\nreceive_maximum = 2\nmaximum_qos = 0\n");
         dir.write("conf.d/30.txt", "not read");
         let loaded = load(&inputs(
             Some(file),
             &["mqtt.maximum_qos=2", "listeners.0.port=7"],
-            &[
-                ("MILLRACE__MQTT__MAXIMUM_QOS", "1"),
-                ("MILLRACE__LISTENERS__DEFAULT__PORT", "6"),
-                ("MILLRACE", "x"),
-            ],
+            &[("MILLRACE__MQTT__MAXIMUM_QOS", "1"), ("MILLRACE__LISTENERS__DEFAULT__PORT", "6"), ("MILLRACE", "x")],
         ))
         .expect("it holds");
         assert_eq!(loaded.config.shards, 1);
@@ -395,52 +330,27 @@ mod tests {
     fn text_from_outside_is_read_as_the_type_of_its_key() {
         let loaded = load(&inputs(
             None,
-            &[
-                "data_dir=/tmp/x",
-                "engine=epoll",
-                "rules.demo.enabled=false",
-                "limits.connect_timeout=\"3s\"",
-            ],
-            &[
-                ("MILLRACE__RULES__DEMO__SINKS", "local"),
-                ("MILLRACE__LISTENERS__DEFAULT__ADDRESS", "::1"),
-            ],
+            &["data_dir=/tmp/x", "engine=epoll", "rules.demo.enabled=false", "limits.connect_timeout=\"3s\""],
+            &[("MILLRACE__RULES__DEMO__SINKS", "local"), ("MILLRACE__LISTENERS__DEFAULT__ADDRESS", "::1")],
         ))
         .expect("it holds");
         assert_eq!(loaded.config.data_dir, PathBuf::from("/tmp/x"));
-        assert_eq!(
-            loaded.config.engine,
-            millrace_shards::config::EngineChoice::Epoll
-        );
+        assert_eq!(loaded.config.engine, millrace_shards::config::EngineChoice::Epoll);
         assert_eq!(loaded.config.limits.connect_timeout.to_string(), "3s");
         assert!(!loaded.config.rules["demo"].enabled);
-        assert_eq!(
-            loaded.config.listeners["default"].address.to_string(),
-            "::1"
-        );
+        assert_eq!(loaded.config.listeners["default"].address.to_string(), "::1");
     }
 
     #[test]
     fn the_demo_goes_when_a_file_names_others() {
         let dir = Dir::new("demo");
-        let own = dir.write(
-            "own.toml",
-            "[listeners.plant]\nport = 1\n[rules.hot]\nsql = 'SELECT * FROM \"a\"'\n",
-        );
+        let own = dir.write("own.toml", "[listeners.plant]\nport = 1\n[rules.hot]\nsql = 'SELECT * FROM \"a\"'\n");
         let config = load(&inputs(Some(own), &[], &[])).expect("it holds").config;
         assert_eq!(config.listeners.keys().collect::<Vec<_>>(), ["plant"]);
         assert_eq!(config.rules.keys().collect::<Vec<_>>(), ["hot"]);
-        assert!(
-            config.sinks.is_empty(),
-            "a built-in sink that no rule names is not opened"
-        );
-        let uses = dir.write(
-            "uses.toml",
-            "[rules.hot]\nsql = 'SELECT * FROM \"a\"'\nsinks = [\"local\"]\n",
-        );
-        let config = load(&inputs(Some(uses), &[], &[]))
-            .expect("it holds")
-            .config;
+        assert!(config.sinks.is_empty(), "a built-in sink that no rule names is not opened");
+        let uses = dir.write("uses.toml", "[rules.hot]\nsql = 'SELECT * FROM \"a\"'\nsinks = [\"local\"]\n");
+        let config = load(&inputs(Some(uses), &[], &[])).expect("it holds").config;
         assert_eq!(config.sinks.keys().collect::<Vec<_>>(), ["local"]);
         assert_eq!(config.listeners.keys().collect::<Vec<_>>(), ["default"]);
     }
@@ -499,11 +409,7 @@ error[C0101]: --set listeners.0.prot: unknown key `prot`; did you mean listeners
 
     #[test]
     fn a_value_from_outside_is_named_as_it_was_given() {
-        let told = wrong(&inputs(
-            None,
-            &["mqtt.maximum_qos=7"],
-            &[("MILLRACE__LISTENERS__DEFAULT__PORT", "http")],
-        ));
+        let told = wrong(&inputs(None, &["mqtt.maximum_qos=7"], &[("MILLRACE__LISTENERS__DEFAULT__PORT", "http")]));
         let expected = "\
 error[C0104]: MILLRACE__LISTENERS__DEFAULT__PORT=\"http\" is not a port (whole number, 0 to 65535)
 error[C0104]: --set mqtt.maximum_qos=7: `mqtt.maximum_qos` = 7 is not a QoS (whole number, 0 to 2)
@@ -512,25 +418,16 @@ error[C0104]: --set mqtt.maximum_qos=7: `mqtt.maximum_qos` = 7 is not a QoS (who
         let mut sorted: Vec<&str> = told.lines().collect();
         sorted.sort_by_key(|line| !line.contains("MILLRACE"));
         assert_eq!(sorted.join("\n") + "\n", expected);
-        assert!(
-            wrong(&inputs(None, &[], &[("MILLRACE__MQT__MAXIMUM_QOS", "1")]))
-                .contains("unknown key `mqt`")
-        );
+        assert!(wrong(&inputs(None, &[], &[("MILLRACE__MQT__MAXIMUM_QOS", "1")])).contains("unknown key `mqt`"));
     }
 
     #[test]
     fn broken_toml_is_told_with_what_else_is_wrong() {
         let dir = Dir::new("syntax");
-        let file = dir.write(
-            "bad.toml",
-            "shards = \n[log]\nlevel = \"loud\"\nlevel = \"info\"\n[x\n",
-        );
+        let file = dir.write("bad.toml", "shards = \n[log]\nlevel = \"loud\"\nlevel = \"info\"\n[x\n");
         let told = wrong(&inputs(Some(file), &[], &[]));
         assert_eq!(told.matches("error[C0105]").count(), 3, "{told}");
-        assert!(
-            told.contains("bad.toml:5:3") && told.contains("duplicate key"),
-            "{told}"
-        );
+        assert!(told.contains("bad.toml:5:3") && told.contains("duplicate key"), "{told}");
         let absent = inputs(Some(dir.0.join("absent.toml")), &[], &[]);
         assert!(wrong(&absent).starts_with("error[C0112]: cannot read"));
     }
@@ -555,9 +452,6 @@ error[C0104]: --set mqtt.maximum_qos=7: `mqtt.maximum_qos` = 7 is not a QoS (who
             assert!(told.contains(part), "{part} is not in\n{told}");
         }
         let none = wrong(&inputs(None, &["listeners.default.enabled=false"], &[]));
-        assert!(
-            none.starts_with("error[C0110]: no listener is enabled"),
-            "{none}"
-        );
+        assert!(none.starts_with("error[C0110]: no listener is enabled"), "{none}");
     }
 }

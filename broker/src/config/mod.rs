@@ -16,9 +16,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use millrace_shards::config::{
-    EngineChoice, Limits, Listener, Mqtt, Retained, Sessions, ShardsConfig, Shared, Sys,
-};
+use millrace_shards::config::{EngineChoice, Limits, Listener, Mqtt, Retained, Sessions, ShardsConfig, Shared, Sys};
 use serde::{Deserialize, Serialize};
 
 pub mod de;
@@ -147,8 +145,7 @@ impl Config {
 /// The config as a TOML table.
 #[must_use]
 pub fn as_toml(config: &Config) -> toml::Table {
-    toml::Table::try_from(config)
-        .expect("every section is made of strings, numbers, booleans, lists and tables")
+    toml::Table::try_from(config).expect("every section is made of strings, numbers, booleans, lists and tables")
 }
 
 /// Each value of the config with its path.
@@ -159,11 +156,7 @@ pub fn flat(config: &Config) -> Vec<(Vec<String>, toml::Value)> {
     leaves
 }
 
-fn flatten(
-    table: &toml::Table,
-    path: &mut Vec<String>,
-    leaves: &mut Vec<(Vec<String>, toml::Value)>,
-) {
+fn flatten(table: &toml::Table, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, toml::Value)>) {
     for (name, value) in table {
         path.push(name.clone());
         match value {
@@ -183,15 +176,12 @@ mod tests {
         let written: toml::Table = toml::from_str(DEFAULT_TOML).expect("default.toml is TOML");
         let mut written_leaves = Vec::new();
         flatten(&written, &mut Vec::new(), &mut written_leaves);
-        let sorted = |mut leaves: Vec<(Vec<String>, toml::Value)>| {
-            leaves.sort_by(|a, b| a.0.cmp(&b.0));
-            leaves
-        };
-        assert_eq!(sorted(written_leaves), sorted(flat(&Config::default())));
-        assert_eq!(
-            toml::from_str::<Config>(DEFAULT_TOML).expect("it is a config"),
-            Config::default()
-        );
+        let defaults = flat(&Config::default());
+        let missing: Vec<_> = defaults.iter().filter(|leaf| !written_leaves.contains(leaf)).collect();
+        let superfluous: Vec<_> = written_leaves.iter().filter(|leaf| !defaults.contains(leaf)).collect();
+        assert!(missing.is_empty(), "not in default.toml: {missing:#?}");
+        assert!(superfluous.is_empty(), "only in default.toml: {superfluous:#?}");
+        assert_eq!(toml::from_str::<Config>(DEFAULT_TOML).expect("it is a config"), Config::default());
     }
 
     #[test]
@@ -199,10 +189,7 @@ mod tests {
         let lines: Vec<&str> = DEFAULT_TOML.lines().collect();
         for (at, line) in lines.iter().enumerate() {
             if line.contains(" = ") && !line.starts_with('#') {
-                assert!(
-                    at > 0 && lines[at - 1].starts_with("# "),
-                    "no comment above `{line}`"
-                );
+                assert!(at > 0 && lines[at - 1].starts_with("# "), "no comment above `{line}`");
             }
         }
     }

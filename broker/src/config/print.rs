@@ -29,20 +29,11 @@ pub fn print(config: &Config, tree: &Table, options: Options) -> String {
             (format!("{} = {value}", key.join(".")), origin(tree, &path))
         })
         .collect();
-    let width = lines
-        .iter()
-        .map(|(line, _)| line.chars().count())
-        .max()
-        .unwrap_or(0)
-        .min(60);
+    let width = lines.iter().map(|(line, _)| line.chars().count()).max().unwrap_or(0).min(60);
     let mut text = String::new();
     for (line, origin) in lines {
         // Writing to a String cannot fail.
-        let _ = if options.origin {
-            writeln!(text, "{line:width$}  # {origin}")
-        } else {
-            writeln!(text, "{line}")
-        };
+        let _ = if options.origin { writeln!(text, "{line:width$}  # {origin}") } else { writeln!(text, "{line}") };
     }
     text
 }
@@ -60,15 +51,8 @@ fn origin(tree: &Table, path: &[String]) -> String {
 /// A key as TOML wants it written.
 #[must_use]
 pub fn quoted(name: &str) -> String {
-    let bare = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    if bare {
-        name.to_owned()
-    } else {
-        toml::Value::String(name.to_owned()).to_string()
-    }
+    let bare = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
+    if bare { name.to_owned() } else { toml::Value::String(name.to_owned()).to_string() }
 }
 
 #[cfg(test)]
@@ -78,12 +62,7 @@ mod tests {
 
     fn loaded(set: &[&str]) -> crate::config::layers::Loaded {
         let set = set.iter().map(|s| (*s).to_owned()).collect();
-        load(&Inputs {
-            file: Some("/dev/null".into()),
-            set,
-            env: Vec::new(),
-        })
-        .expect("it holds")
+        load(&Inputs { file: Some("/dev/null".into()), set, env: Vec::new() }).expect("it holds")
     }
 
     #[test]
@@ -91,18 +70,9 @@ mod tests {
         let loaded = loaded(&["shards=3", "shared.groups.a b=sticky"]);
         for options in [
             Options::default(),
-            Options {
-                changed: true,
-                origin: false,
-            },
-            Options {
-                changed: true,
-                origin: true,
-            },
-            Options {
-                changed: false,
-                origin: true,
-            },
+            Options { changed: true, origin: false },
+            Options { changed: true, origin: true },
+            Options { changed: false, origin: true },
         ] {
             let text = print(&loaded.config, &loaded.tree, options);
             let mut table: toml::Table = toml::from_str(&text).expect("it is TOML");
@@ -113,24 +83,14 @@ mod tests {
                     }
                 }
             }
-            assert_eq!(
-                table.try_into::<Config>().expect("it is a config"),
-                loaded.config
-            );
+            assert_eq!(table.try_into::<Config>().expect("it is a config"), loaded.config);
         }
     }
 
     #[test]
     fn only_what_differs_is_printed_with_its_origin() {
         let loaded = loaded(&["listeners.0.port=7"]);
-        let text = print(
-            &loaded.config,
-            &loaded.tree,
-            Options {
-                changed: true,
-                origin: true,
-            },
-        );
+        let text = print(&loaded.config, &loaded.tree, Options { changed: true, origin: true });
         assert_eq!(text, "listeners.default.port = 7  # --set\n");
     }
 }

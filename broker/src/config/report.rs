@@ -14,31 +14,19 @@ pub fn diagnostic(finding: &Finding) -> Diagnostic {
         Problem::UnknownKey(keys) => unknown_key(finding, name, keys),
         Problem::Missing(key) => {
             let message = format!("[{dotted}] has no `{key}`");
-            Diagnostic::error("C0106", message).at(finding
-                .origin
-                .place()
-                .map(|place| place.labelled(format!("`{key}` must be set"))))
+            Diagnostic::error("C0106", message)
+                .at(finding.origin.place().map(|place| place.labelled(format!("`{key}` must be set"))))
         }
         Problem::UnknownChoice(met, choices) => {
             let guess = nearest(met, choices.iter().copied())
                 .map(|choice| format!("did you mean `{choice}`? "))
                 .unwrap_or_default();
             let allowed = format!("{guess}allowed: {}", choices.join(", "));
-            value(
-                finding,
-                "C0103",
-                &format!("{met:?} is not a choice of `{dotted}`"),
-                &allowed,
-            )
+            value(finding, "C0103", &format!("{met:?} is not a choice of `{dotted}`"), &allowed)
         }
         Problem::WrongType(met, wanted) => {
             let wanted = keys::wanted(&finding.path, wanted);
-            value(
-                finding,
-                "C0102",
-                &format!("`{dotted}` wants {wanted}"),
-                &format!("this is {}", met_in_words(met)),
-            )
+            value(finding, "C0102", &format!("`{dotted}` wants {wanted}"), &format!("this is {}", met_in_words(met)))
         }
         Problem::WrongValue(met, wanted) => {
             let wanted = keys::wanted(&finding.path, wanted);
@@ -51,12 +39,7 @@ pub fn diagnostic(finding: &Finding) -> Diagnostic {
         }
         Problem::Other(text) if text.contains("IP address") => {
             let wanted = keys::wanted(&finding.path, "an IP address");
-            value(
-                finding,
-                "C0103",
-                &format!("`{dotted}` is not {wanted}"),
-                "not an IP address",
-            )
+            value(finding, "C0103", &format!("`{dotted}` is not {wanted}"), "not an IP address")
         }
         Problem::Other(text) => value(finding, "C0103", &format!("`{dotted}`: {text}"), ""),
     }
@@ -64,32 +47,18 @@ pub fn diagnostic(finding: &Finding) -> Diagnostic {
 
 /// A value that is not within the bounds of its key.
 #[must_use]
-pub fn out_of_bounds(
-    path: &[String],
-    met: &toml::Value,
-    origin: &Origin,
-    wanted: &str,
-) -> Diagnostic {
+pub fn out_of_bounds(path: &[String], met: &toml::Value, origin: &Origin, wanted: &str) -> Diagnostic {
     let finding = Finding {
         path: path.to_vec(),
         origin: origin.clone(),
         problem: Problem::Other(String::new()),
         text: Some(met.to_string()),
     };
-    value(
-        &finding,
-        "C0103",
-        &format!("`{}` = {met} is not {wanted}", path.join(".")),
-        &format!("wants {wanted}"),
-    )
+    value(&finding, "C0103", &format!("`{}` = {met} is not {wanted}", path.join(".")), &format!("wants {wanted}"))
 }
 
 fn value(finding: &Finding, code: &'static str, message: &str, label: &str) -> Diagnostic {
-    let text = finding
-        .text
-        .as_deref()
-        .unwrap_or_default()
-        .trim_matches('"');
+    let text = finding.text.as_deref().unwrap_or_default().trim_matches('"');
     let typed = match &finding.origin {
         Origin::Text(..) => {
             let place = finding.origin.place().map(|place| place.labelled(label));
@@ -111,17 +80,7 @@ fn value(finding: &Finding, code: &'static str, message: &str, label: &str) -> D
 fn unknown_key(finding: &Finding, name: &str, keys: &[&str]) -> Diagnostic {
     let parents = &finding.path[..finding.path.len().saturating_sub(1)];
     let guess = nearest(name, keys.iter().copied());
-    let known = || {
-        format!(
-            "known {}: {}",
-            if parents.is_empty() {
-                "at the top"
-            } else {
-                "here"
-            },
-            keys.join(", ")
-        )
-    };
+    let known = || format!("known {}: {}", if parents.is_empty() { "at the top" } else { "here" }, keys.join(", "));
     match &finding.origin {
         Origin::Text(..) => {
             let label = guess.map_or_else(known, |key| format!("did you mean `{key}`?"));
@@ -130,27 +89,17 @@ fn unknown_key(finding: &Finding, name: &str, keys: &[&str]) -> Diagnostic {
         }
         Origin::Env(variable) => {
             let help = guess.map_or_else(known, |key| {
-                let path: Vec<String> = parents
-                    .iter()
-                    .map(|p| p.to_uppercase())
-                    .chain([key.to_uppercase()])
-                    .collect();
+                let path: Vec<String> = parents.iter().map(|p| p.to_uppercase()).chain([key.to_uppercase()]).collect();
                 format!("did you mean MILLRACE__{}?", path.join("__"))
             });
-            Diagnostic::error(
-                "C0101",
-                format!("environment variable {variable}: unknown key `{name}`; {help}"),
-            )
+            Diagnostic::error("C0101", format!("environment variable {variable}: unknown key `{name}`; {help}"))
         }
         Origin::Set(key) => {
             let help = guess.map_or_else(known, |near| {
                 let path: Vec<&str> = parents.iter().map(String::as_str).chain([near]).collect();
                 format!("did you mean {}?", path.join("."))
             });
-            Diagnostic::error(
-                "C0101",
-                format!("--set {key}: unknown key `{name}`; {help}"),
-            )
+            Diagnostic::error("C0101", format!("--set {key}: unknown key `{name}`; {help}"))
         }
     }
 }
@@ -169,7 +118,5 @@ fn met_in_words(met: &str) -> String {
 }
 
 fn met_value(met: &str) -> &str {
-    met.split_once(' ')
-        .map_or(met, |(_, value)| value)
-        .trim_matches('`')
+    met.split_once(' ').map_or(met, |(_, value)| value).trim_matches('`')
 }

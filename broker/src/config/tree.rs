@@ -182,29 +182,14 @@ impl Table {
         let Some((last, parents)) = path.split_last() else {
             return;
         };
-        let mut node = Node::Leaf(Leaf {
-            value: Value::Text(text.to_owned()),
-            origin: origin.clone(),
-        });
+        let mut node = Node::Leaf(Leaf { value: Value::Text(text.to_owned()), origin: origin.clone() });
         let mut name = last;
         for parent in parents.iter().rev() {
-            let entry = Entry {
-                name: name.clone(),
-                origin: origin.clone(),
-                node,
-            };
-            node = Node::Table(Self {
-                entries: vec![entry],
-            });
+            let entry = Entry { name: name.clone(), origin: origin.clone(), node };
+            node = Node::Table(Self { entries: vec![entry] });
             name = parent;
         }
-        self.merge(Self {
-            entries: vec![Entry {
-                name: name.clone(),
-                origin: origin.clone(),
-                node,
-            }],
-        });
+        self.merge(Self { entries: vec![Entry { name: name.clone(), origin: origin.clone(), node }] });
     }
 
     /// A path as a person wrote it, in the names of this tree: an index becomes the name at that position, and where
@@ -217,17 +202,8 @@ impl Table {
             let entry = table.and_then(|table| {
                 table
                     .get(part)
-                    .or_else(|| {
-                        table
-                            .entries
-                            .iter()
-                            .find(|e| ignore_case && e.name.eq_ignore_ascii_case(part))
-                    })
-                    .or_else(|| {
-                        table
-                            .entries
-                            .get(part.parse::<usize>().ok().filter(|_| depth > 0)?)
-                    })
+                    .or_else(|| table.entries.iter().find(|e| ignore_case && e.name.eq_ignore_ascii_case(part)))
+                    .or_else(|| table.entries.get(part.parse::<usize>().ok().filter(|_| depth > 0)?))
             });
             names.push(match entry {
                 Some(entry) => entry.name.clone(),
@@ -255,23 +231,13 @@ fn plain_value(value: &toml::de::DeValue<'_>) -> toml::Value {
         }
         DeValue::Float(number) => {
             let digits = number.as_str().replace('_', "");
-            digits
-                .parse()
-                .map_or_else(|_| toml::Value::String(digits.clone()), toml::Value::Float)
+            digits.parse().map_or_else(|_| toml::Value::String(digits.clone()), toml::Value::Float)
         }
         DeValue::Boolean(value) => toml::Value::Boolean(*value),
         DeValue::Datetime(value) => toml::Value::Datetime(*value),
-        DeValue::Array(items) => toml::Value::Array(
-            items
-                .iter()
-                .map(|item| plain_value(item.get_ref()))
-                .collect(),
-        ),
+        DeValue::Array(items) => toml::Value::Array(items.iter().map(|item| plain_value(item.get_ref())).collect()),
         DeValue::Table(table) => toml::Value::Table(
-            table
-                .iter()
-                .map(|(key, value)| (key.get_ref().to_string(), plain_value(value.get_ref())))
-                .collect(),
+            table.iter().map(|(key, value)| (key.get_ref().to_string(), plain_value(value.get_ref()))).collect(),
         ),
     }
 }

@@ -4,9 +4,12 @@ use std::collections::BTreeSet;
 
 use millrace_shards::config::Listener;
 
+use millrace_sinks::sqlite::Sqlite;
+
+use super::sections::SinkConfig;
 use super::tree::{Node, Origin, Table};
 use super::{Config, flat, keys, report};
-use crate::diagnostics::{Diagnostic, Place, nearest};
+use crate::diagnostics::{Diagnostic, Place, Severity, nearest};
 
 /// Longest name of a listener, rule or sink: it is a metric label.
 const NAME_BYTES_MAX: usize = 64;
@@ -19,13 +22,11 @@ pub fn check(config: &Config, tree: &Table) -> Vec<Diagnostic> {
     names(config, tree, &mut found);
     listeners(config, tree, &mut found);
     rules(config, tree, &mut found);
+    sinks(config, tree, &mut found);
     if config.data_dir.as_os_str().is_empty() {
         found.push(
-            Diagnostic::error(
-                "C0103",
-                "`data_dir` is empty; everything that is written goes below it",
-            )
-            .at(value_place(tree, &["data_dir"])),
+            Diagnostic::error("C0103", "`data_dir` is empty; everything that is written goes below it")
+                .at(value_place(tree, &["data_dir"])),
         );
     }
     found
@@ -68,9 +69,7 @@ fn names(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
                     "{name:?} cannot be a name: use 1 to {NAME_BYTES_MAX} letters, digits, `_` and `-` (it becomes a \
                      label in metrics and logs)"
                 );
-                let place = tree
-                    .find([kind, name.as_str()])
-                    .and_then(|entry| entry.origin.place());
+                let place = tree.find([kind, name.as_str()]).and_then(|entry| entry.origin.place());
                 found.push(Diagnostic::error("C0109", message).at(place));
             }
         }
@@ -78,8 +77,7 @@ fn names(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
 }
 
 fn listeners(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
-    let open: Vec<(&String, &Listener)> =
-        config.listeners.iter().filter(|(_, l)| l.enabled).collect();
+    let open: Vec<(&String, &Listener)> = config.listeners.iter().filter(|(_, l)| l.enabled).collect();
     if open.is_empty() {
         found.push(
             Diagnostic::error("C0110", "no listener is enabled, so nobody could connect")
@@ -93,22 +91,20 @@ fn listeners(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
                     "listeners.{name} and listeners.{other_name} both want {}",
                     std::net::SocketAddr::new(listener.address, listener.port)
                 );
-                let place = value_place(tree, &["listeners", name, "port"]).or_else(|| {
-                    tree.find(["listeners", name.as_str()])
-                        .and_then(|entry| entry.origin.place())
-                });
-                found.push(Diagnostic::error("C0107", message).at(place).help(format!(
-                    "give one another port: --set listeners.{name}.port=…"
-                )));
+                let place = value_place(tree, &["listeners", name, "port"])
+                    .or_else(|| tree.find(["listeners", name.as_str()]).and_then(|entry| entry.origin.place()));
+                found.push(
+                    Diagnostic::error("C0107", message)
+                        .at(place)
+                        .help(format!("give one another port: --set listeners.{name}.port=…")),
+                );
             }
         }
     }
     for (name, listener) in &config.listeners {
         let point = &listener.mountpoint;
         if point.contains(['+', '#', '\0']) || point.starts_with('$') {
-            let message = format!(
-                "the mountpoint {point:?} of listeners.{name} is not the beginning of a Topic Name"
-            );
+            let message = format!("the mountpoint {point:?} of listeners.{name} is not the beginning of a Topic Name");
             let place = value_place(tree, &["listeners", name, "mountpoint"])
                 .map(|place| place.labelled("`+`, `#`, NUL and a leading `$` are not allowed"));
             found.push(Diagnostic::error("C0111", message).at(place));
@@ -140,22 +136,36 @@ fn rules(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
                 let known = config.sinks.keys().map(String::as_str);
                 let label = nearest(sink, known.clone()).map_or_else(
                     || match known.collect::<Vec<_>>().join(", ") {
-                        none if none.is_empty() => {
-                            "there is no sink; write [sinks.NAME]".to_owned()
-                        }
+                        none if none.is_empty() => "there is no sink; write [sinks.NAME]".to_owned(),
                         all => format!("there are: {all}"),
                     },
                     |near| format!("did you mean `{near}`?"),
                 );
-                let message =
-                    format!("rules.{name} writes to the sink `{sink}`, which does not exist");
-                found.push(
-                    Diagnostic::error("C0108", message)
-                        .at(place().map(|place| place.labelled(label))),
-                );
+                let message = format!("rules.{name} writes to the sink `{sink}`, which does not exist");
+                found.push(Diagnostic::error("C0108", message).at(place().map(|place| place.labelled(label))));
             }
         }
     }
+}
+
+fn sinks(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
+    for (name, sink) in &config.sinks {
+        let SinkConfig::Sqlite(sqlite) = sink;
+        let wrong = sink.buffering().check().err().or_else(|| Sqlite::new(sqlite, &config.data_dir).err());
+        if let Some(wrong) = wrong {
+            // The sink's words begin with the key.
+            let key = wrong.split([' ', '`']).find(|word| !word.is_empty()).unwrap_or_default();
+            let place = value_place(tree, &["sinks", name, key])
+                .or_else(|| tree.find(["sinks", name.as_str()]).and_then(|entry| entry.origin.place()));
+            found.push(Diagnostic::error("S0001", format!("sinks.{name}: {wrong}")).at(place));
+        }
+    }
+}
+
+/// The number of errors among them.
+#[must_use]
+pub fn errors(diagnostics: &[Diagnostic]) -> usize {
+    diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
 }
 
 /// What the rules' own checker says of a statement.
@@ -167,12 +177,8 @@ fn sql(name: &str, sql: &str, tree: &Table, found: &mut Vec<Diagnostic>) {
         let place = sql_place(name, sql, &range, tree).labelled(label);
         let message = format!("rules.{name}: {}", diagnostic.message);
         let told = match diagnostic.severity {
-            millrace_rules::diagnostics::Severity::Error => {
-                Diagnostic::error(diagnostic.code, message)
-            }
-            millrace_rules::diagnostics::Severity::Warning => {
-                Diagnostic::warning(diagnostic.code, message)
-            }
+            millrace_rules::diagnostics::Severity::Error => Diagnostic::error(diagnostic.code, message),
+            millrace_rules::diagnostics::Severity::Warning => Diagnostic::warning(diagnostic.code, message),
         };
         found.push(told.at(Some(place)));
     }
@@ -185,11 +191,7 @@ fn sql_place(name: &str, sql: &str, range: &std::ops::Range<usize>, tree: &Table
         && let Some(inside) = literal.find(sql)
     {
         let start = value.start + inside;
-        return Place::of(
-            &source.name,
-            &source.text,
-            &(start + range.start..start + range.end),
-        );
+        return Place::of(&source.name, &source.text, &(start + range.start..start + range.end));
     }
     Place::of(&format!("rules.{name}.sql"), sql, range)
 }

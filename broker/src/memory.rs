@@ -83,7 +83,7 @@ mod tests {
     fn pressure_rises_in_three_steps_above_the_watermark() {
         let levels = [0, 79, 80, 86, 87, 93, 94, 100, 200].map(|used| level(used * 1000, 100_000, 80));
         assert_eq!(levels, [0, 0, 1, 1, 2, 2, 3, 3, 3]);
-        assert_eq!(level(5, 5, 100), 1);
+        assert_eq!(level(5, 5, 100), 3);
     }
 
     #[test]

@@ -22,12 +22,13 @@ impl DataDir {
     ///
     /// # Errors
     /// It cannot be written, or another broker uses it.
-    pub fn open(path: &Path) -> Result<Self, Diagnostic> {
+    pub fn open(path: &Path) -> Result<Self, Box<Diagnostic>> {
         let cannot = |what: &str, error: &io::Error| {
-            Diagnostic::error("H0020", format!("cannot {what} data_dir {}: {error}", path.display())).help(format!(
+            let error = Diagnostic::error("H0020", format!("cannot {what} data_dir {}: {error}", path.display()));
+            Box::new(error.help(format!(
                 "make it writable for this user, or choose another: --set data_dir={}",
                 std::env::temp_dir().join("millrace").display()
-            ))
+            )))
         };
         DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| cannot("make", &error))?;
         let lock_path = path.join("lock");
@@ -48,9 +49,8 @@ impl DataDir {
                     pid => format!(", pid {pid}"),
                 };
                 let message = format!("data_dir {} is in use by another broker{who}", path.display());
-                return Err(
-                    Diagnostic::error("H0021", message).help("stop it, or give this one its own: --set data_dir=…")
-                );
+                let error = Diagnostic::error("H0021", message);
+                return Err(Box::new(error.help("stop it, or give this one its own: --set data_dir=…")));
             }
             Err(TryLockError::Error(error)) => return Err(cannot("lock", &error)),
         }

@@ -87,7 +87,7 @@ fn rank(level: Level) -> u8 {
 #[must_use]
 pub fn start(log: &Log) -> LogControl {
     let control = LogControl::new(log);
-    let lines = Lines::new(control.clone(), std::env::var_os("JOURNAL_STREAM").is_some(), |line: &str| {
+    let lines = Lines::new(control.clone(), journal_reads_stderr(), |line: &str| {
         // Where stderr is gone there is nobody to tell.
         let _ = std::io::stderr().lock().write_all(line.as_bytes());
     });
@@ -95,6 +95,12 @@ pub fn start(log: &Log) -> LogControl {
     // Only a second call could fail, and then the first one holds.
     let _ = tracing::subscriber::set_global_default(subscriber);
     control
+}
+
+/// Whether stderr is the stream that systemd gave us: the variable is inherited, the stream perhaps not.
+fn journal_reads_stderr() -> bool {
+    let Ok(stream) = std::env::var("JOURNAL_STREAM") else { return false };
+    rustix::fs::fstat(std::io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 /// The layer that makes lines.
@@ -314,8 +320,7 @@ mod tests {
         });
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || say(&control));
-        let written = lines.lock().expect("no writer panics").clone();
-        written
+        std::mem::take(&mut *lines.lock().expect("no writer panics"))
     }
 
     #[test]

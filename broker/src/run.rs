@@ -76,15 +76,6 @@ fn announce(config: &Config, facts: &Facts, took: Duration) {
             );
         }
     }
-    if let Some(reason) = &facts.fallback {
-        tracing::warn!(
-            event = "engine-fallback",
-            engine = facts.engine,
-            reason = reason.as_str(),
-            code = "H0003",
-            "io_uring is refused; epoll costs up to 1.8 times the processor time a message (see deploy/seccomp.json)"
-        );
-    }
     systemd::ready(&format!("{} shards, {} listeners", facts.shards, facts.addresses.len()));
 }
 
@@ -112,7 +103,8 @@ fn banner(config: &Config, facts: &Facts, took: Duration) -> String {
     }
     text.push('\n');
     if let Some(reason) = &facts.fallback {
-        let _ = writeln!(text, "  io_uring is refused: {reason} (`millrace explain H0003`)");
+        let _ =
+            writeln!(text, "  {reason}, so it runs on epoll, at a higher cost a message (`millrace explain H0003`)");
     }
     let rules: Vec<_> = config.rules.iter().filter(|(_, rule)| rule.enabled).collect();
     let _ = write!(text, "  {}, {}", counted(rules.len(), "rule"), counted(config.sinks.len(), "sink"));

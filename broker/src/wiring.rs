@@ -61,7 +61,7 @@ impl Broker {
     /// What is missing; nothing is left running.
     pub fn start(config: &Config) -> Result<Self, Vec<Diagnostic>> {
         host::close_umask();
-        let data_dir = DataDir::open(&config.data_dir).map_err(|error| vec![error])?;
+        let data_dir = DataDir::open(&config.data_dir).map_err(|error| vec![*error])?;
         let shards = if config.shards == 0 { probe::shards_by_default() } else { config.shards };
         let rules = rules(config)?;
         let shards_config = Arc::new(config.shards_config());

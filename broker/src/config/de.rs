@@ -86,6 +86,9 @@ impl de::Error for Error {
     }
 }
 
+/// The key that chooses among kinds of a section.
+const TAG: &str = "kind";
+
 /// Paths that are not looked at any more.
 type Skip = HashSet<Vec<String>>;
 
@@ -107,6 +110,7 @@ pub fn read<T: de::DeserializeOwned>(root: &Table, root_origin: &Origin) -> Resu
             || Finding { path: Vec::new(), origin: root_origin.clone(), problem: error.problem, text: None },
             |finding| *finding,
         );
+        let finding = blame::<T>(root, &skip, finding);
         let path = finding.path.clone();
         // A table that lost a bad key may lack it now: that is said once.
         let consequence = matches!(finding.problem, Problem::Missing(_))
@@ -118,6 +122,36 @@ pub fn read<T: de::DeserializeOwned>(root: &Table, root_origin: &Origin) -> Resu
             return Err((findings, None));
         }
     }
+}
+
+/// A tagged enum is buffered before it is read, and forgets at which of its keys a value did not fit: it is the one
+/// without which another error comes, or none.
+fn blame<T: de::DeserializeOwned>(root: &Table, skip: &Skip, finding: Finding) -> Finding {
+    let value_is_wrong = !matches!(finding.problem, Problem::Missing(_) | Problem::UnknownKey(_));
+    let entry = root.find(finding.path.iter().map(String::as_str));
+    let Some(Node::Table(table)) = entry.map(|entry| &entry.node).filter(|_| value_is_wrong) else {
+        return finding;
+    };
+    // What is wrong with the tag itself is known with its place.
+    for entry in table.entries.iter().filter(|entry| entry.name != TAG) {
+        let Node::Leaf(leaf) = &entry.node else { continue };
+        let path: Vec<String> = finding.path.iter().chain([&entry.name]).cloned().collect();
+        let mut without = skip.clone();
+        if !without.insert(path.clone()) {
+            continue;
+        }
+        let again = T::deserialize(NodeReader::Table(TableReader::new(root, Vec::new(), &without)));
+        let same = again
+            .is_err_and(|error| error.finding.is_some_and(|f| f.path == finding.path && f.problem == finding.problem));
+        if !same {
+            let text = match &leaf.value {
+                Value::Text(text) => Some(text.clone()),
+                Value::Toml(_) => None,
+            };
+            return Finding { path, origin: leaf.origin.clone(), problem: finding.problem, text };
+        }
+    }
+    finding
 }
 
 struct TableReader<'a> {

@@ -106,9 +106,7 @@ impl Difference {
 pub fn with_live(running: &Config, new: &Config) -> Config {
     let mut table = as_toml(running);
     let objects_now = objects(&flat(running));
-    let live = |path: &Vec<String>| {
-        keys::applies_live(path) && (!is_object(path) || objects_now.contains(&path[..2].to_vec()))
-    };
+    let live = |path: &Vec<String>| keys::applies_live(path) && (!is_object(path) || objects_now.contains(&path[..2]));
     for (path, _) in flat(running).into_iter().filter(|(path, _)| live(path)) {
         put(&mut table, &path, None);
     }
@@ -152,8 +150,7 @@ mod tests {
     #[test]
     fn a_reload_names_what_is_new_gone_changed_and_waiting() {
         let old = Config::default();
-        let mut new = old.clone();
-        new.shards = 4;
+        let mut new = Config { shards: 4, ..old.clone() };
         new.log.level = LogLevel::Debug;
         new.listeners.insert("tls".to_owned(), millrace_shards::config::Listener::default());
         let difference = Difference::between(&old, &new);
@@ -169,8 +166,7 @@ mod tests {
     fn only_what_applies_live_is_taken_over() {
         let mut old = Config::default();
         old.shared.groups.insert("gone".to_owned(), millrace_shards::config::ShareStrategy::Sticky);
-        let mut new = Config::default();
-        new.shards = 4;
+        let mut new = Config { shards: 4, ..Config::default() };
         new.mqtt.maximum_qos = 1;
         new.shared.groups.insert("workers".to_owned(), millrace_shards::config::ShareStrategy::Random);
         let default = new.listeners.get_mut("default").expect("it is built in");

@@ -408,6 +408,38 @@ error[C0101]: --set listeners.0.prot: unknown key `prot`; did you mean listeners
     }
 
     #[test]
+    fn values_of_a_section_with_kinds_are_told_at_their_key_too() {
+        let dir = Dir::new("kinds");
+        let file = dir.write(
+            "bad.toml",
+            "[sinks.a]\nkind = \"sqlite\"\nfile = 5\nbatch_rows = \"many\"\noverflow = \"drop\"\nbatch_row = 1\n\
+             [sinks.b]\nkind = \"sqllite\"\nfile = \"f\"\n[limits]\nconnect_timeout = 5\n[retained]\nmax_bytes = 5\n\
+             [sinks.c]\nkind = \"sqlite\"\nfile = \"f\"\nbatch_rows = 0\n",
+        );
+        let told = wrong(&inputs(Some(file), &[], &[("MILLRACE__SINKS__C__BATCH_AGE", "5")]));
+        for part in [
+            "bad.toml:3:8\n 3 | file = 5\n",
+            "bad.toml:4:14\n 4 | batch_rows = \"many\"\n",
+            "bad.toml:5:12\n 5 | overflow = \"drop\"\n",
+            "bad.toml:6:1\n 6 | batch_row = 1\n   | ^^^^^^^^^ did you mean `batch_rows`?",
+            "bad.toml:8:8\n 8 | kind = \"sqllite\"\n   |        ^^^^^^^^^ did you mean `sqlite`?",
+            "`limits.connect_timeout` wants a duration (100ms to 1h)",
+            "`retained.max_bytes` wants a size with its unit, such as \"64KiB\"",
+            "MILLRACE__SINKS__C__BATCH_AGE=\"5\" is not a duration with its unit, such as \"30s\"",
+        ] {
+            assert!(told.contains(part), "{part} is not in\n{told}");
+        }
+        assert!(told.ends_with("8 errors; nothing was started\n"), "{told}");
+        let file = dir.write(
+            "zero.toml",
+            "[rules.r]\nsql = 'SELECT * FROM \"a\"'\nsinks = [\"c\"]\n[sinks.c]\nkind = \"sqlite\"\nfile = \"../f\"\n\
+             batch_rows = 0\n",
+        );
+        let told = wrong(&inputs(Some(file), &[], &[]));
+        assert!(told.contains("error[S0001]: sinks.c: batch_rows = 0") && told.contains("zero.toml:7:14"), "{told}");
+    }
+
+    #[test]
     fn a_value_from_outside_is_named_as_it_was_given() {
         let told = wrong(&inputs(None, &["mqtt.maximum_qos=7"], &[("MILLRACE__LISTENERS__DEFAULT__PORT", "http")]));
         let expected = "\

@@ -67,6 +67,7 @@ impl Watched {
             .is_none_or(|at| now.duration_since(at) >= REPORT_EVERY)
         {
             tracing::warn!(
+                event = "shard-turn-long",
                 shard,
                 phase = ?phase,
                 turns = self.unreported,

@@ -103,7 +103,7 @@ mod tests {
     fn the_watchdog_is_fed_only_while_every_shard_turns() {
         let turns = Arc::new([AtomicU64::new(0), AtomicU64::new(0)]);
         let stuck = Arc::new(AtomicBool::new(false));
-        let (read, nudged, holds) = (turns.clone(), turns.clone(), stuck.clone());
+        let (read, nudged, holds) = (turns.clone(), turns, stuck.clone());
         let pulse = Pulse {
             turns: Box::new(move || read.iter().map(|t| t.load(Ordering::Relaxed)).collect()),
             nudge: Box::new(move || {

@@ -35,8 +35,8 @@ mod start;
 mod sys;
 mod watchdog;
 
-/// Shards at most: what the encoding of a hand-over can tell apart.
-pub const SHARDS_MAX: u16 = 4096;
+/// Shards at most: what a set of shards can hold.
+pub const SHARDS_MAX: u16 = millrace_core::topic::routes::SHARDS_MAX as u16;
 /// Listeners at most.
 pub const LISTENERS_MAX: usize = 256;
 

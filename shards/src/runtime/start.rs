@@ -168,6 +168,7 @@ fn choose(choice: EngineChoice) -> Result<(EngineUsed, Option<String>), StartErr
     }
     let reason = format!("the kernel refuses {} ({errno})", error.what);
     tracing::warn!(
+        event = "engine-fallback",
         "{reason}: running on epoll, which costs about half as much again for each message; {}",
         how_to_allow_io_uring().join("; ")
     );
@@ -304,7 +305,12 @@ where
 fn accept(engine: &mut impl Engine, shard: ShardId, sockets: Vec<(ListenerId, OwnedFd)>) {
     for (listener, socket) in sockets {
         if let Err(error) = engine.listen(listener, socket) {
-            tracing::error!(shard = shard.0, listener = listener.0, "watch a listener: {error}");
+            tracing::error!(
+                event = "listener-unwatched",
+                shard = shard.0,
+                listener = listener.0,
+                "watch a listener: {error}"
+            );
         }
     }
 }

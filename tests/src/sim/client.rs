@@ -131,6 +131,8 @@ pub struct Client {
     born: u64,
     /// Whether the broker must have a session for it.
     has_session: Option<bool>,
+    /// What the session under way was granted.
+    expiry: u32,
     insist_clean: bool,
     clean: bool,
     lost_at: u64,
@@ -185,6 +187,7 @@ impl Client {
             epoch: Epoch::default(),
             born: 0,
             has_session: Some(false),
+            expiry: 0,
             insist_clean: false,
             clean: false,
             lost_at: 0,
@@ -349,7 +352,7 @@ impl Client {
         let lost_at = network.links[link].closed_at.unwrap_or(now).min(now);
         if was_online {
             self.lost_at = lost_at;
-        } else if now >= self.lost_at.saturating_add(u64::from(self.habits.expiry) * 1000) {
+        } else if now >= self.lost_at.saturating_add(u64::from(self.expiry) * 1000) {
             // The CONNECT may have found the session expired and begun another.
             self.insist_clean = true;
         }
@@ -357,13 +360,13 @@ impl Client {
             let story = &mut oracle.wills[will.story];
             // A connection that ends without DISCONNECT publishes its Will; when, the next one will tell.
             story.must = match (was_online, self.farewell) {
-                (true, Farewell::None) if will.delay_ms == 0 || self.habits.expiry == 0 => Some((1, 1)),
+                (true, Farewell::None) if will.delay_ms == 0 || self.expiry == 0 => Some((1, 1)),
                 _ => Some((0, 1)),
             };
         }
         self.previous_abrupt = was_online && self.farewell == Farewell::None;
         self.previous_will = self.will.take();
-        if self.habits.expiry == 0 {
+        if was_online && self.expiry == 0 {
             self.has_session = Some(false);
         }
         if !was_online && self.habits.expiry > 0 {
@@ -537,8 +540,8 @@ impl Client {
         } else if self.has_session == Some(false) {
             assert!(!present, "{name}: Session Present, but there was none [MQTT-3.2.2-3]");
         } else if self.has_session == Some(true) {
-            let ends = self.lost_at.saturating_add(u64::from(self.habits.expiry) * 1000);
-            let lives = self.habits.expiry == u32::MAX || now < ends;
+            let ends = self.lost_at.saturating_add(u64::from(self.expiry) * 1000);
+            let lives = now < ends;
             assert!(present || !lives, "{name}: the session is gone before its expiry [MQTT-3.2.2-2]");
         }
         if let Some(will) = self.previous_will.take() {
@@ -553,7 +556,8 @@ impl Client {
             }
         }
         self.phase = Phase::Online;
-        self.has_session = Some(self.habits.expiry > 0);
+        self.expiry = if self.clean && !self.v5() { 0 } else { self.habits.expiry };
+        self.has_session = Some(self.expiry > 0);
         self.insist_clean = false;
         if !present {
             self.begin_session(oracle);

@@ -48,12 +48,7 @@ impl Shard {
         if publish.retain && !mqtt.retain_available {
             return self.fail(id, ReasonCode::RetainNotSupported, "retained messages are switched off [MQTT-3.2.2-14]");
         }
-        if let Some(packet_id) = publish.packet_id
-            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
-        {
-            return flow;
-        }
-
+        // An alias holds even if the message itself has come before.
         let alias_topic;
         let topic = match self.resolve_alias(id, publish) {
             Ok(None) => publish.topic,
@@ -63,6 +58,11 @@ impl Shard {
             }
             Err(why) => return self.fail(id, ReasonCode::TopicAliasInvalid, &why),
         };
+        if let Some(packet_id) = publish.packet_id
+            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
+        {
+            return flow;
+        }
         if let Err((reason, why)) = self.check_topic(topic) {
             return self.refuse_publish(id, publish, reason, &why);
         }

@@ -1,10 +1,11 @@
-//! What tests do to a process: refuse it io_uring as container runtimes do, tie its life to ours, send it signals.
+//! What tests do to a process: refuse it io_uring as container runtimes do, tie its life to ours, signal it, reset its sockets.
 #![allow(
     unsafe_code,
     reason = "prctl and pre_exec have no safe form in the standard library"
 )]
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::process::CommandExt as _;
 use std::process::Command;
 
@@ -93,6 +94,33 @@ pub fn signal(pid: u32, signal: i32) -> io::Result<()> {
     let pid = libc::pid_t::try_from(pid).map_err(io::Error::other)?;
     // SAFETY: kill touches no memory.
     if unsafe { libc::kill(pid, signal) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// When this socket closes, the peer gets a reset.
+///
+/// # Errors
+/// When the socket takes no such option.
+pub fn reset_on_close(socket: &impl AsRawFd) -> io::Result<()> {
+    let linger = libc::linger {
+        l_onoff: 1,
+        l_linger: 0,
+    };
+    let length = libc::socklen_t::try_from(size_of::<libc::linger>()).map_err(io::Error::other)?;
+    // SAFETY: the kernel reads `length` bytes of a value that outlives the call.
+    let done = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_LINGER,
+            (&raw const linger).cast(),
+            length,
+        )
+    };
+    if done == 0 {
         Ok(())
     } else {
         Err(io::Error::last_os_error())

@@ -7,15 +7,22 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
-pub use build::{Connect, Publish, VERSIONS, Version, Will, first, property};
+pub use build::{Connect, Publish, VERSIONS, Version, Will, ack, ack_with, first, property};
 pub use parse::{Ack, ConnAck, Delivery, Properties, Received, Value};
 
 use crate::broker::Broker;
+use crate::process;
 
 /// How long something that must come may take on a busy machine.
 pub const PATIENCE: Duration = Duration::from_secs(10);
 /// How long to watch for something that must not come.
 pub const SILENCE: Duration = Duration::from_millis(250);
+
+/// A name for topics and client ids that one test uses in one version.
+#[must_use]
+pub fn unique(test: &str, version: Version) -> String {
+    format!("{test}-{version:?}")
+}
 
 /// One connection.
 pub struct Client {
@@ -23,6 +30,7 @@ pub struct Client {
     version: Version,
     buffer: Vec<u8>,
     next_id: u16,
+    pubrels_owed: u32,
 }
 
 /// What a wait ended with.
@@ -49,6 +57,7 @@ impl Client {
             version,
             buffer: Vec::new(),
             next_id: 0,
+            pubrels_owed: 0,
         }
     }
 
@@ -67,6 +76,29 @@ impl Client {
         let (client, answer) = Self::try_connect(broker, connect);
         assert_eq!(answer.code, 0, "the broker refuses {connect:?}: {answer:?}");
         (client, answer)
+    }
+
+    /// Connects; the CONNACK must accept and be no larger than `limit` bytes.
+    #[must_use]
+    #[track_caller]
+    pub fn try_connect_within(broker: &Broker, connect: &Connect, limit: usize) -> (Self, ConnAck) {
+        let mut client = Self::open(broker, connect.version);
+        client.send(&connect.bytes());
+        let packet = client.receive();
+        assert!(packet.body.len() + 2 <= limit, "{packet:02x?} is too large");
+        let answer = packet.connack(connect.version);
+        assert_eq!(answer.code, 0, "{answer:?}");
+        (client, answer)
+    }
+
+    /// Sends a CONNECT that the broker must refuse; gives back the code of the CONNACK, if it sends one.
+    #[track_caller]
+    pub fn refused(broker: &Broker, version: Version, connect: &[u8]) -> Option<u8> {
+        let mut client = Self::open(broker, version);
+        client.send(connect);
+        let code = client.expect_end();
+        assert_ne!(code, Some(0), "the broker accepts {connect:02x?}");
+        code
     }
 
     /// Connects with a clean session; the broker must accept.
@@ -109,6 +141,10 @@ impl Client {
         let until = Instant::now() + limit;
         loop {
             if let Some(packet) = self.take_packet() {
+                if packet.first == first::PUBREL && self.pubrels_owed > 0 {
+                    self.pubrels_owed -= 1;
+                    continue;
+                }
                 return Arrival::Packet(packet);
             }
             let left = until.saturating_duration_since(Instant::now());
@@ -162,6 +198,16 @@ impl Client {
         }
     }
 
+    /// The next packet, or none when the broker closes instead.
+    #[track_caller]
+    pub fn receive_or_close(&mut self) -> Option<Received> {
+        match self.arrival(PATIENCE) {
+            Arrival::Packet(packet) => Some(packet),
+            Arrival::Closed => None,
+            Arrival::Nothing => panic!("nothing came within {PATIENCE:?}"),
+        }
+    }
+
     /// The next packet if one comes within `limit`.
     #[track_caller]
     pub fn receive_within(&mut self, limit: Duration) -> Option<Received> {
@@ -206,6 +252,17 @@ impl Client {
         ack
     }
 
+    /// The next packet with this first byte; what else comes is passed over.
+    #[track_caller]
+    pub fn expect_ack_among(&mut self, first: u8) -> Ack {
+        loop {
+            let packet = self.receive();
+            if packet.first == first {
+                return packet.ack(self.version, first);
+            }
+        }
+    }
+
     /// Nothing comes, and the connection stays.
     #[track_caller]
     pub fn expect_nothing(&mut self) {
@@ -232,6 +289,19 @@ impl Client {
             assert_eq!(
                 code, reason,
                 "DISCONNECT with {code:#04x} instead of {reason:#04x}: {properties:?}"
+            );
+        }
+        self.expect_close();
+    }
+
+    /// The broker closes; in version 5 it first sends DISCONNECT with one of these Reason Codes.
+    #[track_caller]
+    pub fn expect_refusal(&mut self, reasons: &[u8]) {
+        if self.version == Version::V5 {
+            let (code, properties) = self.receive().disconnect();
+            assert!(
+                reasons.contains(&code),
+                "DISCONNECT with {code:#04x} instead of one of {reasons:02x?}: {properties:?}"
             );
         }
         self.expect_close();
@@ -325,6 +395,20 @@ impl Client {
         }
     }
 
+    /// Acknowledges a delivery without waiting for the PUBREL of QoS 2, where other messages may come first; that
+    /// PUBREL is passed over when it comes.
+    pub fn acknowledge_among(&mut self, delivery: &Delivery) {
+        match delivery.qos {
+            0 => {}
+            1 => self.send(&build::ack(first::PUBACK, delivery.id)),
+            _ => {
+                self.send(&build::ack(first::PUBREC, delivery.id));
+                self.send(&build::ack(first::PUBCOMP, delivery.id));
+                self.pubrels_owed += 1;
+            }
+        }
+    }
+
     /// Sends PINGREQ and waits for PINGRESP, which must be the next packet.
     #[track_caller]
     pub fn ping(&mut self) {
@@ -337,6 +421,11 @@ impl Client {
     pub fn leave(mut self) {
         self.send(&build::disconnect());
         self.expect_end();
+    }
+
+    /// Closes with a reset instead of an end.
+    pub fn reset(self) {
+        process::reset_on_close(&self.stream).expect("a socket takes options");
     }
 
     /// Closes without DISCONNECT.

@@ -1,1 +1,37 @@
-//! placeholder
+//! Turns rule SQL into a checked tree of closures and runs it on one message.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | what a rule is in the config | [`config`] |
+//! | how its text becomes tokens and a tree | [`token`], [`parse`], [`ast`] |
+//! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
+//! | how the checked tree becomes closures | `tree`, `compile`, `ops` |
+//! | what a rule sees of a message | [`input`], [`json`] |
+//! | how rules are evaluated and counted | [`rule`], [`error`] |
+
+pub mod ast;
+mod check;
+mod columns;
+mod compile;
+pub mod config;
+pub mod diagnostics;
+pub mod error;
+pub mod fields;
+mod filter;
+pub mod functions;
+pub mod input;
+pub mod json;
+mod ops;
+pub mod parse;
+mod properties;
+pub mod rule;
+pub mod token;
+mod tree;
+pub mod value_type;
+
+#[cfg(test)]
+mod tests;
+
+pub use config::RuleConfig;
+pub use input::{Input, PublishEvent, Scratch};
+pub use rule::{Outcome, Rows, Rule, RuleCounts, RuleDiagnostics, Rules};

@@ -8,5 +8,6 @@
 //! | the rings between shards | [`mesh`] |
 //! | threads, sockets, the kernel | [`runtime`] |
 
+pub mod assign;
 pub mod config;
 pub mod shard;

@@ -109,10 +109,7 @@ impl Broker {
             let shards = std::env::var("MILLRACE_TEST_SHARDS").unwrap_or_else(|_| "2".to_owned());
             set(&format!("shards={shards}"));
         }
-        if let Some(engine) = setup
-            .engine
-            .or_else(|| std::env::var("MILLRACE_TEST_ENGINE").ok())
-        {
+        if let Some(engine) = setup.engine.or_else(|| std::env::var("MILLRACE_TEST_ENGINE").ok()) {
             set(&format!("engine={engine}"));
         }
         for setting in &setup.sets {
@@ -126,11 +123,7 @@ impl Broker {
                 command.env_remove(name);
             }
         }
-        command
-            .current_dir(&data_dir)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
+        command.current_dir(&data_dir).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = spawn(command);
         let output = Arc::new(Output::default());
         output.collect(child.stdout.take().expect("stdout is piped"));
@@ -138,18 +131,9 @@ impl Broker {
         let address = output.wait_for(START_MAX, address_in).unwrap_or_else(|| {
             let _ = child.kill();
             let status = child.wait();
-            panic!(
-                "the broker did not say where it listens ({status:?}):\n{}",
-                output.text()
-            )
+            panic!("the broker did not say where it listens ({status:?}):\n{}", output.text())
         });
-        Self {
-            child,
-            address,
-            data_dir,
-            owns_data_dir,
-            output,
-        }
+        Self { child, address, data_dir, owns_data_dir, output }
     }
 
     /// Where it listens.
@@ -179,9 +163,7 @@ impl Broker {
     /// Waits until its output contains `text`.
     pub fn expect_output(&self, text: &str) {
         assert!(
-            self.output
-                .wait_for(STOP_MAX, |all| all.contains(text).then_some(()))
-                .is_some(),
+            self.output.wait_for(STOP_MAX, |all| all.contains(text).then_some(())).is_some(),
             "the broker never said {text:?}:\n{}",
             self.output()
         );
@@ -195,8 +177,8 @@ impl Broker {
     /// Resident memory of the process, in bytes.
     #[must_use]
     pub fn resident_bytes(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid()))
-            .expect("a running process has a status");
+        let status =
+            std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("a running process has a status");
         let kib = status
             .lines()
             .find_map(|line| line.strip_prefix("VmRSS:"))
@@ -208,9 +190,7 @@ impl Broker {
     /// Descriptors that the process holds.
     #[must_use]
     pub fn descriptors(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.pid()))
-            .expect("a running process has descriptors")
-            .count()
+        std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a running process has descriptors").count()
     }
 
     /// Stops it with SIGTERM and gives back how it ended.
@@ -229,11 +209,7 @@ impl Broker {
             if let Some(status) = self.child.try_wait().expect("our child can be waited for") {
                 return status;
             }
-            assert!(
-                Instant::now() < until,
-                "the broker does not end:\n{}",
-                self.output()
-            );
+            assert!(Instant::now() < until, "the broker does not end:\n{}", self.output());
             std::thread::sleep(Duration::from_millis(10));
         }
     }
@@ -241,11 +217,7 @@ impl Broker {
     /// Panics unless it still runs.
     pub fn assert_alive(&mut self) {
         let status = self.child.try_wait().expect("our child can be waited for");
-        assert!(
-            status.is_none(),
-            "the broker ended with {status:?}:\n{}",
-            self.output()
-        );
+        assert!(status.is_none(), "the broker ended with {status:?}:\n{}", self.output());
     }
 }
 
@@ -267,10 +239,7 @@ impl Drop for Broker {
 pub fn fresh_dir(what: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let dir = std::env::temp_dir().join(format!(
-        "millrace-test-{}-{what}-{number}",
-        std::process::id()
-    ));
+    let dir = std::env::temp_dir().join(format!("millrace-test-{}-{what}-{number}", std::process::id()));
     let _ = std::fs::remove_dir_all(&dir);
     std::fs::create_dir_all(&dir).expect("a temporary folder can be made");
     dir
@@ -286,20 +255,10 @@ pub fn program() -> &'static Path {
         }
         // A test runs from target/PROFILE/deps/.
         let test = std::env::current_exe().expect("a running program has a path");
-        let profile = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("tests run from target/PROFILE/deps");
+        let profile = test.parent().and_then(Path::parent).expect("tests run from target/PROFILE/deps");
         let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         build
-            .args([
-                "build",
-                "--quiet",
-                "--package",
-                "millrace",
-                "--bin",
-                "millrace",
-            ])
+            .args(["build", "--quiet", "--package", "millrace", "--bin", "millrace"])
             .arg("--target-dir")
             .arg(profile.parent().expect("target holds the profiles"))
             .current_dir(env!("CARGO_MANIFEST_DIR"));
@@ -371,10 +330,7 @@ impl Output {
     }
 
     fn text(&self) -> String {
-        self.text
-            .lock()
-            .expect("nobody panics with the lock")
-            .clone()
+        self.text.lock().expect("nobody panics with the lock").clone()
     }
 
     /// What `find` finds in the output, as soon as it does.
@@ -386,10 +342,7 @@ impl Output {
                 return Some(found);
             }
             let left = until.checked_duration_since(Instant::now())?;
-            (text, _) = self
-                .grew
-                .wait_timeout(text, left)
-                .expect("nobody panics with the lock");
+            (text, _) = self.grew.wait_timeout(text, left).expect("nobody panics with the lock");
         }
     }
 }

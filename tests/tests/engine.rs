@@ -40,8 +40,7 @@ fn an_engine_that_was_demanded_and_is_refused_stops_the_start() {
         .current_dir(&dir);
     process::refuse_io_uring(&mut command);
     let output = command.output().expect("the program runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
-        + &String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     let _ = std::fs::remove_dir_all(&dir);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains("io_uring"), "{said}");

@@ -15,32 +15,14 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("shards", &["core", "rules", "store"]),
     ("gateways", &["core", "shards"]),
     ("admin", &["core", "shards", "rules", "sinks"]),
-    (
-        "broker",
-        &[
-            "core", "store", "rules", "sinks", "shards", "gateways", "admin",
-        ],
-    ),
+    ("broker", &["core", "store", "rules", "sinks", "shards", "gateways", "admin"]),
     ("loadgen", &["core"]),
-    (
-        "bench",
-        &[
-            "core", "store", "rules", "sinks", "shards", "gateways", "admin", "loadgen",
-        ],
-    ),
-    (
-        "tests",
-        &[
-            "core", "store", "rules", "sinks", "shards", "gateways", "admin", "broker", "loadgen",
-        ],
-    ),
+    ("bench", &["core", "store", "rules", "sinks", "shards", "gateways", "admin", "loadgen"]),
+    ("tests", &["core", "store", "rules", "sinks", "shards", "gateways", "admin", "broker", "loadgen"]),
 ];
 
 fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .expect("tests/ lies in the root")
-        .to_path_buf()
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root").to_path_buf()
 }
 
 /// Every file of the checkout with this extension, as a path from the root, without what builds and tools leave.
@@ -48,10 +30,7 @@ fn files(extension: &str) -> Vec<String> {
     fn walk(dir: &Path, root: &Path, extension: &str, found: &mut Vec<String>) {
         for entry in std::fs::read_dir(dir).expect("a folder of the checkout can be read") {
             let path = entry.expect("its entries too").path();
-            let name = path
-                .file_name()
-                .and_then(|name| name.to_str())
-                .expect("names are UTF-8");
+            let name = path.file_name().and_then(|name| name.to_str()).expect("names are UTF-8");
             if path.is_dir() {
                 if !matches!(name, "target" | ".git" | "node_modules" | "data") {
                     walk(&path, root, extension, found);
@@ -70,8 +49,7 @@ fn files(extension: &str) -> Vec<String> {
 }
 
 fn read(path: &str) -> String {
-    std::fs::read_to_string(root().join(path))
-        .unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
+    std::fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path} cannot be read: {error}"))
 }
 
 /// The source without comments and string contents, so that words in prose do not count; line breaks stay.
@@ -100,9 +78,7 @@ fn code_of(source: &str) -> String {
                 let hashes = usize::from(rest[1] == '#');
                 i += 2 + hashes;
                 out.push_str("\"\"");
-                while i < bytes.len()
-                    && !(bytes[i] == '"' && (hashes == 0 || bytes.get(i + 1) == Some(&'#')))
-                {
+                while i < bytes.len() && !(bytes[i] == '"' && (hashes == 0 || bytes.get(i + 1) == Some(&'#'))) {
                     if bytes[i] == '\n' {
                         out.push('\n');
                     }
@@ -142,14 +118,8 @@ fn has_word(text: &str, word: &str) -> bool {
     })
 }
 
-fn lines_with<'a>(
-    text: &'a str,
-    matches: impl Fn(&str) -> bool + 'a,
-) -> impl Iterator<Item = (usize, &'a str)> {
-    text.lines()
-        .enumerate()
-        .filter(move |(_, line)| matches(line))
-        .map(|(at, line)| (at + 1, line.trim()))
+fn lines_with<'a>(text: &'a str, matches: impl Fn(&str) -> bool + 'a) -> impl Iterator<Item = (usize, &'a str)> {
+    text.lines().enumerate().filter(move |(_, line)| matches(line)).map(|(at, line)| (at + 1, line.trim()))
 }
 
 #[track_caller]
@@ -164,16 +134,12 @@ fn none(breaches: &[String], what: &str) {
 /// The `Cargo.toml` of each member, by folder.
 fn manifests() -> Vec<(String, toml::Table)> {
     let workspace: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml is TOML");
-    let members = workspace["workspace"]["members"]
-        .as_array()
-        .expect("members is a list");
+    let members = workspace["workspace"]["members"].as_array().expect("members is a list");
     members
         .iter()
         .map(|member| {
             let folder = member.as_str().expect("members are folders").to_owned();
-            let manifest = read(&format!("{folder}/Cargo.toml"))
-                .parse()
-                .expect("a Cargo.toml is TOML");
+            let manifest = read(&format!("{folder}/Cargo.toml")).parse().expect("a Cargo.toml is TOML");
             (folder, manifest)
         })
         .collect()
@@ -194,11 +160,7 @@ fn dependencies(manifest: &toml::Table) -> Vec<(String, String, toml::Value)> {
     gather(manifest, "", &mut found);
     if let Some(toml::Value::Table(targets)) = manifest.get("target") {
         for (target, table) in targets {
-            gather(
-                table.as_table().expect("a target is a table"),
-                &format!("target.{target}."),
-                &mut found,
-            );
+            gather(table.as_table().expect("a target is a table"), &format!("target.{target}."), &mut found);
         }
     }
     found
@@ -235,20 +197,11 @@ fn dependencies_are_named_once_in_the_root() {
     for (folder, manifest) in manifests() {
         for (kind, name, value) in dependencies(&manifest) {
             if value.get("workspace").and_then(toml::Value::as_bool) != Some(true) {
-                breaches.push(format!(
-                    "{folder}/Cargo.toml [{kind}]: {name} without workspace = true"
-                ));
+                breaches.push(format!("{folder}/Cargo.toml [{kind}]: {name} without workspace = true"));
             }
         }
-        if manifest
-            .get("lints")
-            .and_then(|lints| lints.get("workspace"))
-            .and_then(toml::Value::as_bool)
-            != Some(true)
-        {
-            breaches.push(format!(
-                "{folder}/Cargo.toml: [lints] without workspace = true"
-            ));
+        if manifest.get("lints").and_then(|lints| lints.get("workspace")).and_then(toml::Value::as_bool) != Some(true) {
+            breaches.push(format!("{folder}/Cargo.toml: [lints] without workspace = true"));
         }
     }
     none(&breaches, "the root Cargo.toml names versions and lints");
@@ -257,19 +210,10 @@ fn dependencies_are_named_once_in_the_root() {
 #[test]
 fn dependencies_of_the_root_are_all_used() {
     let workspace: toml::Table = read("Cargo.toml").parse().expect("Cargo.toml is TOML");
-    let named = workspace["workspace"]["dependencies"]
-        .as_table()
-        .expect("dependencies is a table");
-    let used: BTreeSet<String> = manifests()
-        .iter()
-        .flat_map(|(_, manifest)| dependencies(manifest))
-        .map(|(_, name, _)| name)
-        .collect();
-    let breaches: Vec<String> = named
-        .keys()
-        .filter(|name| !used.contains(*name))
-        .cloned()
-        .collect();
+    let named = workspace["workspace"]["dependencies"].as_table().expect("dependencies is a table");
+    let used: BTreeSet<String> =
+        manifests().iter().flat_map(|(_, manifest)| dependencies(manifest)).map(|(_, name, _)| name).collect();
+    let breaches: Vec<String> = named.keys().filter(|name| !used.contains(*name)).cloned().collect();
     none(&breaches, "named in the root Cargo.toml and used by nobody");
 }
 
@@ -277,17 +221,9 @@ fn dependencies_of_the_root_are_all_used() {
 fn every_file_says_its_job_first() {
     let breaches: Vec<String> = files("rs")
         .into_iter()
-        .filter(|path| {
-            !read(path)
-                .lines()
-                .next()
-                .is_some_and(|line| line.starts_with("//! ") && line.len() > 8)
-        })
+        .filter(|path| !read(path).lines().next().is_some_and(|line| line.starts_with("//! ") && line.len() > 8))
         .collect();
-    none(
-        &breaches,
-        "a file opens with //! and one sentence that says its job",
-    );
+    none(&breaches, "a file opens with //! and one sentence that says its job");
 }
 
 #[test]
@@ -302,10 +238,7 @@ fn nothing_is_left_for_later() {
         ["placehol", "der"].concat(),
     ];
     let mut breaches = Vec::new();
-    for path in ["rs", "toml", "md", "sh", "py", "mjs"]
-        .iter()
-        .flat_map(|e| files_if_any(e))
-    {
+    for path in ["rs", "toml", "md", "sh", "py", "mjs"].iter().flat_map(|e| files_if_any(e)) {
         let text = read(&path);
         for word in &words {
             for (line, content) in lines_with(&text, |line| has_word(line, word)) {
@@ -313,10 +246,7 @@ fn nothing_is_left_for_later() {
             }
         }
     }
-    none(
-        &breaches,
-        "work that is left becomes an issue, not a comment",
-    );
+    none(&breaches, "work that is left becomes an issue, not a comment");
 }
 
 fn files_if_any(extension: &str) -> Vec<String> {
@@ -333,10 +263,7 @@ fn no_test_is_switched_off() {
             breaches.push(format!("{path}:{line}: {content}"));
         }
     }
-    none(
-        &breaches,
-        "a test that does not run holds nothing; long ones go behind the feature `long`",
-    );
+    none(&breaches, "a test that does not run holds nothing; long ones go behind the feature `long`");
 }
 
 #[test]
@@ -359,8 +286,7 @@ fn core_and_the_shard_logic_have_no_clock_and_no_socket() {
             continue;
         }
         let code = before_tests(&code_of(&read(&path)));
-        for (line, content) in lines_with(&code, |line| FORBIDDEN.iter().any(|f| line.contains(f)))
-        {
+        for (line, content) in lines_with(&code, |line| FORBIDDEN.iter().any(|f| line.contains(f))) {
             breaches.push(format!("{path}:{line}: {content}"));
         }
     }
@@ -383,16 +309,11 @@ fn only_the_runtime_imports_glommio_and_io_uring() {
             continue;
         }
         let code = code_of(&read(&path));
-        for (line, content) in lines_with(&code, |line| {
-            line.contains("glommio::") || line.contains("io_uring::")
-        }) {
+        for (line, content) in lines_with(&code, |line| line.contains("glommio::") || line.contains("io_uring::")) {
             breaches.push(format!("{path}:{line}: {content}"));
         }
     }
-    none(
-        &breaches,
-        "glommio and io_uring are known under shards/src/runtime/ only",
-    );
+    none(&breaches, "glommio and io_uring are known under shards/src/runtime/ only");
 }
 
 #[test]
@@ -402,10 +323,7 @@ fn unsafe_code_is_where_the_architecture_says() {
         .split("\n## ")
         .find(|section| section.starts_with("Unsafe code"))
         .expect("ARCHITECTURE.md has a section \"Unsafe code\"");
-    let listed: Vec<&str> = section
-        .lines()
-        .filter_map(|line| line.strip_prefix("- `")?.split('`').next())
-        .collect();
+    let listed: Vec<&str> = section.lines().filter_map(|line| line.strip_prefix("- `")?.split('`').next()).collect();
     let mut seen = BTreeSet::new();
     let mut breaches = Vec::new();
     for path in files("rs") {
@@ -413,23 +331,16 @@ fn unsafe_code_is_where_the_architecture_says() {
         if !has_word(&code, "unsafe") && !code.contains("(unsafe_code") {
             continue;
         }
-        match listed
-            .iter()
-            .find(|entry| path == **entry || (entry.ends_with('/') && path.starts_with(**entry)))
-        {
+        match listed.iter().find(|entry| path == **entry || (entry.ends_with('/') && path.starts_with(**entry))) {
             Some(entry) => {
                 seen.insert(*entry);
             }
-            None => breaches.push(format!(
-                "{path} has unsafe code and is not in the list of ARCHITECTURE.md"
-            )),
+            None => breaches.push(format!("{path} has unsafe code and is not in the list of ARCHITECTURE.md")),
         }
     }
     for entry in listed {
         if !seen.contains(entry) {
-            breaches.push(format!(
-                "ARCHITECTURE.md lists {entry}, which has no unsafe code"
-            ));
+            breaches.push(format!("ARCHITECTURE.md lists {entry}, which has no unsafe code"));
         }
     }
     none(&breaches, "unsafe code is confined");
@@ -467,19 +378,14 @@ fn paths_in_backticks(line: &str) -> impl Iterator<Item = &str> {
     line.split('`').skip(1).step_by(2).filter(|word| {
         let first = word.split('/').next().unwrap_or_default();
         word.contains('/')
-            && word
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c))
-            && (ARROWS.iter().any(|(name, _)| *name == first)
-                || matches!(first, "docs" | "deploy" | ".ci"))
+            && word.chars().all(|c| c.is_ascii_alphanumeric() || "./_-".contains(c))
+            && (ARROWS.iter().any(|(name, _)| *name == first) || matches!(first, "docs" | "deploy" | ".ci"))
     })
 }
 
 /// The targets of Markdown links in a line.
 fn link_targets(line: &str) -> impl Iterator<Item = &str> {
-    line.split("](")
-        .skip(1)
-        .filter_map(|rest| rest.split(')').next())
+    line.split("](").skip(1).filter_map(|rest| rest.split(')').next())
 }
 
 #[test]
@@ -490,8 +396,5 @@ fn decisions_are_numbered_without_gaps() {
         .map(|name| name.chars().take(4).collect())
         .collect();
     let wanted: Vec<String> = (1..=numbers.len()).map(|n| format!("{n:04}")).collect();
-    assert_eq!(
-        numbers, wanted,
-        "docs/decisions/ holds 0001, 0002, … each once"
-    );
+    assert_eq!(numbers, wanted, "docs/decisions/ holds 0001, 0002, … each once");
 }

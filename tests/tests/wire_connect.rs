@@ -67,10 +67,7 @@ fn unknown_protocol_name_is_refused() {
     for name in ["", "mqtt", "MQTTX", "HTTP", "MQIsd"] {
         for level in [3, 4, 5] {
             let code = Client::refused(broker, V311, &connect_named(name, level));
-            assert!(
-                matches!(code, None | Some(1 | 0x84)),
-                "{name} {level}: {code:?}"
-            );
+            assert!(matches!(code, None | Some(1 | 0x84)), "{name} {level}: {code:?}");
         }
     }
 }
@@ -78,13 +75,7 @@ fn unknown_protocol_name_is_refused() {
 #[test]
 fn unknown_protocol_level_is_answered_by_name_and_closed() {
     let broker = Broker::shared();
-    for (name, level) in [
-        ("MQTT", 6),
-        ("MQTT", 2),
-        ("MQTT", 0),
-        ("MQIsdp", 7),
-        ("MQTT", 127),
-    ] {
+    for (name, level) in [("MQTT", 6), ("MQTT", 2), ("MQTT", 0), ("MQIsdp", 7), ("MQTT", 127)] {
         let code = Client::refused(broker, V311, &connect_named(name, level));
         assert!(matches!(code, Some(1 | 0x84)), "{name} {level}: {code:?}");
     }
@@ -95,15 +86,8 @@ fn reserved_connect_flag_must_be_zero() {
     let broker = Broker::shared();
     for version in [V311, V5] {
         let connect = Connect::new(version, &unique("reserved-flag", version));
-        let code = Client::refused(
-            broker,
-            version,
-            &connect.bytes_with_flags(connect.flags() | 1),
-        );
-        assert!(
-            code.is_none() || (version == V5 && code == Some(0x81)),
-            "{code:?}"
-        );
+        let code = Client::refused(broker, version, &connect.bytes_with_flags(connect.flags() | 1));
+        assert!(code.is_none() || (version == V5 && code == Some(0x81)), "{code:?}");
     }
 }
 
@@ -124,11 +108,7 @@ fn will_flags_without_a_will_are_refused() {
     for version in [V311, V5] {
         let connect = Connect::new(version, "will-flags");
         for flags in [0x08, 0x10, 0x18, 0x20] {
-            let code = Client::refused(
-                broker,
-                version,
-                &connect.bytes_with_flags(connect.flags() | flags),
-            );
+            let code = Client::refused(broker, version, &connect.bytes_with_flags(connect.flags() | flags));
             assert!(code.is_none() || version == V5, "{flags:#04x}: {code:?}");
         }
     }
@@ -149,11 +129,7 @@ fn will_flag_needs_will_topic_and_payload() {
     let broker = Broker::shared();
     for version in VERSIONS {
         let connect = Connect::new(version, "will-absent");
-        let _ = Client::refused(
-            broker,
-            version,
-            &connect.bytes_with_flags(connect.flags() | 0x04),
-        );
+        let _ = Client::refused(broker, version, &connect.bytes_with_flags(connect.flags() | 0x04));
     }
 }
 
@@ -168,11 +144,7 @@ fn user_name_and_password_follow_their_flags() {
         both.password = Some(b"secret".to_vec());
         // Said by the flags and absent.
         for flags in [0x80, 0xC0] {
-            let _ = Client::refused(
-                broker,
-                version,
-                &plain.bytes_with_flags(plain.flags() | flags),
-            );
+            let _ = Client::refused(broker, version, &plain.bytes_with_flags(plain.flags() | flags));
         }
         // Present and not said by the flags.
         for connect in [&named, &both] {
@@ -233,12 +205,7 @@ fn client_identifier_must_be_present_and_utf8() {
 fn client_identifiers_of_1_to_23_letters_and_digits_are_accepted() {
     let broker = Broker::shared();
     for version in VERSIONS {
-        for id in [
-            "Z",
-            "0123456789abcdefghijklm",
-            "nopqrstuvwxyzABCDEFGHIJ",
-            "KLMNOPQRSTUVWXYZ",
-        ] {
+        for id in ["Z", "0123456789abcdefghijklm", "nopqrstuvwxyzABCDEFGHIJ", "KLMNOPQRSTUVWXYZ"] {
             Client::connect(broker, version, id).leave();
         }
     }
@@ -263,10 +230,7 @@ fn empty_client_identifier_gets_a_unique_one_in_version_5() {
         let connect = Connect::new(V5, "").clean(clean);
         let (client, answer) = Client::connect_with(broker, &connect);
         assert!(!answer.session_present);
-        let id = answer
-            .properties
-            .text(0x12)
-            .expect("an Assigned Client Identifier");
+        let id = answer.properties.text(0x12).expect("an Assigned Client Identifier");
         assert!(!id.is_empty() && !assigned.contains(&id.to_owned()));
         assigned.push(id.to_owned());
         clients.push(client);
@@ -328,10 +292,7 @@ fn connect_may_come_byte_by_byte() {
     for version in VERSIONS {
         let id = unique("drip", version);
         let mut client = Client::open(broker, version);
-        for byte in Connect::new(version, &id)
-            .will(Will::new("drip/will", "x"))
-            .bytes()
-        {
+        for byte in Connect::new(version, &id).will(Will::new("drip/will", "x")).bytes() {
             client.send(&[byte]);
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -350,8 +311,7 @@ fn exactly_one_connack_comes_and_it_comes_first() {
         keeper.vanish();
         let mut publisher = Client::connect(broker, version, &format!("{id}-publisher"));
         publisher.publish(Publish::new(&id, "waiting").qos(1, 0));
-        let (mut keeper, answer) =
-            Client::connect_with(broker, &Connect::new(version, &id).resume());
+        let (mut keeper, answer) = Client::connect_with(broker, &Connect::new(version, &id).resume());
         assert!(version == V31 || answer.session_present);
         let delivery = keeper.expect_payload("waiting");
         keeper.acknowledge(&delivery);
@@ -376,26 +336,10 @@ fn connack_of_version_5_says_what_is_granted() {
     ] {
         assert_ne!(granted.number(id), Some(0), "{what}");
     }
-    assert_eq!(
-        granted.number(0x24),
-        None,
-        "Maximum QoS is absent where QoS 2 is served"
-    );
-    assert_eq!(
-        granted.text(0x12),
-        None,
-        "no Assigned Client Identifier for one that has its own"
-    );
-    assert_eq!(
-        granted.text(0x15),
-        None,
-        "no Authentication Method without one in CONNECT"
-    );
-    assert_eq!(
-        granted.number(0x13),
-        None,
-        "the Keep Alive that was asked for is used"
-    );
+    assert_eq!(granted.number(0x24), None, "Maximum QoS is absent where QoS 2 is served");
+    assert_eq!(granted.text(0x12), None, "no Assigned Client Identifier for one that has its own");
+    assert_eq!(granted.text(0x15), None, "no Authentication Method without one in CONNECT");
+    assert_eq!(granted.number(0x13), None, "the Keep Alive that was asked for is used");
 }
 
 #[test]
@@ -406,18 +350,9 @@ fn each_property_of_connect_stands_once_and_in_range() {
         ("Maximum Packet Size 0", property::four(0x27, 0)),
         ("Request Problem Information 2", property::byte(0x17, 2)),
         ("Request Response Information 2", property::byte(0x19, 2)),
-        (
-            "Session Expiry twice",
-            [property::four(0x11, 1), property::four(0x11, 1)].concat(),
-        ),
-        (
-            "Topic Alias Maximum twice",
-            [property::two(0x22, 1), property::two(0x22, 1)].concat(),
-        ),
-        (
-            "Authentication Data without a method",
-            property::string(0x16, "data"),
-        ),
+        ("Session Expiry twice", [property::four(0x11, 1), property::four(0x11, 1)].concat()),
+        ("Topic Alias Maximum twice", [property::two(0x22, 1), property::two(0x22, 1)].concat()),
+        ("Authentication Data without a method", property::string(0x16, "data")),
         ("a property of PUBLISH", property::byte(0x01, 1)),
         ("an unknown property", vec![0x7F, 0]),
         ("a property cut short", vec![0x11, 0, 0]),
@@ -442,8 +377,7 @@ fn user_properties_of_connect_may_repeat() {
 #[test]
 fn unknown_authentication_method_is_refused_by_name() {
     let broker = Broker::shared();
-    let connect =
-        Connect::new(V5, "auth-method").property(property::string(0x15, "NO-SUCH-METHOD"));
+    let connect = Connect::new(V5, "auth-method").property(property::string(0x15, "NO-SUCH-METHOD"));
     assert_eq!(Client::refused(broker, V5, &connect.bytes()), Some(0x8C));
 }
 
@@ -451,10 +385,7 @@ fn unknown_authentication_method_is_refused_by_name() {
 fn auth_without_a_method_in_connect_is_a_protocol_error() {
     let broker = Broker::shared();
     let mut client = Client::connect(broker, V5, "auth-uninvited");
-    client.send(&packet(
-        0xF0,
-        &[&[0x19][..], &[5], &property::string(0x15, "ab")].concat(),
-    ));
+    client.send(&packet(0xF0, &[&[0x19][..], &[5], &property::string(0x15, "ab")].concat()));
     client.expect_refusal(&[0x82, 0x8C]);
 }
 
@@ -478,9 +409,7 @@ fn error_connack_has_no_session_and_closes() {
     let id = "error-connack";
     let (client, _) = Client::connect_with(broker, &Connect::new(V5, id).resume());
     client.vanish();
-    let connect = Connect::new(V5, id)
-        .resume()
-        .property(property::string(0x15, "NO-SUCH-METHOD"));
+    let connect = Connect::new(V5, id).resume().property(property::string(0x15, "NO-SUCH-METHOD"));
     let (mut client, answer) = Client::try_connect(broker, &connect);
     assert_eq!((answer.code, answer.session_present), (0x8C, false));
     client.expect_close();
@@ -498,10 +427,7 @@ fn keep_alive_lapses_after_one_and_a_half_times() {
         let begun = Instant::now();
         client.expect_disconnect(0x8D);
         let lasted = begun.elapsed();
-        assert!(
-            lasted > Duration::from_millis(1400),
-            "closed after {lasted:?}"
-        );
+        assert!(lasted > Duration::from_millis(1400), "closed after {lasted:?}");
         assert!(lasted < Duration::from_secs(5), "closed after {lasted:?}");
     }
 }
@@ -540,8 +466,7 @@ fn keep_alive_zero_never_lapses() {
 fn keep_alive_of_65535_is_taken() {
     let broker = Broker::shared();
     for version in VERSIONS {
-        let connect =
-            Connect::new(version, &unique("keep-alive-max", version)).keep_alive(u16::MAX);
+        let connect = Connect::new(version, &unique("keep-alive-max", version)).keep_alive(u16::MAX);
         let (mut client, _) = Client::connect_with(broker, &connect);
         client.ping();
     }

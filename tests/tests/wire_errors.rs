@@ -2,9 +2,7 @@
 
 use millrace_tests::broker::Broker;
 use millrace_tests::wire::build::{self, packet, text};
-use millrace_tests::wire::{
-    Client, Connect, Publish, VERSIONS, Version, Will, ack, first, property, unique,
-};
+use millrace_tests::wire::{Client, Connect, Publish, VERSIONS, Version, Will, ack, first, property, unique};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
@@ -12,11 +10,7 @@ const V5: Version = Version::V5;
 /// Sends bytes on a fresh connection; the broker must end it, in version 5 with one of these reasons.
 #[track_caller]
 fn refused(version: Version, what: &str, bytes: &[u8], reasons: &[u8]) {
-    let mut client = Client::connect(
-        Broker::shared(),
-        version,
-        &format!("errors-{what}-{version:?}"),
-    );
+    let mut client = Client::connect(Broker::shared(), version, &format!("errors-{what}-{version:?}"));
     client.send(bytes);
     client.expect_refusal(reasons);
 }
@@ -58,10 +52,7 @@ fn reserved_flags_are_refused() {
             refused(version, "unsubscribe", &bytes, &[0x81]);
         }
     }
-    let auth = packet(
-        0xF1,
-        &[&[0x19][..], &[5], &property::string(0x15, "ab")].concat(),
-    );
+    let auth = packet(0xF1, &[&[0x19][..], &[5], &property::string(0x15, "ab")].concat());
     refused(V5, "auth", &auth, &[0x81, 0x82]);
 }
 
@@ -80,10 +71,7 @@ fn ill_formed_utf8_is_refused() {
         for bytes in bad {
             let publish = packet(0x30, &[&text(bytes)[..], &properties, b"x"].concat());
             refused(version, "topic", &publish, &[0x81, 0x90]);
-            let subscribe = packet(
-                0x82,
-                &[&[0, 1][..], &properties, &text(bytes), &[0]].concat(),
-            );
+            let subscribe = packet(0x82, &[&[0, 1][..], &properties, &text(bytes), &[0]].concat());
             refused(version, "filter", &subscribe, &[0x81, 0x8F]);
             let unsubscribe = packet(0xA2, &[&[0, 1][..], &properties, &text(bytes)].concat());
             refused(version, "unfilter", &unsubscribe, &[0x81, 0x8F]);
@@ -96,10 +84,7 @@ fn ill_formed_utf8_in_connect_is_refused() {
     let broker = Broker::shared();
     for version in VERSIONS {
         let mark = |bytes: Vec<u8>| -> Vec<u8> {
-            bytes
-                .into_iter()
-                .map(|byte| if byte == b'~' { 0xFF } else { byte })
-                .collect()
+            bytes.into_iter().map(|byte| if byte == b'~' { 0xFF } else { byte }).collect()
         };
         let id = Connect::new(version, "~");
         let will = Connect::new(version, "utf8").will(Will::new("will/~", "x"));
@@ -116,18 +101,9 @@ fn ill_formed_utf8_in_properties_is_refused() {
     for (what, property) in [
         ("content-type", property::string(0x03, [0xFF])),
         ("response-topic", property::string(0x08, [b'a', 0xFF])),
-        (
-            "user-name",
-            [&[0x26][..], &text([0xFF]), &text("v")].concat(),
-        ),
-        (
-            "user-value",
-            [&[0x26][..], &text("n"), &text([0xED, 0xA0, 0x80])].concat(),
-        ),
-        (
-            "user-null",
-            [&[0x26][..], &text("n\0"), &text("v")].concat(),
-        ),
+        ("user-name", [&[0x26][..], &text([0xFF]), &text("v")].concat()),
+        ("user-value", [&[0x26][..], &text("n"), &text([0xED, 0xA0, 0x80])].concat()),
+        ("user-null", [&[0x26][..], &text("n\0"), &text("v")].concat()),
     ] {
         let publish = Publish::new("utf8/property", "x").property(property);
         refused(V5, what, &publish.bytes(V5), &[0x81, 0x82, 0x90]);
@@ -138,12 +114,7 @@ fn ill_formed_utf8_in_properties_is_refused() {
 fn the_null_character_is_refused() {
     let broker = Broker::shared();
     for version in VERSIONS {
-        refused(
-            version,
-            "null-topic",
-            &Publish::new("a\0b", "x").bytes(version),
-            &[0x81, 0x90],
-        );
+        refused(version, "null-topic", &Publish::new("a\0b", "x").bytes(version), &[0x81, 0x90]);
         let subscribe = build::subscribe(version, 1, &[], &[("a\0b", 0)]);
         refused(version, "null-filter", &subscribe, &[0x81, 0x8F]);
         let _ = Client::refused(broker, version, &Connect::new(version, "a\0b").bytes());
@@ -172,12 +143,7 @@ fn packet_identifier_zero_is_refused() {
     for version in VERSIONS {
         let subscribe = build::subscribe(version, 0, &[], &[("a", 0)]);
         refused(version, "subscribe-0", &subscribe, &[0x81, 0x82]);
-        refused(
-            version,
-            "unsubscribe-0",
-            &build::unsubscribe(version, 0, &["a"]),
-            &[0x81, 0x82],
-        );
+        refused(version, "unsubscribe-0", &build::unsubscribe(version, 0, &["a"]), &[0x81, 0x82]);
         for qos in [1, 2] {
             let publish = Publish::new("a", "x").qos(qos, 0).bytes(version);
             refused(version, "publish-0", &publish, &[0x81, 0x82]);
@@ -223,47 +189,27 @@ fn an_empty_topic_name_is_refused() {
 #[test]
 fn subscribe_and_unsubscribe_need_a_filter() {
     for version in VERSIONS {
-        refused(
-            version,
-            "no-filter",
-            &build::subscribe(version, 1, &[], &[]),
-            &[0x81, 0x82],
-        );
-        refused(
-            version,
-            "no-unfilter",
-            &build::unsubscribe(version, 1, &[]),
-            &[0x81, 0x82],
-        );
+        refused(version, "no-filter", &build::subscribe(version, 1, &[], &[]), &[0x81, 0x82]);
+        refused(version, "no-unfilter", &build::unsubscribe(version, 1, &[]), &[0x81, 0x82]);
     }
 }
 
 #[test]
 fn reserved_bits_of_subscription_options_are_refused() {
-    for (version, options) in [
-        (V311, vec![0x03, 0x04, 0x80]),
-        (V5, vec![0x03, 0x40, 0x80, 0xC0]),
-    ] {
+    for (version, options) in [(V311, vec![0x03, 0x04, 0x80]), (V5, vec![0x03, 0x40, 0x80, 0xC0])] {
         for option in options {
             let subscribe = build::subscribe(version, 1, &[], &[("a", option)]);
             refused(version, "options", &subscribe, &[0x81, 0x82]);
         }
     }
-    refused(
-        V5,
-        "retain-handling-3",
-        &build::subscribe(V5, 1, &[], &[("a", 0x30)]),
-        &[0x81, 0x82],
-    );
+    refused(V5, "retain-handling-3", &build::subscribe(V5, 1, &[], &[("a", 0x30)]), &[0x81, 0x82]);
 }
 
 #[test]
 fn an_invalid_topic_filter_is_not_subscribed() {
     let broker = Broker::shared();
     for version in VERSIONS {
-        for filter in [
-            "", "a/#/b", "a#", "#a", "a+", "+a", "a/b+/c", "##", "a/##", "++",
-        ] {
+        for filter in ["", "a/#/b", "a#", "#a", "a+", "+a", "a/b+/c", "##", "a/##", "++"] {
             let mut client = Client::connect(broker, version, &unique("bad-filter", version));
             client.send(&build::subscribe(version, 9, &[], &[(filter, 0)]));
             let answer = client.receive_or_close();
@@ -275,10 +221,7 @@ fn an_invalid_topic_filter_is_not_subscribed() {
                 }
                 Some(packet) => {
                     let code = packet.disconnect().0;
-                    assert!(
-                        matches!(code, 0x81 | 0x82 | 0x8F),
-                        "{filter:?}: {code:#04x}"
-                    );
+                    assert!(matches!(code, 0x81 | 0x82 | 0x8F), "{filter:?}: {code:#04x}");
                 }
                 None => assert_ne!(version, V5, "{filter:?} closes without a reason"),
             }
@@ -297,38 +240,17 @@ fn a_packet_that_ends_inside_a_field_is_refused() {
             ("publish-id", packet(0x32, &[0, 1, b'a', 0])),
             ("puback", packet(0x40, &[0])),
             ("subscribe-id", packet(0x82, &[0])),
-            (
-                "filter",
-                packet(0x82, &[&[0, 1][..], &properties, &[0, 5, b'a']].concat()),
-            ),
-            (
-                "options",
-                packet(0x82, &[&[0, 1][..], &properties, &text("a")].concat()),
-            ),
-            (
-                "unfilter",
-                packet(0xA2, &[&[0, 1][..], &properties, &[0, 5, b'a']].concat()),
-            ),
+            ("filter", packet(0x82, &[&[0, 1][..], &properties, &[0, 5, b'a']].concat())),
+            ("options", packet(0x82, &[&[0, 1][..], &properties, &text("a")].concat())),
+            ("unfilter", packet(0xA2, &[&[0, 1][..], &properties, &[0, 5, b'a']].concat())),
         ] {
             refused(version, what, &bytes, &[0x81, 0x82]);
         }
     }
     for (what, bytes) in [
-        (
-            "property-length",
-            packet(0x30, &[&text("a")[..], &[9, 1]].concat()),
-        ),
-        (
-            "property-value",
-            packet(0x30, &[&text("a")[..], &[3, 0x02, 0, 0]].concat()),
-        ),
-        (
-            "long-length",
-            packet(
-                0x30,
-                &[&text("a")[..], &[0xFF, 0xFF, 0xFF, 0xFF, 0x7F]].concat(),
-            ),
-        ),
+        ("property-length", packet(0x30, &[&text("a")[..], &[9, 1]].concat())),
+        ("property-value", packet(0x30, &[&text("a")[..], &[3, 0x02, 0, 0]].concat())),
+        ("long-length", packet(0x30, &[&text("a")[..], &[0xFF, 0xFF, 0xFF, 0xFF, 0x7F]].concat())),
     ] {
         refused(V5, what, &bytes, &[0x81]);
     }
@@ -347,18 +269,8 @@ fn bytes_behind_the_end_of_a_packet_are_refused() {
 #[test]
 fn a_remaining_length_of_five_bytes_is_refused() {
     for version in VERSIONS {
-        refused(
-            version,
-            "length-5",
-            &[0x30, 0x80, 0x80, 0x80, 0x80, 0x01],
-            &[0x81, 0x95],
-        );
-        refused(
-            version,
-            "length-ff",
-            &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F],
-            &[0x81, 0x95],
-        );
+        refused(version, "length-5", &[0x30, 0x80, 0x80, 0x80, 0x80, 0x01], &[0x81, 0x95]);
+        refused(version, "length-ff", &[0x30, 0xFF, 0xFF, 0xFF, 0xFF, 0x7F], &[0x81, 0x95]);
     }
 }
 
@@ -386,36 +298,16 @@ fn properties_stand_once_and_where_they_belong() {
     for (what, bytes) in [
         ("unknown", publish(vec![0x7E, 0])),
         ("of-connect", publish(property::two(0x21, 1))),
-        (
-            "format-twice",
-            publish([property::byte(1, 0), property::byte(1, 0)].concat()),
-        ),
+        ("format-twice", publish([property::byte(1, 0), property::byte(1, 0)].concat())),
         ("format-2", publish(property::byte(1, 2))),
-        (
-            "expiry-twice",
-            publish([property::four(2, 1), property::four(2, 1)].concat()),
-        ),
-        (
-            "alias-twice",
-            publish([property::two(0x23, 1), property::two(0x23, 1)].concat()),
-        ),
-        (
-            "subscribe-expiry",
-            build::subscribe(V5, 1, &property::four(2, 1), &[("a", 0)]),
-        ),
+        ("expiry-twice", publish([property::four(2, 1), property::four(2, 1)].concat())),
+        ("alias-twice", publish([property::two(0x23, 1), property::two(0x23, 1)].concat())),
+        ("subscribe-expiry", build::subscribe(V5, 1, &property::four(2, 1), &[("a", 0)])),
         (
             "subscription-identifier-twice",
-            build::subscribe(
-                V5,
-                1,
-                &[property::var(0x0B, 1), property::var(0x0B, 2)].concat(),
-                &[("a", 0)],
-            ),
+            build::subscribe(V5, 1, &[property::var(0x0B, 1), property::var(0x0B, 2)].concat(), &[("a", 0)]),
         ),
-        (
-            "subscription-identifier-0",
-            build::subscribe(V5, 1, &property::var(0x0B, 0), &[("a", 0)]),
-        ),
+        ("subscription-identifier-0", build::subscribe(V5, 1, &property::var(0x0B, 0), &[("a", 0)])),
     ] {
         refused(V5, what, &bytes, &[0x81, 0x82]);
     }
@@ -451,12 +343,7 @@ fn an_unknown_topic_alias_is_refused() {
 fn a_response_topic_with_wildcards_is_refused() {
     for topic in ["reply/#", "reply/+/x"] {
         let publish = Publish::new("a", "x").property(property::string(0x08, topic));
-        refused(
-            V5,
-            "response-topic",
-            &publish.bytes(V5),
-            &[0x81, 0x82, 0x90],
-        );
+        refused(V5, "response-topic", &publish.bytes(V5), &[0x81, 0x82, 0x90]);
     }
 }
 
@@ -466,27 +353,18 @@ fn a_payload_that_is_not_the_text_it_claims_is_refused() {
     let mut watcher = Client::connect(broker, V5, "format-watcher");
     watcher.subscribe("format/#", 1);
     let mut client = Client::connect(broker, V5, "format");
-    let bad = Publish::new("format/a", [0xFF, 0xFE])
-        .qos(1, 5)
-        .property(property::byte(1, 1));
+    let bad = Publish::new("format/a", [0xFF, 0xFE]).qos(1, 5).property(property::byte(1, 1));
     client.send(&bad.bytes(V5));
     assert_eq!(client.receive().ack(V5, first::PUBACK).codes, [0x99]);
     // The connection stays, and text passes.
-    let good = Publish::new("format/a", "text")
-        .qos(1, 0)
-        .property(property::byte(1, 1));
+    let good = Publish::new("format/a", "text").qos(1, 0).property(property::byte(1, 1));
     assert_eq!(client.publish(good), 0);
     watcher.expect_payload("text");
 }
 
 #[test]
 fn unknown_reason_codes_are_refused() {
-    refused(
-        V5,
-        "puback",
-        &build::ack_with(first::PUBACK, 1, 0x03),
-        &[0x81, 0x82],
-    );
+    refused(V5, "puback", &build::ack_with(first::PUBACK, 1, 0x03), &[0x81, 0x82]);
     refused(V5, "disconnect", &packet(0xE0, &[0x03]), &[0x81, 0x82]);
 }
 

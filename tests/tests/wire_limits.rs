@@ -4,9 +4,7 @@ use std::io::Write as _;
 use std::time::{Duration, Instant};
 
 use millrace_tests::broker::{Broker, Setup};
-use millrace_tests::wire::{
-    Client, Connect, Publish, VERSIONS, Version, Will, ack, build, first, property, unique,
-};
+use millrace_tests::wire::{Client, Connect, Publish, VERSIONS, Version, Will, ack, build, first, property, unique};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
@@ -250,10 +248,7 @@ fn a_queue_holds_its_limit_and_the_oldest_go() {
 
 #[test]
 fn a_queue_may_drop_the_newest_instead() {
-    let broker = Setup::new()
-        .set("sessions.queue_messages=10")
-        .set("sessions.queue_full=drop_newest")
-        .start();
+    let broker = Setup::new().set("sessions.queue_messages=10").set("sessions.queue_full=drop_newest").start();
     let resume = Connect::new(V311, "newest").resume();
     let (mut client, _) = Client::connect_with(&broker, &resume);
     client.subscribe("newest", 1);
@@ -273,9 +268,7 @@ fn a_queue_may_drop_the_newest_instead() {
 #[test]
 fn connections_over_the_limit_are_refused_by_name() {
     let broker = Setup::new().set("listeners.default.max_connections=4").set("shards=1").start();
-    let clients: Vec<Client> = (0..4)
-        .map(|number| Client::connect(&broker, V5, &format!("crowd-{number}")))
-        .collect();
+    let clients: Vec<Client> = (0..4).map(|number| Client::connect(&broker, V5, &format!("crowd-{number}"))).collect();
     let code = Client::refused(&broker, V5, &Connect::new(V5, "crowd-4").bytes());
     assert!(matches!(code, None | Some(0x89 | 0x97)), "{code:?}");
     drop(clients);

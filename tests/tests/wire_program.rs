@@ -11,10 +11,8 @@ const V5: Version = Version::V5;
 #[test]
 fn sigterm_says_goodbye_and_ends_well() {
     let broker = Broker::start();
-    let mut clients: Vec<Client> = VERSIONS
-        .into_iter()
-        .map(|version| Client::connect(&broker, version, &unique("sigterm", version)))
-        .collect();
+    let mut clients: Vec<Client> =
+        VERSIONS.into_iter().map(|version| Client::connect(&broker, version, &unique("sigterm", version))).collect();
     let begun = Instant::now();
     let status = broker.stop();
     assert!(status.success(), "{status}");
@@ -36,8 +34,7 @@ fn a_taken_port_is_named_and_the_first_broker_is_unharmed() {
         .current_dir(&dir)
         .output()
         .expect("the program runs");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned()
-        + &String::from_utf8_lossy(&output.stdout);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
     let _ = std::fs::remove_dir_all(&dir);
     assert!(!output.status.success(), "{said}");
     assert!(said.contains(&port.to_string()), "{said}");
@@ -83,9 +80,7 @@ fn a_row_of_the_first_rule_is_stored_within_a_second() {
 }
 
 fn rows_of(file: &std::path::Path) -> Vec<(String, String, f64)> {
-    let Ok(connection) =
-        rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)
-    else {
+    let Ok(connection) = rusqlite::Connection::open_with_flags(file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY) else {
         return Vec::new();
     };
     let Ok(mut statement) = connection.prepare("SELECT clientid, topic, t FROM demo") else {

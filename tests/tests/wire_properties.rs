@@ -34,10 +34,7 @@ fn properties_of_a_message_pass_unaltered_and_in_order() {
             assert_eq!(delivery.properties.text(0x03), Some("application/json"));
             assert_eq!(delivery.properties.text(0x08), Some("reply/to/me"));
             assert_eq!(delivery.properties.binary(0x09), Some(&[0, 255, 0][..]));
-            assert_eq!(
-                delivery.properties.user(),
-                [("z", "first"), ("a", "second"), ("z", "first"), ("", "")]
-            );
+            assert_eq!(delivery.properties.user(), [("z", "first"), ("a", "second"), ("z", "first"), ("", "")]);
             assert_eq!(delivery.properties.number(0x02), None);
             assert_eq!(delivery.properties.number(0x23), None);
             subscriber.acknowledge(&delivery);
@@ -199,9 +196,7 @@ fn no_packet_is_larger_than_the_client_takes() {
     let mut publisher = Client::connect(broker, V5, "maximum-size-publisher");
     for qos in 0..3 {
         let id = format!("maximum-size-{qos}");
-        let connect = Connect::new(V5, &id)
-            .property(property::four(0x27, 60))
-            .property(property::two(0x21, 1));
+        let connect = Connect::new(V5, &id).property(property::four(0x27, 60)).property(property::two(0x21, 1));
         let (mut client, answer) = Client::connect_with(broker, &connect);
         assert!(answer.properties.0.len() < 20);
         client.subscribe(&id, qos);

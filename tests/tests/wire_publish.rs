@@ -1,9 +1,7 @@
 //! PUBLISH and its acknowledgements: each QoS in both directions, in every pair of versions, in order, exactly once.
 
 use millrace_tests::broker::Broker;
-use millrace_tests::wire::{
-    Client, Connect, Publish, SILENCE, VERSIONS, Version, ack, ack_with, first, unique,
-};
+use millrace_tests::wire::{Client, Connect, Publish, SILENCE, VERSIONS, Version, ack, ack_with, first, unique};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
@@ -21,10 +19,7 @@ fn messages_pass_between_all_versions_with_the_lower_qos() {
                 assert_eq!(subscriber.subscribe(&topic, granted), granted);
                 for qos in 0..3 {
                     let payload = format!("qos {qos}");
-                    assert_eq!(
-                        publisher.publish(Publish::new(&topic, &payload).qos(qos, 0)),
-                        0
-                    );
+                    assert_eq!(publisher.publish(Publish::new(&topic, &payload).qos(qos, 0)), 0);
                     let delivery = subscriber.expect_payload(&payload);
                     assert_eq!(delivery.qos, qos.min(granted), "{id}: {qos} to {granted}");
                     assert_eq!(delivery.topic, topic);
@@ -69,11 +64,7 @@ fn acknowledgements_come_in_the_order_of_their_packets() {
             }
             client.send(&bytes);
             for packet_id in 1..=100 {
-                let kind = if qos == 1 {
-                    first::PUBACK
-                } else {
-                    first::PUBREC
-                };
+                let kind = if qos == 1 { first::PUBACK } else { first::PUBREC };
                 client.expect_ack(kind, packet_id);
             }
         }
@@ -152,12 +143,7 @@ fn dup_is_not_passed_on() {
         let mut client = Client::connect(broker, version, &id);
         client.subscribe(&id, 2);
         for qos in [1, 2] {
-            client.send(
-                &Publish::new(&id, "seen before")
-                    .qos(qos, 9)
-                    .dup()
-                    .bytes(version),
-            );
+            client.send(&Publish::new(&id, "seen before").qos(qos, 9).dup().bytes(version));
             let mut acked = false;
             let mut delivered = false;
             while !(acked && delivered) {
@@ -166,11 +152,7 @@ fn dup_is_not_passed_on() {
                     let delivery = packet.publish(version);
                     assert!(!delivery.dup, "DUP says that this packet was sent before");
                     delivered = true;
-                    let kind = if qos == 1 {
-                        first::PUBACK
-                    } else {
-                        first::PUBREC
-                    };
+                    let kind = if qos == 1 { first::PUBACK } else { first::PUBREC };
                     client.send(&ack(kind, delivery.id));
                 } else {
                     acked = true;
@@ -326,10 +308,7 @@ fn order_is_kept_for_each_qos() {
             for subscriber in &mut subscribers {
                 for number in 1..=300 {
                     let delivery = subscriber.expect_payload(&number.to_string());
-                    assert_eq!(
-                        (delivery.qos, delivery.topic.as_str()),
-                        (qos, topic.as_str())
-                    );
+                    assert_eq!((delivery.qos, delivery.topic.as_str()), (qos, topic.as_str()));
                     if qos == 1 {
                         subscriber.send(&ack(first::PUBACK, delivery.id));
                     } else if qos == 2 {
@@ -355,19 +334,11 @@ fn payloads_of_all_sizes_arrive_whole() {
         let mut subscriber = Client::connect(broker, version, &format!("{id}-subscriber"));
         subscriber.subscribe(&id, 1);
         let mut publisher = Client::connect(broker, version, &id);
-        for size in [
-            0, 1, 100, 127, 128, 2000, 2048, 4096, 16_383, 16_384, 65_536, 300_000, 1_000_000,
-        ] {
-            let payload: Vec<u8> = (0..size)
-                .map(|at: u32| at.to_le_bytes()[0] ^ 0x5A)
-                .collect();
+        for size in [0, 1, 100, 127, 128, 2000, 2048, 4096, 16_383, 16_384, 65_536, 300_000, 1_000_000] {
+            let payload: Vec<u8> = (0..size).map(|at: u32| at.to_le_bytes()[0] ^ 0x5A).collect();
             publisher.publish(Publish::new(&id, &payload).qos(1, 0));
             let delivery = subscriber.expect_publish();
-            assert!(
-                delivery.payload == payload,
-                "{size} bytes came as {}",
-                delivery.payload.len()
-            );
+            assert!(delivery.payload == payload, "{size} bytes came as {}", delivery.payload.len());
             subscriber.acknowledge(&delivery);
         }
     }
@@ -404,11 +375,7 @@ fn a_client_never_writes_to_sys() {
         let mut watcher = Client::connect(broker, version, &format!("{id}-watcher"));
         watcher.subscribe(&format!("$SYS/{id}"), 0);
         let mut client = Client::connect(broker, version, &id);
-        client.send(
-            &Publish::new(&format!("$SYS/{id}"), "forged")
-                .qos(1, 1)
-                .bytes(version),
-        );
+        client.send(&Publish::new(&format!("$SYS/{id}"), "forged").qos(1, 1).bytes(version));
         if version == V5
             && let Some(packet) = client.receive_or_close()
         {

@@ -216,22 +216,14 @@ fn a_retained_message_expires() {
     let broker = Broker::shared();
     let mut client = Client::connect(broker, V5, "retained-expiry");
     for (topic, seconds) in [("retained-expiry/short", 1), ("retained-expiry/long", 100)] {
-        let publish = Publish::new(topic, topic)
-            .retain()
-            .property(property::four(2, seconds));
+        let publish = Publish::new(topic, topic).retain().property(property::four(2, seconds));
         client.publish(publish.qos(1, 0));
     }
     std::thread::sleep(Duration::from_millis(2100));
     client.subscribe("retained-expiry/#", 0);
     let delivery = client.expect_payload("retained-expiry/long");
-    let left = delivery
-        .properties
-        .number(2)
-        .expect("a Message Expiry Interval");
-    assert!(
-        (90..=98).contains(&left),
-        "{left} s are left of 100 after 2"
-    );
+    let left = delivery.properties.number(2).expect("a Message Expiry Interval");
+    assert!((90..=98).contains(&left), "{left} s are left of 100 after 2");
     client.expect_nothing();
 }
 
@@ -243,11 +235,7 @@ fn retained_messages_in_great_number_all_arrive() {
     let mut bytes = Vec::new();
     for number in 0..COUNT {
         let topic = format!("retained-flood/{}/{number}", number % 10);
-        bytes.extend(
-            Publish::new(&topic, number.to_string())
-                .retain()
-                .bytes(V311),
-        );
+        bytes.extend(Publish::new(&topic, number.to_string()).retain().bytes(V311));
     }
     publisher.send(&bytes);
     publisher.ping();

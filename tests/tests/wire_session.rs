@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use millrace_tests::broker::Broker;
-use millrace_tests::wire::{
-    Client, Connect, Publish, VERSIONS, Version, ack, build, first, property, unique,
-};
+use millrace_tests::wire::{Client, Connect, Publish, VERSIONS, Version, ack, build, first, property, unique};
 
 const V31: Version = Version::V31;
 const V311: Version = Version::V311;
@@ -102,8 +100,7 @@ fn a_clean_session_ends_with_its_connection() {
         client.vanish();
         let mut publisher = Client::connect(broker, version, &format!("{id}-publisher"));
         publisher.publish(Publish::new(&id, "nobody").qos(1, 0));
-        let (mut client, answer) =
-            Client::connect_with(broker, &Connect::new(version, &id).clean(false));
+        let (mut client, answer) = Client::connect_with(broker, &Connect::new(version, &id).clean(false));
         assert!(!answer.session_present);
         client.expect_nothing();
     }

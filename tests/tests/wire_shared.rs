@@ -104,7 +104,9 @@ fn one_client_may_be_in_a_group_and_subscribe_plainly() {
 #[test]
 fn malformed_shared_filters_are_not_subscribed() {
     let broker = Broker::shared();
-    for filter in ["$share/", "$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/g#/a", "$share/+/a", "$share/#"] {
+    for filter in
+        ["$share/", "$share/g", "$share/g/", "$share//a", "$share/g+/a", "$share/g#/a", "$share/+/a", "$share/#"]
+    {
         let mut client = Client::connect(broker, V5, "bad-share");
         client.send(&build::subscribe(V5, 1, &[], &[(filter, 0)]));
         let packet = client.receive();

@@ -1,9 +1,7 @@
 //! SUBSCRIBE and UNSUBSCRIBE: what matches, what is granted, what overlaps, what ends.
 
 use millrace_tests::broker::Broker;
-use millrace_tests::wire::{
-    Client, Publish, VERSIONS, Version, ack, build, first, property, unique,
-};
+use millrace_tests::wire::{Client, Publish, VERSIONS, Version, ack, build, first, property, unique};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
@@ -15,10 +13,7 @@ fn suback_has_a_code_for_each_filter_in_order() {
         let id = unique("suback", version);
         let mut client = Client::connect(broker, version, &id);
         let filters = [("a", 2), ("b/+", 0), ("c/#", 1), ("#", 2), ("d", 0)];
-        let filters: Vec<(String, u8)> = filters
-            .iter()
-            .map(|(filter, qos)| (format!("{id}/{filter}"), *qos))
-            .collect();
+        let filters: Vec<(String, u8)> = filters.iter().map(|(filter, qos)| (format!("{id}/{filter}"), *qos)).collect();
         let filters: Vec<(&str, u8)> = filters.iter().map(|(f, q)| (f.as_str(), *q)).collect();
         client.send(&build::subscribe(version, 4711, &[], &filters));
         let answer = client.receive().suback(version, 0x90);
@@ -43,16 +38,8 @@ fn one_bad_filter_does_not_spoil_the_others() {
 fn filters_match_as_the_specification_says() {
     let cases: &[(&str, &str, bool)] = &[
         ("sport/tennis/player1/#", "sport/tennis/player1", true),
-        (
-            "sport/tennis/player1/#",
-            "sport/tennis/player1/ranking",
-            true,
-        ),
-        (
-            "sport/tennis/player1/#",
-            "sport/tennis/player1/score/wimbledon",
-            true,
-        ),
+        ("sport/tennis/player1/#", "sport/tennis/player1/ranking", true),
+        ("sport/tennis/player1/#", "sport/tennis/player1/score/wimbledon", true),
         ("sport/#", "sport", true),
         ("sport/#", "sports", false),
         ("sport/tennis/+", "sport/tennis/player1", true),
@@ -97,8 +84,7 @@ fn filters_match_as_the_specification_says() {
             }
             got.push((delivery.topic.clone(), delivery.text().to_owned()));
         }
-        let wanted: Vec<(String, String)> =
-            matches.then(|| ((*topic).to_owned(), payload)).into_iter().collect();
+        let wanted: Vec<(String, String)> = matches.then(|| ((*topic).to_owned(), payload)).into_iter().collect();
         assert_eq!(got, wanted, "{filter:?} against {topic:?}");
         client.unsubscribe(&[filter]);
     }
@@ -278,12 +264,7 @@ fn unsubscribe_compares_filters_character_by_character() {
         let mut client = Client::connect(broker, version, &id);
         let topic = format!("{id}/a");
         client.subscribe(&topic, 0);
-        for other in [
-            format!("{id}/+"),
-            format!("{id}/#"),
-            format!("{id}/A"),
-            format!("{topic}/"),
-        ] {
+        for other in [format!("{id}/+"), format!("{id}/#"), format!("{id}/A"), format!("{topic}/")] {
             let answer = client.unsubscribe(&[&other]);
             if version == V5 {
                 assert_eq!(answer.codes, [0x11], "{other}");
@@ -305,11 +286,7 @@ fn unsuback_comes_with_its_identifier_even_for_an_unknown_filter() {
     let broker = Broker::shared();
     for version in VERSIONS {
         let mut client = Client::connect(broker, version, &unique("unsuback", version));
-        client.send(&build::unsubscribe(
-            version,
-            31_000,
-            &["never/subscribed", "nor/this"],
-        ));
+        client.send(&build::unsubscribe(version, 31_000, &["never/subscribed", "nor/this"]));
         let answer = client.receive().suback(version, 0xB0);
         assert_eq!(answer.id, 31_000);
         let codes: &[u8] = if version == V5 { &[0x11, 0x11] } else { &[] };
@@ -371,9 +348,6 @@ fn a_connection_takes_many_subscriptions() {
     let mut publisher = Client::connect(broker, V311, "many-publisher");
     for (chunk, number) in [(0, 0), (4, 57), (8, 99)] {
         publisher.publish(Publish::new(&format!("many/{chunk}/{number}/x"), "found"));
-        assert_eq!(
-            client.expect_payload("found").topic,
-            format!("many/{chunk}/{number}/x")
-        );
+        assert_eq!(client.expect_payload("found").topic, format!("many/{chunk}/{number}/x"));
     }
 }

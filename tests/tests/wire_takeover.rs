@@ -80,10 +80,8 @@ fn a_storm_of_takeovers_has_one_winner() {
             })
         })
         .collect();
-    let clients: Vec<Client> = threads
-        .into_iter()
-        .map(|thread| thread.join().expect("every client gets its CONNACK"))
-        .collect();
+    let clients: Vec<Client> =
+        threads.into_iter().map(|thread| thread.join().expect("every client gets its CONNACK")).collect();
     let mut clients: Vec<Client> = clients.into_iter().chain([keeper]).collect();
     // All but one hear that they lost; nobody who lost gets the message.
     let mut publisher = Client::connect(broker, V5, "takeover-storm-publisher");

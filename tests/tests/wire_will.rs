@@ -3,19 +3,13 @@
 use std::time::{Duration, Instant};
 
 use millrace_tests::broker::Broker;
-use millrace_tests::wire::{
-    Client, Connect, Publish, VERSIONS, Version, Will, build, property, unique,
-};
+use millrace_tests::wire::{Client, Connect, Publish, VERSIONS, Version, Will, build, property, unique};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
 
 /// A client with a Will and somebody who waits for it.
-fn with_will(
-    version: Version,
-    name: &str,
-    change: impl Fn(Connect) -> Connect,
-) -> (Client, Client, Connect) {
+fn with_will(version: Version, name: &str, change: impl Fn(Connect) -> Connect) -> (Client, Client, Connect) {
     let broker = Broker::shared();
     let id = unique(name, version);
     let mut watcher = Client::connect(broker, version, &format!("{id}-watcher"));
@@ -62,8 +56,7 @@ fn will_is_sent_after_a_disconnect_that_asks_for_it() {
 #[test]
 fn will_is_sent_when_keep_alive_lapses() {
     for version in VERSIONS {
-        let (mut client, mut watcher, _) =
-            with_will(version, "will-keep-alive", |c| c.keep_alive(1));
+        let (mut client, mut watcher, _) = with_will(version, "will-keep-alive", |c| c.keep_alive(1));
         client.expect_disconnect(0x8D);
         watcher.expect_payload("gone");
     }
@@ -176,9 +169,7 @@ fn will_is_sent_when_another_connection_takes_over() {
 fn delayed(name: &str, delay: u32, expiry: u32) -> (Client, Client, Connect) {
     let id = unique(name, V5);
     let will = Will::new(&id, "gone").property(property::four(0x18, delay));
-    with_will(V5, name, |c| {
-        c.will(will.clone()).property(property::four(0x11, expiry))
-    })
+    with_will(V5, name, |c| c.will(will.clone()).property(property::four(0x11, expiry)))
 }
 
 #[test]
@@ -188,10 +179,7 @@ fn will_waits_for_its_delay() {
     client.vanish();
     watcher.expect_payload("gone");
     let waited = begun.elapsed();
-    assert!(
-        waited > Duration::from_millis(1800),
-        "sent after {waited:?}"
-    );
+    assert!(waited > Duration::from_millis(1800), "sent after {waited:?}");
     assert!(waited < Duration::from_secs(6), "sent after {waited:?}");
 }
 
@@ -204,11 +192,7 @@ fn will_is_not_sent_when_the_client_is_back_before_the_delay() {
     second.will = None;
     let (_second, answer) = Client::connect_with(broker, &second);
     assert!(answer.session_present);
-    assert!(
-        watcher
-            .receive_within(Duration::from_millis(2500))
-            .is_none()
-    );
+    assert!(watcher.receive_within(Duration::from_millis(2500)).is_none());
 }
 
 #[test]
@@ -253,32 +237,19 @@ fn will_carries_its_properties_in_order() {
     client.vanish();
     let delivery = watcher.expect_payload("gone");
     assert_eq!(delivery.properties.number(0x01), Some(1));
-    assert!(
-        delivery
-            .properties
-            .number(0x02)
-            .is_some_and(|left| (50..=60).contains(&left))
-    );
+    assert!(delivery.properties.number(0x02).is_some_and(|left| (50..=60).contains(&left)));
     assert_eq!(delivery.properties.text(0x03), Some("text/plain"));
     assert_eq!(delivery.properties.text(0x08), Some("reply/here"));
     assert_eq!(delivery.properties.binary(0x09), Some(&[1, 2, 3][..]));
-    assert_eq!(
-        delivery.properties.user(),
-        [("z", "1"), ("a", "2"), ("z", "1")]
-    );
-    assert_eq!(
-        delivery.properties.number(0x18),
-        None,
-        "the delay stays with the broker"
-    );
+    assert_eq!(delivery.properties.user(), [("z", "1"), ("a", "2"), ("z", "1")]);
+    assert_eq!(delivery.properties.number(0x18), None, "the delay stays with the broker");
 }
 
 #[test]
 fn will_may_be_empty() {
     for version in VERSIONS {
         let id = unique("will-empty", version);
-        let (client, mut watcher, _) =
-            with_will(version, "will-empty", |c| c.will(Will::new(&id, "")));
+        let (client, mut watcher, _) = with_will(version, "will-empty", |c| c.will(Will::new(&id, "")));
         client.vanish();
         watcher.expect_payload("");
     }
@@ -290,11 +261,7 @@ fn will_reaches_other_sessions_and_no_sys_topic() {
     let mut watcher = Client::connect(broker, V311, "will-sys-watcher");
     watcher.subscribe("$SYS/will-sys", 0);
     let mut client = Client::open(broker, V5);
-    client.send(
-        &Connect::new(V5, "will-sys")
-            .will(Will::new("$SYS/will-sys", "forged"))
-            .bytes(),
-    );
+    client.send(&Connect::new(V5, "will-sys").will(Will::new("$SYS/will-sys", "forged")).bytes());
     // Refused at CONNECT or dropped when it is due.
     if let Some(packet) = client.receive_or_close() {
         let code = packet.connack(V5).code;

@@ -134,11 +134,7 @@ impl Will {
     /// A Will of QoS 0 that is not retained.
     #[must_use]
     pub fn new(topic: &str, payload: &str) -> Self {
-        Self {
-            topic: topic.to_owned(),
-            payload: payload.into(),
-            ..Self::default()
-        }
+        Self { topic: topic.to_owned(), payload: payload.into(), ..Self::default() }
     }
 
     /// With this Will QoS.
@@ -237,11 +233,7 @@ impl Connect {
     /// The packet with other Connect Flags than its fields ask for.
     #[must_use]
     pub fn bytes_with_flags(&self, flags: u8) -> Vec<u8> {
-        let name = if self.version == Version::V31 {
-            "MQIsdp"
-        } else {
-            "MQTT"
-        };
+        let name = if self.version == Version::V31 { "MQIsdp" } else { "MQTT" };
         let mut body = text(name);
         body.extend([self.version as u8, flags]);
         body.extend(self.keep_alive.to_be_bytes());
@@ -365,12 +357,7 @@ pub mod first {
 
 /// SUBSCRIBE with filters and their options (before version 5: the QoS).
 #[must_use]
-pub fn subscribe(
-    version: Version,
-    id: u16,
-    raw_properties: &[u8],
-    filters: &[(&str, u8)],
-) -> Vec<u8> {
+pub fn subscribe(version: Version, id: u16, raw_properties: &[u8], filters: &[(&str, u8)]) -> Vec<u8> {
     let mut body = id.to_be_bytes().to_vec();
     body.extend(properties(version, raw_properties));
     for (filter, options) in filters {
@@ -406,8 +393,5 @@ pub fn disconnect() -> Vec<u8> {
 /// DISCONNECT of version 5 with a Reason Code and properties.
 #[must_use]
 pub fn disconnect_with(reason: u8, raw_properties: &[u8]) -> Vec<u8> {
-    packet(
-        0xE0,
-        &[&[reason][..], &properties(Version::V5, raw_properties)].concat(),
-    )
+    packet(0xE0, &[&[reason][..], &properties(Version::V5, raw_properties)].concat())
 }

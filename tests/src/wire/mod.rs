@@ -52,13 +52,7 @@ impl Client {
     pub fn open_at(address: SocketAddr, version: Version) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the broker listens");
         stream.set_nodelay(true).expect("a socket takes options");
-        Self {
-            stream,
-            version,
-            buffer: Vec::new(),
-            next_id: 0,
-            pubrels_owed: 0,
-        }
+        Self { stream, version, buffer: Vec::new(), next_id: 0, pubrels_owed: 0 }
     }
 
     /// Sends CONNECT and gives back what CONNACK says.
@@ -127,9 +121,7 @@ impl Client {
 
     /// Sends bytes.
     pub fn send(&mut self, bytes: &[u8]) {
-        self.stream
-            .write_all(bytes)
-            .expect("the broker takes the bytes");
+        self.stream.write_all(bytes).expect("the broker takes the bytes");
     }
 
     /// Sends bytes to a broker that may have closed already.
@@ -222,11 +214,7 @@ impl Client {
     #[track_caller]
     pub fn expect(&mut self, first: u8, body: &[u8]) {
         let packet = self.receive();
-        assert_eq!(
-            (packet.first, packet.body.as_slice()),
-            (first, body),
-            "another packet came"
-        );
+        assert_eq!((packet.first, packet.body.as_slice()), (first, body), "another packet came");
     }
 
     /// The next packet, which must be a PUBLISH.
@@ -286,10 +274,7 @@ impl Client {
     pub fn expect_disconnect(&mut self, reason: u8) {
         if self.version == Version::V5 {
             let (code, properties) = self.receive().disconnect();
-            assert_eq!(
-                code, reason,
-                "DISCONNECT with {code:#04x} instead of {reason:#04x}: {properties:?}"
-            );
+            assert_eq!(code, reason, "DISCONNECT with {code:#04x} instead of {reason:#04x}: {properties:?}");
         }
         self.expect_close();
     }

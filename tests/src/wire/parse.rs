@@ -159,10 +159,7 @@ impl<'a> Cursor<'a> {
             let byte = self.byte();
             value |= u32::from(byte & 0x7F) << (7 * place);
             if byte & 0x80 == 0 {
-                assert!(
-                    byte != 0 || place == 0,
-                    "a Variable Byte Integer is not in its shortest form"
-                );
+                assert!(byte != 0 || place == 0, "a Variable Byte Integer is not in its shortest form");
                 return value;
             }
         }
@@ -191,9 +188,7 @@ impl<'a> Cursor<'a> {
         while !inner.0.is_empty() {
             let id = inner.byte();
             let value = match id {
-                0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => {
-                    Value::Number(u32::from(inner.byte()))
-                }
+                0x01 | 0x17 | 0x19 | 0x24 | 0x25 | 0x28 | 0x29 | 0x2A => Value::Number(u32::from(inner.byte())),
                 0x13 | 0x21 | 0x22 | 0x23 => Value::Number(u32::from(inner.two())),
                 0x02 | 0x11 | 0x18 | 0x27 => Value::Number(inner.four()),
                 0x0B => Value::Number(inner.varint()),
@@ -208,11 +203,7 @@ impl<'a> Cursor<'a> {
     }
 
     fn end(&self) {
-        assert!(
-            self.0.is_empty(),
-            "{} bytes behind the end of the packet",
-            self.0.len()
-        );
+        assert!(self.0.is_empty(), "{} bytes behind the end of the packet", self.0.len());
     }
 }
 
@@ -233,11 +224,7 @@ impl Received {
         let code = cursor.byte();
         let properties = cursor.properties(version);
         cursor.end();
-        ConnAck {
-            session_present: flags == 1,
-            code,
-            properties,
-        }
+        ConnAck { session_present: flags == 1, code, properties }
     }
 
     /// The packet as PUBLISH.
@@ -250,10 +237,7 @@ impl Received {
         let id = if qos > 0 { cursor.two() } else { 0 };
         assert!(qos == 0 || id != 0, "Packet Identifier 0 with QoS {qos}");
         let properties = if version == Version::V5 {
-            assert!(
-                !cursor.0.is_empty(),
-                "a PUBLISH of version 5 has a Property Length"
-            );
+            assert!(!cursor.0.is_empty(), "a PUBLISH of version 5 has a Property Length");
             cursor.properties(version)
         } else {
             Properties::default()
@@ -272,10 +256,7 @@ impl Received {
     /// The packet as one of PUBACK, PUBREC, PUBREL, PUBCOMP, by its first byte.
     #[must_use]
     pub fn ack(&self, version: Version, first: u8) -> Ack {
-        assert_eq!(
-            self.first, first,
-            "{first:#04x} was expected, {self:02x?} came"
-        );
+        assert_eq!(self.first, first, "{first:#04x} was expected, {self:02x?} came");
         let mut cursor = Cursor(&self.body);
         let id = cursor.two();
         let mut code = 0;
@@ -285,43 +266,25 @@ impl Received {
         }
         let properties = cursor.properties(version);
         cursor.end();
-        Ack {
-            id,
-            codes: vec![code],
-            properties,
-        }
+        Ack { id, codes: vec![code], properties }
     }
 
     /// The packet as SUBACK (0x90) or UNSUBACK (0xB0).
     #[must_use]
     pub fn suback(&self, version: Version, first: u8) -> Ack {
-        assert_eq!(
-            self.first, first,
-            "{first:#04x} was expected, {self:02x?} came"
-        );
+        assert_eq!(self.first, first, "{first:#04x} was expected, {self:02x?} came");
         let mut cursor = Cursor(&self.body);
         let id = cursor.two();
         let properties = cursor.properties(version);
-        Ack {
-            id,
-            codes: cursor.0.to_vec(),
-            properties,
-        }
+        Ack { id, codes: cursor.0.to_vec(), properties }
     }
 
     /// The packet as DISCONNECT: Reason Code and properties.
     #[must_use]
     pub fn disconnect(&self) -> (u8, Properties) {
-        assert_eq!(
-            self.first, 0xE0,
-            "DISCONNECT was expected, {self:02x?} came"
-        );
+        assert_eq!(self.first, 0xE0, "DISCONNECT was expected, {self:02x?} came");
         let mut cursor = Cursor(&self.body);
-        let code = if cursor.0.is_empty() {
-            0
-        } else {
-            cursor.byte()
-        };
+        let code = if cursor.0.is_empty() { 0 } else { cursor.byte() };
         let properties = cursor.properties(Version::V5);
         cursor.end();
         (code, properties)

@@ -1,0 +1,137 @@
+//! The checked tree: every name resolved, every path split, constants folded. What the compiler gets.
+
+use millrace_core::value::Value;
+
+use crate::ast::{BinaryOp, Step};
+use crate::diagnostics::{Diagnostic, Span};
+use crate::fields::EventField;
+use crate::functions::Function;
+use crate::value_type::Type;
+
+/// A checked rule.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    /// Topic Filters after FROM.
+    pub(crate) filters: Vec<String>,
+    /// The values it computes, in order; each may read those before it.
+    pub(crate) slots: Vec<Node>,
+    /// Which of them WHERE needs, in order.
+    pub(crate) early: Vec<usize>,
+    /// The others, computed only when WHERE holds.
+    pub(crate) late: Vec<usize>,
+    /// WHERE.
+    pub(crate) condition: Option<Node>,
+    /// The columns of its rows.
+    pub(crate) columns: Vec<(String, Output)>,
+    /// What is allowed but probably not meant.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// What stands in a column.
+#[derive(Debug)]
+pub(crate) enum Output {
+    /// A computed value.
+    Slot(usize),
+    /// A map of such, as `AS a.b` makes them.
+    Map(Vec<(String, Self)>),
+    /// A list of one, as an unnamed `a[1]` makes it.
+    One(Box<Self>),
+}
+
+/// A checked expression.
+#[derive(Clone, Debug)]
+pub(crate) struct Node {
+    /// What it is.
+    pub(crate) kind: NodeKind,
+    /// What its value may be.
+    pub(crate) ty: Type,
+    /// Where it stands.
+    pub(crate) span: Span,
+}
+
+/// The kinds of checked expression.
+#[derive(Clone, Debug)]
+pub(crate) enum NodeKind {
+    /// Known when the rule is compiled.
+    Const(Value<'static>),
+    /// A whole field.
+    Field(EventField),
+    /// A part of the payload.
+    Payload(Box<[Step]>),
+    /// A part of another value.
+    Part(Box<Node>, Box<[Step]>),
+    /// The value of a slot before.
+    Slot(usize),
+    /// Slots under one name.
+    Members(Vec<(String, Node)>),
+    /// `- x`
+    Negate(Box<Node>),
+    /// `NOT x`
+    Not(Box<Node>),
+    /// `x + y` and its like.
+    Arithmetic(BinaryOp, Box<Node>, Box<Node>),
+    /// `x = y` and its like.
+    Compare(BinaryOp, Box<Node>, Box<Node>),
+    /// All of them.
+    And(Vec<Node>),
+    /// One of them.
+    Or(Vec<Node>),
+    /// `x IN (…)`
+    In(Box<Node>, Vec<Node>, bool),
+    /// `x IS NULL`
+    IsNull(Box<Node>, bool),
+    /// `CASE x WHEN y THEN z … ELSE w END`
+    CaseOf(Box<Node>, Vec<(Node, Node)>, Option<Box<Node>>),
+    /// `CASE WHEN x THEN y … ELSE w END`
+    CaseWhen(Vec<(Node, Node)>, Option<Box<Node>>),
+    /// A function.
+    Call(&'static Function, Vec<Node>),
+}
+
+impl Node {
+    /// The constant, if it is one.
+    pub(crate) const fn constant(&self) -> Option<&Value<'static>> {
+        match &self.kind {
+            NodeKind::Const(value) => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Calls `visit` for each expression directly inside this one.
+    pub(crate) fn inside<'n>(&'n self, visit: &mut impl FnMut(&'n Self)) {
+        match &self.kind {
+            NodeKind::Const(_) | NodeKind::Field(_) | NodeKind::Payload(_) | NodeKind::Slot(_) => {}
+            NodeKind::Part(a, _) | NodeKind::Negate(a) | NodeKind::Not(a) | NodeKind::IsNull(a, _) => visit(a),
+            NodeKind::Members(members) => members.iter().for_each(|(_, node)| visit(node)),
+            NodeKind::Arithmetic(_, a, b) | NodeKind::Compare(_, a, b) => {
+                visit(a);
+                visit(b);
+            }
+            NodeKind::And(terms) | NodeKind::Or(terms) | NodeKind::Call(_, terms) => terms.iter().for_each(visit),
+            NodeKind::In(value, list, _) => {
+                visit(value);
+                list.iter().for_each(visit);
+            }
+            NodeKind::CaseOf(_, branches, otherwise) | NodeKind::CaseWhen(branches, otherwise) => {
+                if let NodeKind::CaseOf(subject, ..) = &self.kind {
+                    visit(subject);
+                }
+                for (when, then) in branches {
+                    visit(when);
+                    visit(then);
+                }
+                if let Some(otherwise) = otherwise {
+                    visit(otherwise);
+                }
+            }
+        }
+    }
+
+    /// The slots that its value depends on directly.
+    pub(crate) fn slots_read(&self, read: &mut Vec<usize>) {
+        if let NodeKind::Slot(slot) = self.kind {
+            read.push(slot);
+        }
+        self.inside(&mut |node| node.slots_read(read));
+    }
+}

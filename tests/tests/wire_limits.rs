@@ -147,6 +147,11 @@ fn wildcards_and_shared_subscriptions_may_be_switched_off() {
             _ => packet.disconnect().0,
         };
         assert_eq!(said, code, "{filter}");
+        let mut client = Client::connect(&broker, V311, "off-v3");
+        client.send(&build::subscribe(V311, 1, &[], &[(filter, 0)]));
+        if let Some(packet) = client.receive_or_close() {
+            assert_eq!(packet.suback(V311, 0x90).codes, [0x80], "{filter}");
+        }
     }
 }
 

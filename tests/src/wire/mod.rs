@@ -302,7 +302,10 @@ impl Client {
                 Arrival::Closed => return reason,
                 Arrival::Packet(packet) => match packet.kind() {
                     14 => reason = Some(packet.disconnect().0),
-                    2 => reason = packet.body.get(1).copied(),
+                    2 => {
+                        reason = packet.body.get(1).copied();
+                        assert!(reason == Some(0) || packet.body[0] == 0, "an error with Session Present");
+                    }
                     _ => {}
                 },
                 Arrival::Nothing => panic!("the broker does not close"),

@@ -135,7 +135,7 @@ async def properties(version):
     await subscriber.subscribe(topic, 1, retain_as_published=True)
     publisher.client.publish(
         topic, "full", qos=1, content_type="text/plain", response_topic="gmqtt/5/reply",
-        correlation_data="abc", message_expiry_interval=60, user_property=[("b", "1"), ("a", "2")],
+        correlation_data=b"abc", message_expiry_interval=60, user_property=[("b", "1"), ("a", "2")],
     )
     got = (await subscriber.get("full"))[3]
     assert got["content_type"] == ["text/plain"] and got["response_topic"] == ["gmqtt/5/reply"], got

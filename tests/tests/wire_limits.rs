@@ -38,7 +38,7 @@ fn a_packet_over_maximum_packet_size_is_refused_at_its_header() {
 
 #[test]
 fn a_claimed_length_takes_no_memory() {
-    let broker = Setup::new().set("mqtt.max_packet_size=256MiB").start();
+    let broker = Setup::new().set("mqtt.max_packet_size=255MiB").start();
     let before = broker.resident_bytes();
     let mut clients: Vec<Client> = (0..50)
         .map(|number| {
@@ -111,7 +111,8 @@ fn maximum_qos_is_told_and_held() {
     // Any QoS may be subscribed.
     let granted = client.subscribe("max-qos", 2);
     assert!(granted <= 2, "{granted:#04x}");
-    client.publish(Publish::new("max-qos", "one").qos(1, 0));
+    let mut publisher = Client::connect(&broker, V5, "max-qos-publisher");
+    publisher.publish(Publish::new("max-qos", "one").qos(1, 0));
     let delivery = client.expect_payload("one");
     client.acknowledge(&delivery);
     client.send(&Publish::new("max-qos", "two").qos(2, 5).bytes(V5));
@@ -348,8 +349,8 @@ fn a_flood_of_half_packets_leaves_nothing_behind() {
             client.vanish();
         }
     };
-    warm(200);
-    std::thread::sleep(Duration::from_millis(300));
+    warm(2000);
+    std::thread::sleep(Duration::from_millis(500));
     let (descriptors, memory) = (broker.descriptors(), broker.resident_bytes());
     warm(2000);
     let until = Instant::now() + Duration::from_secs(8);
@@ -358,7 +359,8 @@ fn a_flood_of_half_packets_leaves_nothing_behind() {
     }
     assert!(broker.descriptors() <= descriptors + 8, "{} of {descriptors}", broker.descriptors());
     let grown = broker.resident_bytes().saturating_sub(memory);
-    assert!(grown < 8 << 20, "{grown} bytes stay of 2000 broken connections");
+    // Slots that were never used take their memory the first time, some 500 bytes each.
+    assert!(grown < 6 << 20, "{grown} bytes stay of 2000 broken connections");
     Client::connect(&broker, V5, "after-flood").ping();
     broker.assert_alive();
 }

@@ -113,8 +113,9 @@ fn a_delayed_message_comes_when_it_is_due() {
         let mut client = Client::connect(broker, version, &id);
         client.subscribe(&format!("{id}/#"), 1);
         let begun = Instant::now();
-        client.publish(Publish::new(&format!("$delayed/1/{id}/late"), "late").qos(1, 0));
-        client.publish(Publish::new(&format!("{id}/now"), "now").qos(1, 0));
+        let mut publisher = Client::connect(broker, version, &format!("{id}-publisher"));
+        publisher.publish(Publish::new(&format!("$delayed/1/{id}/late"), "late").qos(1, 0));
+        publisher.publish(Publish::new(&format!("{id}/now"), "now").qos(1, 0));
         let now = client.expect_payload("now");
         client.acknowledge(&now);
         let late = client.expect_payload("late");
@@ -225,7 +226,7 @@ fn a_reset_at_every_point_of_a_session_leaves_the_broker_whole() {
         client.send_perhaps(&script[..end]);
         client.reset();
     }
-    let (mut client, _) = Client::connect_with(&broker, &Connect::new(V5, "reset"));
+    let (mut client, _) = Client::connect_with(&broker, &Connect::new(V5, "after-reset"));
     client.subscribe("reset/#", 0);
     client.publish(Publish::new("reset/b", "alive"));
     client.expect_payload("alive");

@@ -791,8 +791,7 @@ impl Client {
                     properties.push_var(Property::SubscriptionIdentifier, *subscription_id);
                 }
                 let filters = filters.iter().map(|(filter, options)| (&**filter, *options)).collect();
-                let subscribe =
-                    Subscribe { packet_id: id(packet_id), properties: properties.as_properties(), filters };
+                let subscribe = Subscribe { packet_id: id(packet_id), properties: properties.as_properties(), filters };
                 self.send(network, now, &Packet::Subscribe(subscribe));
             }
             Change::Unsubscribe(filters) => {

@@ -86,13 +86,12 @@ impl Inflight {
         self.entries.get(self.index(id)).map(|entry| entry.stage).filter(|stage| *stage != Stage::Done)
     }
 
-    /// PUBREC came: the message is the client's now, only the identifier is kept.
-    pub fn release(&mut self, id: PacketId) {
+    /// PUBREC came: the message is the client's now, only the identifier is kept; returns the message if it was kept.
+    pub fn release(&mut self, id: PacketId) -> Option<Box<Queued>> {
         let index = self.index(id);
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.stage = Stage::Pubcomp;
-            entry.kept = None;
-        }
+        let entry = self.entries.get_mut(index)?;
+        entry.stage = Stage::Pubcomp;
+        entry.kept.take()
     }
 
     /// The delivery is over; returns its message if it was kept.

@@ -58,7 +58,7 @@ pub struct Grant {
     /// All matching subscriptions' identifiers.
     pub subscription_ids: SubscriptionIds,
     /// The shared subscription it came through, 0 for none.
-    pub group: u32,
+    pub group: u64,
 }
 
 /// Why a delivery did not happen.
@@ -97,11 +97,14 @@ pub enum Acked {
     Done {
         /// Its QoS.
         qos: QoS,
-        /// The shared subscription it came through, 0 for none.
-        group: u32,
+        /// The shared subscription it came through, 0 for none or if that was told before.
+        group: u64,
     },
     /// A PUBREL is due.
-    Release,
+    Release {
+        /// The shared subscription whose message is the client's now, 0 for none or if it was so before.
+        group: u64,
+    },
     /// No delivery has this Packet Identifier (or it is at another stage).
     Unknown,
 }
@@ -261,6 +264,12 @@ impl Session {
         self.outbox.take().map_or_else(Vec::new, |outbox| outbox.into_all())
     }
 
+    /// Takes what waits with QoS 1 or 2 for shared subscriptions, for passing on.
+    pub fn take_queued_of_groups(&mut self) -> Vec<Queued> {
+        let Some(outbox) = &mut self.outbox else { return Vec::new() };
+        outbox.extract(|queued| queued.grant.group != 0 && queued.grant.qos != QoS::AtMostOnce)
+    }
+
     /// PUBACK (section 3.4).
     pub fn on_puback(&mut self, packet_id: PacketId) -> Acked {
         if self.inflight.stage(packet_id) == Some(Stage::Puback) {
@@ -275,11 +284,11 @@ impl Session {
         match self.inflight.stage(packet_id) {
             Some(Stage::Pubrec) if is_error => self.done(packet_id, QoS::ExactlyOnce),
             Some(Stage::Pubrec) => {
-                self.inflight.release(packet_id);
-                Acked::Release
+                let group = self.inflight.release(packet_id).map_or(0, |kept| kept.grant.group);
+                Acked::Release { group }
             }
             // A PUBREC that comes again is answered again.
-            Some(Stage::Pubcomp) => Acked::Release,
+            Some(Stage::Pubcomp) => Acked::Release { group: 0 },
             _ => Acked::Unknown,
         }
     }

@@ -43,6 +43,8 @@ impl Handovers {
 
 enum Half {
     Socket(ConnId),
+    /// A socket that failed before its frame came.
+    Gone,
     Frame(Handover),
 }
 
@@ -162,6 +164,7 @@ impl Shard {
     pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
         match self.handovers.waiting.remove(&(from, handover.token)) {
             Some((Half::Socket(id), _)) => self.adopt(id, handover),
+            Some((Half::Gone, _)) => self.shared.listener(handover.listener).closed(),
             _ => {
                 self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
             }
@@ -177,11 +180,26 @@ impl Shard {
             match half {
                 Half::Frame(handover) => self.shared.listener(handover.listener).closed(),
                 Half::Socket(id) => self.commands.push(Command::Close(id, Close::Now)),
+                Half::Gone => {}
             }
         }
     }
 
+    /// A socket is gone that was waiting for its frame.
+    pub(super) fn on_gone_unknown(&mut self, id: ConnId) {
+        let mut halves = self.handovers.waiting.values_mut().map(|(half, _)| half);
+        if let Some(half) = halves.find(|half| matches!(half, Half::Socket(socket) if *socket == id)) {
+            *half = Half::Gone;
+            self.counters.add(Counter::ConnectionsClosedNetwork, 1);
+        }
+    }
+
     fn adopt(&mut self, id: ConnId, handover: Handover) {
+        if self.draining {
+            self.shared.listener(handover.listener).closed();
+            self.commands.push(Command::Close(id, Close::Now));
+            return;
+        }
         self.begin(id, handover.listener, handover.peer, handover.accepted_at);
         // The PROXY header was read where the connection was accepted.
         self.conns.at(id.slot).phase = Phase::Connect;

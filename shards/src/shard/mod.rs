@@ -473,7 +473,7 @@ impl logic::Logic for Shard {
                 self.presence(from, name, filter, member, online);
             }
             Frame::GroupAcked { group, member, count } => self.on_group_acked(from, group, member, count),
-            Frame::GroupReturn { group, messages } => self.on_group_return(group, messages),
+            Frame::GroupReturn(returned) => self.on_group_return(from, *returned),
             Frame::Mark { turn } => self.peers.owe(from, turn),
             Frame::Taken { turn } => {
                 self.peers.taken(from, turn);

@@ -201,7 +201,7 @@ impl Shard {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
         if message.view().head.expires_at <= now {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
             return;
         }
@@ -217,7 +217,7 @@ impl Shard {
             && self.conns.at(slot).max_packet != u32::MAX
             && !self.is_within_client_limit(slot, client, message, grant)
         {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
             return;
         }
@@ -226,7 +226,7 @@ impl Shard {
         let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
         let has = state.session.queued();
         if !matches!(admit, Admit::Away) {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
         }
         match admit {
             Admit::Send(packet_id) => {
@@ -241,6 +241,13 @@ impl Shard {
             }
             Admit::Away => {}
             Admit::Dropped(why) => self.counters.add(dropped(grant.qos, why), 1),
+        }
+    }
+
+    /// A delivery begins. Those through groups were counted when the member was chosen: they may wander.
+    fn count_created(&mut self, grant: &Grant) {
+        if grant.group == 0 || grant.qos == QoS::AtMostOnce {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
         }
     }
 

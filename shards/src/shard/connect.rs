@@ -14,7 +14,6 @@ use millrace_core::message::{Message, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
-use millrace_core::session::inflight::Stage;
 use millrace_core::session::topic_alias::OutboundAliases;
 use millrace_core::session::{NEVER_EXPIRES, Session, Will};
 use millrace_core::time::Millis;
@@ -434,17 +433,8 @@ impl Shard {
 
     /// Sends again what was under way [MQTT-4.4.0-1], then what waits.
     fn resume(&mut self, client: u32) {
-        let Some(state) = self.clients.get(client) else { return };
-        let again: Vec<_> = state
-            .session
-            .unacknowledged()
-            .map(|(packet_id, entry)| (packet_id, entry.stage, entry.kept.clone()))
-            .collect();
-        for (packet_id, stage, kept) in again {
-            match (stage, kept) {
-                (Stage::Pubcomp, _) | (_, None) => self.send_pubrel(client, packet_id),
-                (_, Some(queued)) => self.encode_delivery(client, &queued, Some(packet_id), true),
-            }
+        if let Some(state) = self.clients.get_mut(client) {
+            state.session.inflight.resume();
         }
         self.set_presence(client, true);
         self.pump(client);

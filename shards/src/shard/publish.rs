@@ -289,7 +289,8 @@ impl Shard {
             self.group_acked(client, group);
         }
         let Some(state) = self.clients.get(client) else { return };
-        if state.session.queued() > 0 || state.feeds.is_some() {
+        let session = &state.session;
+        if session.queued() > 0 || session.inflight.has_unseen() || state.feeds.is_some() {
             self.pump(client);
         }
     }

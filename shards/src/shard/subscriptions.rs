@@ -308,6 +308,7 @@ impl Shard {
             Some(share) => Some(self.leave_group(client, share, &filter)),
             None => {
                 self.unsubscribe_target(&filter, Target::Client(client));
+                self.end_feeds_of(client, &filter);
                 None
             }
         }

@@ -49,6 +49,8 @@ pub(super) struct Conn {
     pub(super) dirty: bool,
     /// Reading stopped, because a mesh ring is full or a rate is exceeded.
     pub(super) paused: bool,
+    /// Something waits until its output has left.
+    pub(super) waits_for_room: bool,
     /// In the walk over pending replies: an earlier one still waits.
     pub(super) blocked: bool,
     /// When the last bytes came, for Keep Alive.
@@ -112,6 +114,7 @@ impl Default for Conn {
             stalled: false,
             dirty: false,
             paused: false,
+            waits_for_room: false,
             blocked: false,
             last_seen: Millis(0),
             max_packet: u32::MAX,

@@ -108,7 +108,7 @@ impl Shard {
 
     /// The transport is gone by itself.
     pub(super) fn on_gone(&mut self, id: ConnId, _how: Gone) {
-        let Some(conn) = self.conns.get(id) else { return };
+        let Some(conn) = self.conns.get(id) else { return self.on_gone_unknown(id) };
         if conn.phase == Phase::Connected {
             let client = conn.client;
             let conn = self.conns.close(id.slot);

@@ -233,7 +233,7 @@ impl Shard {
         match state.session.on_puback(ack.packet_id) {
             Acked::Done { qos, group } => self.delivered(client, qos, group),
             // An identifier that is not in use is no error in any version; the answer may have crossed a takeover.
-            Acked::Release | Acked::Unknown => {}
+            Acked::Release { .. } | Acked::Unknown => {}
         }
         Flow::Next
     }
@@ -245,7 +245,12 @@ impl Shard {
         let Some(state) = self.clients.get_mut(client) else { return Flow::Next };
         match state.session.on_pubrec(ack.packet_id, ack.reason_code.is_error()) {
             Acked::Done { qos, group } => self.delivered(client, qos, group),
-            Acked::Release => self.send_pubrel(client, ack.packet_id),
+            Acked::Release { group } => {
+                if group != 0 {
+                    self.group_acked(client, group);
+                }
+                self.send_pubrel(client, ack.packet_id);
+            }
             Acked::Unknown => {
                 // An error needs no answer; anything else is told that it is unknown (section 4.13.2).
                 if !ack.reason_code.is_error() {
@@ -278,13 +283,14 @@ impl Shard {
     }
 
     /// A delivery of QoS 1 or 2 is complete: the window has room for the next.
-    fn delivered(&mut self, client: u32, qos: QoS, group: u32) {
+    fn delivered(&mut self, client: u32, qos: QoS, group: u64) {
         self.counters.add(Counter::deliveries_completed(qos), 1);
         if group != 0 {
             self.group_acked(client, group);
         }
         let Some(state) = self.clients.get(client) else { return };
-        if state.session.queued() > 0 || state.feeds.is_some() {
+        let session = &state.session;
+        if session.queued() > 0 || session.inflight.has_unseen() || state.feeds.is_some() {
             self.pump(client);
         }
     }

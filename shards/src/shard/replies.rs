@@ -30,7 +30,6 @@ pub(super) enum Reply {
 }
 
 struct Pending {
-    id: u64,
     waits: Waits,
     reply: Reply,
 }
@@ -39,13 +38,14 @@ struct Pending {
 #[derive(Default)]
 pub(super) struct Replies {
     queue: VecDeque<Pending>,
-    next: u64,
+    joins_id: u64,
 }
 
 impl Replies {
-    /// The number that the next reply will have.
-    pub(super) const fn next_id(&self) -> u64 {
-        self.next
+    /// A number for the groups that one reply waits for.
+    pub(super) const fn next_joins_id(&mut self) -> u64 {
+        self.joins_id += 1;
+        self.joins_id
     }
 
     /// Keeps a reply back.
@@ -56,13 +56,13 @@ impl Replies {
             conn.pending += 1;
             conn.pubacks += u32::from(is_puback(packet));
         }
-        self.queue.push_back(Pending { id: self.next, waits, reply });
-        self.next += 1;
+        self.queue.push_back(Pending { waits, reply });
     }
 
-    /// A group that the reply waits for is known everywhere.
+    /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.
     pub(super) fn joined(&mut self, id: u64) {
-        if let Some(pending) = self.queue.iter_mut().find(|pending| pending.id == id) {
+        let waiting = |pending: &&mut Pending| pending.waits.joins > 0 && pending.waits.joins_id == id;
+        if let Some(pending) = self.queue.iter_mut().find(waiting) {
             pending.waits.joins -= 1;
         }
     }

@@ -374,6 +374,8 @@ impl Client {
             self.has_session = None;
         }
         self.farewell = Farewell::None;
+        // What was under way may have gone to another member of a group.
+        self.fresh = false;
         self.quitting = false;
         self.pings = 0;
         self.input.clear();

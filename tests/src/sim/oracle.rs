@@ -216,7 +216,7 @@ impl Oracle {
         assert_eq!(sent.topic, arrival.topic, "{}: published as {sent:?}", who());
         assert_eq!(Self::payload(uid, sent.size), arrival.payload, "{}: payload", who());
         assert!(arrival.qos <= sent.qos, "{}: QoS is over that of {sent:?}", who());
-        if sent.will {
+        if sent.will && client == 0 {
             *self.will_arrivals.entry(uid).or_default() += 1;
         }
         let stable = epoch.changing == 0 && sent.first_sent > epoch.changed;

@@ -21,6 +21,9 @@ pub enum Offered {
     Dropped,
 }
 
+/// Rows that stay invisible to the worker at most, so that a long turn cannot fill the ring while the worker sleeps.
+const STAGED_MAX: u32 = 256;
+
 /// Where one shard puts the rows for one sink.
 pub struct SinkPort {
     ring: Producer<Record>,
@@ -34,6 +37,7 @@ pub struct SinkPort {
     dropped_full: u64,
     dropped_stopped: u64,
     unflushed: bool,
+    staged: u32,
 }
 
 impl SinkPort {
@@ -57,6 +61,7 @@ impl SinkPort {
             dropped_full: 0,
             dropped_stopped: 0,
             unflushed: false,
+            staged: 0,
         }
     }
 
@@ -78,6 +83,10 @@ impl SinkPort {
         if self.has_room(bytes) && self.ring.try_push(record).is_ok() {
             self.entered += 1;
             self.entered_bytes += bytes;
+            self.staged += 1;
+            if self.staged >= STAGED_MAX {
+                self.flush();
+            }
             return Offered::Taken;
         }
         match self.overflow {
@@ -94,18 +103,13 @@ impl SinkPort {
         if !std::mem::take(&mut self.unflushed) {
             return;
         }
+        self.staged = 0;
         let counters = &self.account.ports[self.shard];
         // Before the rows themselves: the worker must not take what has not entered.
-        counters
-            .entered_bytes
-            .store(self.entered_bytes, Ordering::Release);
+        counters.entered_bytes.store(self.entered_bytes, Ordering::Release);
         counters.entered.store(self.entered, Ordering::Release);
-        counters
-            .dropped_full
-            .store(self.dropped_full, Ordering::Release);
-        counters
-            .dropped_stopped
-            .store(self.dropped_stopped, Ordering::Release);
+        counters.dropped_full.store(self.dropped_full, Ordering::Release);
+        counters.dropped_stopped.store(self.dropped_stopped, Ordering::Release);
         if self.ring.publish() {
             self.worker.unpark();
         }

@@ -102,6 +102,11 @@ impl Clients {
         self.slab.get_mut(index)
     }
 
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.slab.iter()
+    }
+
     /// The client, if it is still this one.
     pub(super) fn get_if(&mut self, (index, generation): (u32, u32)) -> Option<&mut Client> {
         self.slab.get_if(index, generation)

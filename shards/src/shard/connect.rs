@@ -35,6 +35,12 @@ pub(super) struct Handovers {
     next: u64,
 }
 
+impl Handovers {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 enum Half {
     Socket(ConnId),
     Frame(Handover),

@@ -40,7 +40,9 @@ pub(super) struct Conn {
     /// Granted Keep Alive in seconds.
     pub(super) keep_alive: u16,
     /// Replies that wait for other shards.
-    pub(super) pending: u16,
+    pub(super) pending: u32,
+    /// PUBACKs among them.
+    pub(super) pubacks: u32,
     /// The runtime holds bytes that did not fit into the socket.
     pub(super) stalled: bool,
     /// In the list of connections that have output.
@@ -106,6 +108,7 @@ impl Default for Conn {
             listener: ListenerId(0),
             keep_alive: 0,
             pending: 0,
+            pubacks: 0,
             stalled: false,
             dirty: false,
             paused: false,

@@ -63,6 +63,12 @@ pub(super) struct Groups {
     acks: Vec<(u32, (u32, u32), u32)>,
 }
 
+impl Groups {
+    pub(super) fn len(&self) -> usize {
+        self.groups.iter().count()
+    }
+}
+
 fn owned_name(share: Share<'_>) -> Option<Box<str>> {
     match share {
         Share::Group(name) => Some(name.into()),

@@ -5,6 +5,7 @@
 //! who wants what, `groups` whose turn it is, `retained` what is kept for later, `lifecycle` how a connection and a
 //! session end, `peers` and `replies` what goes to other shards and what waits for them.
 
+mod census;
 mod client;
 mod connect;
 mod connection;
@@ -50,6 +51,7 @@ use retained::RetainedStore;
 use route::Router;
 use timer_wheel::TimerWheel;
 
+pub use census::Census;
 pub use rule_stage::{RowPort, RuleSet};
 pub use shared::{Control, Shared};
 
@@ -170,6 +172,12 @@ impl Shard {
         };
         shard.register_rules();
         shard
+    }
+
+    /// What has been counted, as of now; readers on other threads see [`Shared::counters`].
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Bytes came. They are only borrowed.

@@ -48,12 +48,7 @@ impl Shard {
         if publish.retain && !mqtt.retain_available {
             return self.fail(id, ReasonCode::RetainNotSupported, "retained messages are switched off [MQTT-3.2.2-14]");
         }
-        if let Some(packet_id) = publish.packet_id
-            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
-        {
-            return flow;
-        }
-
+        // An alias holds even if the message itself has come before.
         let alias_topic;
         let topic = match self.resolve_alias(id, publish) {
             Ok(None) => publish.topic,
@@ -63,6 +58,11 @@ impl Shard {
             }
             Err(why) => return self.fail(id, ReasonCode::TopicAliasInvalid, &why),
         };
+        if let Some(packet_id) = publish.packet_id
+            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
+        {
+            return flow;
+        }
         if let Err((reason, why)) = self.check_topic(topic) {
             return self.refuse_publish(id, publish, reason, &why);
         }
@@ -113,15 +113,17 @@ impl Shard {
 
     /// Receive Maximum, and QoS 2 messages that come again. `Some` if the packet has been dealt with.
     fn admit_publish(&mut self, id: ConnId, client: u32, packet_id: PacketId, qos: QoS) -> Option<Flow> {
-        let maximum = usize::from(self.config.mqtt.receive_maximum);
-        let pending = usize::from(self.conns.at(id.slot).pending);
+        let conn = self.conns.at(id.slot);
+        // Only version 5.0 is told a maximum; before that the Packet Identifiers are all there is.
+        let maximum = if is_v5(conn.version) { self.config.mqtt.receive_maximum } else { u16::MAX };
+        let pubacks = conn.pubacks as usize;
         let session = &mut self.clients.get_mut(client)?.session;
         if qos == QoS::ExactlyOnce && session.received.contains(packet_id) {
             // Routed before; only the answer may have been lost [MQTT-4.3.3-10].
             self.acknowledge(id, packet_id, qos, ReasonCode::Success, Waits::default());
             return Some(Flow::Next);
         }
-        if session.received.len() + pending >= maximum {
+        if session.received.len() + pubacks >= usize::from(maximum) {
             self.counters.add(Counter::LimitHitsInflight, 1);
             let why =
                 format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-9]");

@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use millrace_core::packet::PacketType;
 use smallvec::SmallVec;
 
 use super::connection::Conns;
@@ -49,10 +50,11 @@ impl Replies {
 
     /// Keeps a reply back.
     pub(super) fn hold(&mut self, conns: &mut Conns, waits: Waits, reply: Reply) {
-        if let Reply::Client { conn, .. } = &reply
+        if let Reply::Client { conn, packet, .. } = &reply
             && let Some(conn) = conns.get(*conn)
         {
-            conn.pending = conn.pending.saturating_add(1);
+            conn.pending += 1;
+            conn.pubacks += u32::from(is_puback(packet));
         }
         self.queue.push_back(Pending { id: self.next, waits, reply });
         self.next += 1;
@@ -65,6 +67,10 @@ impl Replies {
         }
     }
 
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }
@@ -75,10 +81,11 @@ impl Replies {
         for pending in self.queue.drain(..) {
             let free = peers.satisfied(&pending.waits);
             match &pending.reply {
-                Reply::Client { conn, .. } => match conns.get(*conn) {
+                Reply::Client { conn, packet, .. } => match conns.get(*conn) {
                     None => {}
                     Some(state) if free && !state.blocked => {
                         state.pending -= 1;
+                        state.pubacks -= u32::from(is_puback(packet));
                         ready.push(pending.reply);
                     }
                     Some(state) => {
@@ -99,4 +106,8 @@ impl Replies {
         }
         self.queue = kept;
     }
+}
+
+fn is_puback(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == PacketType::PubAck as u8)
 }

@@ -60,6 +60,11 @@ impl RetainedStore {
         shared.retained_changed(count, self.tree.len(), bytes, self.tree.bytes());
     }
 
+    /// Feeds of clients here.
+    pub(super) fn feeds(&self) -> usize {
+        self.feeds.iter().count()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.tree.len()
     }

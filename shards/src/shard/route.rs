@@ -22,6 +22,9 @@ use super::publish::Accepted;
 use super::subscriptions::Target;
 use super::{Shard, is_v5, remaining_expiry};
 
+/// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
+const ALIAS_BYTES: usize = 5;
+
 /// Scratch of the routing step, reused for each message.
 #[derive(Default)]
 pub(super) struct Router {
@@ -277,7 +280,13 @@ impl Shard {
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
         if alone || aliased || !grant.subscription_ids.is_empty() {
             let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
-            if aliased && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut()) {
+            // An alias must not make the packet too large for the client.
+            let has_room = conn.max_packet == u32::MAX
+                || delivery.size(version) + ALIAS_BYTES <= usize::try_from(conn.max_packet).unwrap_or(usize::MAX);
+            if aliased
+                && has_room
+                && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut())
+            {
                 match aliases.of(delivery.topic) {
                     OutboundAlias::None => {}
                     OutboundAlias::Set(alias) => delivery.topic_alias = Some(alias),

@@ -15,7 +15,7 @@ use crate::{doctor, explain, host, run};
 
 /// An MQTT broker whose messages become rows.
 #[derive(Debug, Parser)]
-#[command(name = "millrace", version = run::VERSION, disable_help_subcommand = true)]
+#[command(name = "millrace", version = run::VERSION, disable_help_subcommand = true, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done, 1 failed, 2 usage, 69 broker not reachable, 77 not allowed, 78 config \
                         wrong, 130 interrupted.")]
 struct Cli {
@@ -170,5 +170,36 @@ fn print_config(args: ConfigArgs, options: print::Options) -> Exit {
             Exit::Done
         }
         Err(exit) => exit,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_each_verb_fits_a_terminal() {
+        let mut cli = Cli::command().term_width(100);
+        cli.build();
+        let whole = cli.render_long_help().to_string();
+        let verbs: Vec<String> =
+            cli.get_subcommands_mut().map(|verb| verb.clone().term_width(100).render_long_help().to_string()).collect();
+        for text in verbs.iter().chain([&whole]) {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_stand_before_or_after_the_verb() {
+        let cli = Cli::try_parse_from(["millrace", "--set", "a=1", "-c", "x", "run", "--set", "b=2", "-c", "y"]);
+        let cli = cli.expect("both places are right");
+        let Some(Verb::Run(after)) = cli.verb else { panic!("the verb is run") };
+        let args = cli.config.with(after);
+        assert_eq!((args.config, args.set), (Some(PathBuf::from("y")), vec!["a=1".to_owned(), "b=2".to_owned()]));
     }
 }

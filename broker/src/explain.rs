@@ -6,6 +6,7 @@ use crate::diagnostics::nearest;
 use crate::exit::Exit;
 
 /// What there is to say about one code.
+#[derive(Clone, Copy)]
 struct Entry {
     code: &'static str,
     title: &'static str,
@@ -83,34 +84,6 @@ const ENTRIES: &[Entry] = entries! {
         "two brokers with one data_dir", "Stop the other one, or give each its own data_dir.";
     S0001 "sink setting", "A sink has a setting that cannot work.", "batch_rows = 0", "Choose a value within the bounds that the message names.";
     S0002 "no thread for a sink", "The operating system gave no thread for a sink.", "TasksMax= reached", "Raise TasksMax= or the container's pids limit.";
-    R0001 "character without meaning", "The rule holds a character that SQL has no use for.", "SELECT a ; b", "Take it out; text goes into single quotes.";
-    R0002 "quote not closed", "A quote opens and nothing closes it.", "WHERE a = 'high", "Close it; a quote inside text is written twice.";
-    R0003 "not a sentence", "The words do not make a rule in this order.", "SELECT a, FROM \"t\"", "SELECT fields FROM \"filter\" WHERE condition";
-    R0004 "not a number", "It begins like a number and is none, or has more digits than 64 bits hold.", "WHERE a > 12ab", "WHERE a > 12";
-    R0005 "nested too deep", "Parentheses or operators lie too deep inside each other.", "((((…))))", "Compute a part under an alias and use the alias.";
-    R0006 "rule too long", "The text or the number of its expressions is over the bound.", "a rule of 100 KB", "Split it into several rules.";
-    R0007 "not supported", "The rule uses a part of the language that this version does not have.", "FOREACH payload.items", "See the message for what does the same.";
-    R0101 "no such field", "No event has a field of this name.", "SELECT clientId", "SELECT clientid";
-    R0102 "text in double quotes", "Double quotes name a field or topic filter; text stands in single quotes.", "WHERE payload.level = \"high\"", "WHERE payload.level = 'high'";
-    R0103 "no such function", "There is no function of this name.", "SELECT uper(topic)", "SELECT upper(topic)";
-    R0104 "not a topic filter", "FROM and topic functions want a Topic Filter: # only at the end, + and # alone in their level.", "FROM \"a/#/b\"", "FROM \"a/#\"";
-    R0105 "not an event", "FROM names an event that rules cannot read.", "FROM \"$events/unknown\"", "FROM \"sensors/#\"";
-    R0106 "column without a name", "An expression became a column without a name of its own, which may surprise.", "SELECT payload.t * 2", "SELECT payload.t * 2 AS t2";
-    R0107 "columns clash", "One column is a value and at the same time the parent of another.", "SELECT 1 AS a, 2 AS a.b", "SELECT 1 AS a.a, 2 AS a.b";
-    R0110 "wrong number of arguments", "The function wants another number of arguments.", "lower()", "lower(topic)";
-    R0111 "wrong type", "An operator or function met a type that it cannot take.", "WHERE qos > 'high'", "WHERE qos > 0";
-    R0112 "not true or false", "WHERE, AND, OR and NOT want a condition.", "WHERE topic", "WHERE topic IS NOT NULL";
-    R0113 "no parts", "Only a map has parts that a dot can name.", "SELECT qos.value", "SELECT qos";
-    R0114 "always fails", "The expression is constant and cannot be computed.", "WHERE 1 / 0 > 1", "Mend the constant part.";
-    R0301 "payload not as expected", "The rule reads into the payload as JSON, and it is none.", "payload \"21.5C\" with payload.t", "Publish JSON, or filter such topics out in FROM.";
-    R0302 "operands do not fit", "The operator cannot take the types that this message brought.", "payload.a + payload.b with a map", "Test the type first, or convert.";
-    R0303 "not comparable", "A number is compared with text that is no number.", "payload.t > 0 with \"warm\"", "WHERE is_num(payload.t) AND payload.t > 0";
-    R0304 "division by zero", "A divisor was 0 for this message.", "payload.a / payload.n with n = 0", "WHERE payload.n != 0";
-    R0305 "number out of range", "The result has no place in 64 bits.", "9223372036854775807 + 1", "Use floats: write one operand with a fraction.";
-    R0306 "argument does not fit", "A function got a value of a type that it cannot take from this message.", "lower(payload.t) with 21.5", "Convert it first.";
-    R0307 "cannot be converted", "The text is not what the conversion wants.", "int('abc')", "Test it first.";
-    R0308 "row too large", "A row or a value in it would be over 16 MiB.", "SELECT * of huge payloads", "Select fewer fields.";
-    R0309 "too much work", "The rule looks through or makes more than 32 MiB for one message.", "nested functions over a huge payload", "Select less, or split the rule.";
 };
 
 /// Runs the verb.
@@ -128,23 +101,36 @@ pub fn run(code: &str) -> Exit {
     }
 }
 
+/// What there is to say, whichever crate says it.
+fn entries() -> impl Iterator<Item = Entry> {
+    let rules = millrace_rules::codes::CODES.iter().map(|rule| Entry {
+        code: rule.code,
+        title: rule.cause,
+        cause: rule.cause,
+        example: if rule.example.is_empty() { "a very long one" } else { rule.example },
+        mend: rule.mended,
+    });
+    ENTRIES.iter().copied().chain(rules)
+}
+
 fn text(code: &str) -> Result<String, String> {
     let wanted = code.to_ascii_uppercase();
     if wanted == "ALL" {
         // Writing to a String cannot fail.
-        return Ok(ENTRIES.iter().fold(String::new(), |mut text, entry| {
+        return Ok(entries().fold(String::new(), |mut text, entry| {
             let _ = writeln!(text, "{}  {}", entry.code, entry.title);
             text
         }));
     }
-    let Some(entry) = ENTRIES.iter().find(|entry| entry.code == wanted) else {
-        let hint = nearest(&wanted, ENTRIES.iter().map(|entry| entry.code))
+    let Some(entry) = entries().find(|entry| entry.code == wanted) else {
+        let hint = nearest(&wanted, entries().map(|entry| entry.code))
             .map_or_else(|| "`millrace explain all` lists them".to_owned(), |near| format!("did you mean {near}?"));
         return Err(format!("error: there is no code {}; {hint}", crate::diagnostics::printable(code)));
     };
+    let title = if entry.title == entry.cause { String::new() } else { format!(": {}", entry.title) };
     Ok(format!(
-        "{}: {}\n\n  cause    {}\n  example  {}\n  mend     {}\n",
-        entry.code, entry.title, entry.cause, entry.example, entry.mend
+        "{}{title}\n\n  cause    {}\n  example  {}\n  mend     {}\n",
+        entry.code, entry.cause, entry.example, entry.mend
     ))
 }
 
@@ -161,7 +147,10 @@ mod tests {
             let path = entry.path();
             if path.is_dir() {
                 codes(&path, found);
-            } else if path.extension().is_some_and(|e| e == "rs") && !path.ends_with("explain.rs") {
+            } else if path.extension().is_some_and(|e| e == "rs")
+                && !path.ends_with("explain.rs")
+                && !path.ends_with("codes.rs")
+            {
                 let text = std::fs::read_to_string(&path).expect("sources are readable");
                 for part in text.split('"') {
                     let (letter, digits) = part.split_at_checked(1).unwrap_or(("", ""));
@@ -180,8 +169,8 @@ mod tests {
         for name in ["core", "shards", "rules", "sinks", "broker"] {
             codes(&root.join(name).join("src"), &mut used);
         }
-        let explained: BTreeSet<String> = ENTRIES.iter().map(|entry| entry.code.to_owned()).collect();
-        assert_eq!(explained.len(), ENTRIES.len(), "a code is there twice");
+        let explained: BTreeSet<String> = entries().map(|entry| entry.code.to_owned()).collect();
+        assert_eq!(explained.len(), entries().count(), "a code is there twice");
         let missing: Vec<_> = used.difference(&explained).collect();
         let unused: Vec<_> = explained.difference(&used).collect();
         assert!(missing.is_empty(), "used and not explained: {missing:?}");
@@ -192,6 +181,6 @@ mod tests {
     fn a_code_is_found_in_any_case_and_a_slip_is_answered() {
         assert!(text("c0101").is_ok_and(|text| text.starts_with("C0101: unknown key")));
         assert_eq!(text("C0191").expect_err("no such code"), "error: there is no code C0191; did you mean C0101?");
-        assert!(text("all").is_ok_and(|text| text.lines().count() == ENTRIES.len()));
+        assert!(text("all").is_ok_and(|text| text.lines().count() == entries().count()));
     }
 }

@@ -5,14 +5,15 @@
 //! the next one that passes carries the count as `suppressed`. Under systemd the journal has the time, so a line
 //! begins with its priority (`<4>`) instead.
 //!
-//! Runs on: any thread. A line is made on the thread that says it and written with one call.
+//! Runs on: any thread. A line is made on the thread that says it and written by a thread of its own, so that a shard
+//! never waits for whoever reads the log; lines that find [`LINES_WAITING_MAX`] others waiting are lost and counted.
 //! Invariants: no control character of what was logged reaches the output.
 
 use std::collections::HashMap;
 use std::fmt::{self, Write as _};
-use std::io::Write as _;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing::field::{Field, Visit};
@@ -28,6 +29,12 @@ use crate::timestamp::Timestamp;
 const LINES_PER_WINDOW: u32 = 10;
 /// The time after which a kind of event begins anew.
 const WINDOW: Duration = Duration::from_secs(10);
+/// The same for debug and trace, which somebody asked for.
+const LINES_PER_WINDOW_DEBUG: u32 = 1000;
+/// Lines that wait to be written.
+const LINES_WAITING_MAX: usize = 4096;
+/// How long [`flush`] waits for them.
+const FLUSH_TIMEOUT: Duration = Duration::from_secs(1);
 /// Kinds that are counted; more are one kind together.
 const KINDS_MAX: usize = 1024;
 /// Longest value of a field in a line; the rest is cut.
@@ -83,18 +90,72 @@ fn rank(level: Level) -> u8 {
     }
 }
 
+/// What the thread that writes is asked for.
+enum Job {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+static WRITER: OnceLock<SyncSender<Job>> = OnceLock::new();
+
 /// Starts logging to stderr for the whole process.
-#[must_use]
-pub fn start(log: &Log) -> LogControl {
+///
+/// # Errors
+/// There is no thread for it.
+pub fn start(log: &Log) -> std::io::Result<LogControl> {
     let control = LogControl::new(log);
-    let lines = Lines::new(control.clone(), journal_reads_stderr(), |line: &str| {
-        // Where stderr is gone there is nobody to tell.
-        let _ = std::io::stderr().lock().write_all(line.as_bytes());
+    let (sender, jobs) = sync_channel(LINES_WAITING_MAX);
+    std::thread::Builder::new().name("log".to_owned()).spawn(move || write(&jobs, &mut std::io::stderr()))?;
+    let lost = AtomicU64::new(0);
+    let lines = Lines::new(control.clone(), journal_reads_stderr(), {
+        let sender = sender.clone();
+        move |line: String| hand_over(&sender, &lost, line)
     });
-    let subscriber = tracing_subscriber::registry().with(lines);
     // Only a second call could fail, and then the first one holds.
-    let _ = tracing::subscriber::set_global_default(subscriber);
-    control
+    let _ = WRITER.set(sender);
+    let _ = tracing::subscriber::set_global_default(tracing_subscriber::registry().with(lines));
+    Ok(control)
+}
+
+/// Waits until what was logged is written, for a bounded time. Before the process ends.
+pub fn flush() {
+    let Some(writer) = WRITER.get() else { return };
+    let (done, wait) = sync_channel(1);
+    let until = Instant::now() + FLUSH_TIMEOUT;
+    let mut job = Job::Flush(done);
+    while let Err(TrySendError::Full(back)) = writer.try_send(job) {
+        if Instant::now() >= until {
+            return;
+        }
+        job = back;
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    // Either it is done, or there was no more time.
+    let _ = wait.recv_timeout(until.saturating_duration_since(Instant::now()));
+}
+
+fn hand_over(writer: &SyncSender<Job>, lost: &AtomicU64, mut line: String) {
+    let before = lost.swap(0, Ordering::Relaxed);
+    if before > 0 && line.ends_with("}\n") {
+        line.truncate(line.len() - 2);
+        let _ = writeln!(line, ",\"lost\":{before}}}");
+    } else if before > 0 {
+        line.truncate(line.len() - 1);
+        let _ = writeln!(line, " lost={before}");
+    }
+    if writer.try_send(Job::Line(line)).is_err() {
+        lost.fetch_add(before + 1, Ordering::Relaxed);
+    }
+}
+
+fn write(jobs: &Receiver<Job>, out: &mut impl std::io::Write) {
+    for job in jobs {
+        match job {
+            // Where stderr is gone there is nobody to tell.
+            Job::Line(line) => drop(out.write_all(line.as_bytes())),
+            Job::Flush(done) => drop(done.send(())),
+        }
+    }
 }
 
 /// Whether stderr is the stream that systemd gave us: the variable is inherited, the stream perhaps not.
@@ -121,12 +182,12 @@ struct Kind {
 
 impl Kind {
     /// How many lines were suppressed since the last one that passed, if this one passes.
-    fn admit(&mut self, now: Instant) -> Option<u64> {
+    fn admit(&mut self, now: Instant, lines_max: u32) -> Option<u64> {
         if self.since.is_none_or(|since| now.duration_since(since) >= WINDOW) {
             self.since = Some(now);
             self.lines = 0;
         }
-        if self.lines >= LINES_PER_WINDOW {
+        if self.lines >= lines_max {
             self.suppressed += 1;
             return None;
         }
@@ -192,18 +253,19 @@ impl Visit for Fields {
     }
 }
 
-impl<W: Fn(&str)> Lines<W> {
+impl<W: Fn(String)> Lines<W> {
     fn new(control: LogControl, journal: bool, write: W) -> Self {
         Self { control, journal, write, kinds: Mutex::default() }
     }
 
-    fn admit(&self, kind: &str, now: Instant) -> Option<u64> {
+    fn admit(&self, level: Level, kind: &str, now: Instant) -> Option<u64> {
+        let lines_max = if level <= Level::INFO { LINES_PER_WINDOW } else { LINES_PER_WINDOW_DEBUG };
         let mut kinds = self.kinds.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = kinds.get_mut(kind) {
-            return known.admit(now);
+            return known.admit(now, lines_max);
         }
         let name = if kinds.len() < KINDS_MAX { kind } else { "" };
-        kinds.entry(name.to_owned()).or_default().admit(now)
+        kinds.entry(name.to_owned()).or_default().admit(now, lines_max)
     }
 
     fn line(&self, level: Level, event: &str, fields: &Fields, suppressed: u64) -> String {
@@ -280,7 +342,7 @@ fn text(value: &str) -> String {
     if bare { safe } else { format!("\"{}\"", safe.replace('"', "\\\"")) }
 }
 
-impl<S: Subscriber, W: Fn(&str) + Send + Sync + 'static> Layer<S> for Lines<W> {
+impl<S: Subscriber, W: Fn(String) + Send + Sync + 'static> Layer<S> for Lines<W> {
     fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         rank(*metadata.level()) <= self.control.0.level.load(Ordering::Relaxed)
     }
@@ -300,8 +362,8 @@ impl<S: Subscriber, W: Fn(&str) + Send + Sync + 'static> Layer<S> for Lines<W> {
         event.record(&mut fields);
         let module = || event.metadata().target().rsplit("::").next().unwrap_or("millrace").to_owned();
         let kind = fields.event.take().unwrap_or_else(module);
-        if let Some(suppressed) = self.admit(&kind, Instant::now()) {
-            (self.write)(&self.line(*event.metadata().level(), &kind, &fields, suppressed));
+        if let Some(suppressed) = self.admit(*event.metadata().level(), &kind, Instant::now()) {
+            (self.write)(self.line(*event.metadata().level(), &kind, &fields, suppressed));
         }
     }
 }
@@ -315,8 +377,8 @@ mod tests {
         let lines = Arc::new(Mutex::new(Vec::new()));
         let sink = lines.clone();
         let control = LogControl::new(&Log { level: LogLevel::Info, format });
-        let layer = Lines::new(control.clone(), journal, move |line: &str| {
-            sink.lock().expect("no writer panics").push(line.to_owned());
+        let layer = Lines::new(control.clone(), journal, move |line: String| {
+            sink.lock().expect("no writer panics").push(line);
         });
         let subscriber = tracing_subscriber::registry().with(layer);
         tracing::subscriber::with_default(subscriber, || say(&control));
@@ -377,12 +439,32 @@ mod tests {
         let mut kind = Kind::default();
         let start = Instant::now();
         for _ in 0..LINES_PER_WINDOW {
-            assert_eq!(kind.admit(start), Some(0));
+            assert_eq!(kind.admit(start, LINES_PER_WINDOW), Some(0));
         }
-        assert_eq!(kind.admit(start), None);
-        assert_eq!(kind.admit(start + WINDOW / 2), None);
-        assert_eq!(kind.admit(start + WINDOW), Some(2));
-        assert_eq!(kind.admit(start + WINDOW), Some(0));
+        assert_eq!(kind.admit(start, LINES_PER_WINDOW), None);
+        assert_eq!(kind.admit(start + WINDOW / 2, LINES_PER_WINDOW), None);
+        assert_eq!(kind.admit(start + WINDOW, LINES_PER_WINDOW), Some(2));
+        assert_eq!(kind.admit(start + WINDOW, LINES_PER_WINDOW), Some(0));
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_costs_lines_and_no_time() {
+        let (writer, jobs) = sync_channel(2);
+        let lost = AtomicU64::new(0);
+        for number in 0..5 {
+            hand_over(&writer, &lost, format!("{number}\n"));
+        }
+        let next = |jobs: &Receiver<Job>| match jobs.try_recv() {
+            Ok(Job::Line(line)) => line,
+            _ => String::new(),
+        };
+        assert_eq!((next(&jobs), next(&jobs), next(&jobs)), ("0\n".to_owned(), "1\n".to_owned(), String::new()));
+        hand_over(&writer, &lost, "5\n".to_owned());
+        hand_over(&writer, &lost, "{\"a\":6}\n".to_owned());
+        assert_eq!((next(&jobs), next(&jobs)), ("5 lost=3\n".to_owned(), "{\"a\":6}\n".to_owned()));
+        lost.store(2, Ordering::Relaxed);
+        hand_over(&writer, &lost, "{\"a\":7}\n".to_owned());
+        assert_eq!(next(&jobs), "{\"a\":7,\"lost\":2}\n");
     }
 
     #[test]

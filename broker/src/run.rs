@@ -26,11 +26,11 @@ const STOP_RESERVE: Duration = Duration::from_secs(1);
 #[must_use]
 pub fn run(inputs: &Inputs, loaded: Loaded) -> Exit {
     let started = Instant::now();
-    let log = logging::start(&loaded.config.log);
-    let requests = match shutdown::requests() {
-        Ok(requests) => requests,
+    let begun = logging::start(&loaded.config.log).and_then(|log| Ok((log, shutdown::requests()?)));
+    let (log, requests) = match begun {
+        Ok(begun) => begun,
         Err(error) => {
-            let message = format!("cannot listen to signals: {error}");
+            let message = format!("cannot start to log and to listen to signals: {error}");
             eprint!("{}", render_all(&[Diagnostic::error("H0005", message)], "nothing was started"));
             return Exit::Failed;
         }
@@ -38,6 +38,7 @@ pub fn run(inputs: &Inputs, loaded: Loaded) -> Exit {
     let broker = match Broker::start(&loaded.config) {
         Ok(broker) => broker,
         Err(diagnostics) => {
+            logging::flush();
             eprint!("{}", render_all(&diagnostics, "nothing was started"));
             return Exit::Failed;
         }
@@ -60,6 +61,7 @@ pub fn run(inputs: &Inputs, loaded: Loaded) -> Exit {
     let stopping = Instant::now();
     broker.stop(STOP_TIMEOUT - STOP_RESERVE);
     tracing::info!(event = "stopped", milliseconds = stopping.elapsed().as_millis() as u64, "stopped");
+    logging::flush();
     Exit::Done
 }
 

@@ -48,6 +48,7 @@ fn listen(signals: &mut Signals, sender: &Sender<Request>) {
             }
             signal if stopping => {
                 tracing::warn!(event = "stopped-at-once", signal = name(signal), "a second signal: stopping at once");
+                crate::logging::flush();
                 std::process::exit(Exit::Interrupted as i32);
             }
             signal => {
@@ -77,6 +78,7 @@ pub fn bound(timeout: Duration) {
     let watch = move || {
         std::thread::sleep(timeout);
         tracing::error!(event = "stop-too-slow", seconds = timeout.as_secs(), "the stop took too long; ending now");
+        crate::logging::flush();
         std::process::exit(Exit::Failed as i32);
     };
     if let Err(error) = std::thread::Builder::new().name("stop-bound".to_owned()).spawn(watch) {

@@ -63,7 +63,7 @@ pub struct ConnectOptions {
     /// Say on stderr what is sent and received
     #[arg(long, short = 'd')]
     pub debug: bool,
-    /// Say nothing but the result
+    /// No words on errors, only the exit code
     #[arg(long)]
     pub quiet: bool,
 }

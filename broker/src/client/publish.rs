@@ -29,6 +29,7 @@ const LINES_AHEAD: usize = 1024;
 /// Publish messages
 #[derive(Args, Clone, Debug)]
 #[command(disable_help_flag = true)]
+#[command(override_usage = "millrace pub [OPTIONS] -t TOPIC (-m TEXT | -f FILE | -s | -l | -n)")]
 #[command(group = ArgGroup::new("what").required(true).args(["message", "file", "stdin_file", "stdin_line", "null_message"]))]
 pub struct PublishOptions {
     #[command(flatten)]
@@ -104,6 +105,7 @@ impl Payloads {
 pub fn run(options: &PublishOptions) -> Exit {
     match publish(options) {
         Ok(()) => Exit::Done,
+        Err(error) if options.connect.quiet => error.exit(),
         Err(error) => error.say(),
     }
 }

@@ -22,9 +22,16 @@ const ACK_TIMEOUT: Duration = Duration::from_secs(30);
 /// A wait without an end is cut into these.
 const LONG: Duration = Duration::from_secs(3600);
 
+/// What `-F` knows.
+const LETTERS: &str = "Letters of -F: %t topic, %p payload, %x %X payload in hex, %j JSON with the payload as text, %J \
+                       JSON with the payload as JSON, %l bytes, %q QoS, %r retain, %d dup, %m Packet Identifier, %I \
+                       time as ISO 8601 in UTC, %U seconds since 1970, %C Content Type, %D Correlation Data, %E Message \
+                       Expiry Interval, %F Payload Format Indicator, %R Response Topic, %S Subscription Identifiers, \
+                       %P User Properties, %A Topic Alias, %% percent; \\n \\t \\r \\0 \\\\.";
+
 /// Print messages
 #[derive(Args, Clone, Debug)]
-#[command(disable_help_flag = true)]
+#[command(disable_help_flag = true, after_help = LETTERS)]
 pub struct SubscribeOptions {
     #[command(flatten)]
     connect: ConnectOptions,
@@ -46,16 +53,8 @@ pub struct SubscribeOptions {
     /// The topic before the payload
     #[arg(long, short = 'v')]
     verbose: bool,
-    /// How a message is printed, such as "%I %t %p"; see --help for the letters
-    #[arg(
-        short = 'F',
-        value_name = "FORMAT",
-        long_help = "How a message is printed: %t topic, %p payload, %x %X payload in hex, %j JSON with the payload as \
-                     text, %J JSON with the payload as JSON, %l bytes, %q QoS, %r retain, %d dup, %m Packet \
-                     Identifier, %I local time as ISO 8601 in UTC, %U seconds since 1970, %C Content Type, %D \
-                     Correlation Data, %E Message Expiry, %F Payload Format, %R Response Topic, %S Subscription \
-                     Identifiers, %P User Properties, %A Topic Alias, %% percent, \\n \\t \\r \\0 \\\\"
-    )]
+    /// How a message is printed, such as "%I %t %p"; the letters are below
+    #[arg(short = 'F', value_name = "FORMAT")]
     format: Option<String>,
     /// No line end after each message
     #[arg(short = 'N')]
@@ -85,6 +84,7 @@ pub struct SubscribeOptions {
 pub fn run(options: &SubscribeOptions) -> Exit {
     match subscribe(options, &mut std::io::stdout().lock()) {
         Ok(exit) => exit,
+        Err(error) if options.connect.quiet => error.exit(),
         Err(error) => error.say(),
     }
 }

@@ -16,9 +16,11 @@
 pub mod codec;
 pub mod limits;
 pub mod message;
+pub mod metrics;
 pub mod packet;
 pub mod reason_code;
 pub mod ring;
+pub mod session;
 pub mod time;
 pub mod topic;
 pub mod units;

@@ -57,8 +57,7 @@ impl Message {
         let shape = Shape {
             head: view.head,
             topic_len: u32::try_from(view.topic.len()).expect("a topic has at most 65,535 bytes"),
-            properties_len: u32::try_from(view.properties.len())
-                .expect("a packet has under 256 MiB"),
+            properties_len: u32::try_from(view.properties.len()).expect("a packet has under 256 MiB"),
         };
         JOIN.with_borrow_mut(|join| {
             join.clear();
@@ -111,19 +110,13 @@ impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet.
     #[must_use]
     pub const fn new(view: MessageView<'a>) -> Self {
-        Self {
-            view,
-            shared: OnceCell::new(),
-        }
+        Self { view, shared: OnceCell::new() }
     }
 
     /// A message that is shared already.
     #[must_use]
     pub fn shared(message: &'a Message) -> Self {
-        Self {
-            view: message.view(),
-            shared: OnceCell::from(message.clone()),
-        }
+        Self { view: message.view(), shared: OnceCell::from(message.clone()) }
     }
 
     /// The message, to look at or to encode.

@@ -2,6 +2,7 @@
 //!
 //! Everything borrows from the bytes it was decoded from. Packets of version 3 carry empty [`Properties`].
 
+use std::fmt;
 use std::num::NonZeroU16;
 
 use crate::codec::properties::Properties;
@@ -20,6 +21,118 @@ pub enum ProtocolVersion {
     V311 = 4,
     /// MQTT 5.0.
     V5 = 5,
+}
+
+impl ProtocolVersion {
+    /// Whether it has properties and Reason Codes.
+    #[must_use]
+    #[inline]
+    pub const fn is_v5(self) -> bool {
+        matches!(self, Self::V5)
+    }
+}
+
+impl fmt::Display for ProtocolVersion {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::V31 => "3.1",
+            Self::V311 => "3.1.1",
+            Self::V5 => "5.0",
+        })
+    }
+}
+
+/// The type of a control packet: the upper four bits of its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+#[allow(missing_docs, reason = "each variant is named as in the specification")]
+pub enum PacketType {
+    Connect = 1,
+    ConnAck = 2,
+    Publish = 3,
+    PubAck = 4,
+    PubRec = 5,
+    PubRel = 6,
+    PubComp = 7,
+    Subscribe = 8,
+    SubAck = 9,
+    Unsubscribe = 10,
+    UnsubAck = 11,
+    PingReq = 12,
+    PingResp = 13,
+    Disconnect = 14,
+    Auth = 15,
+}
+
+impl PacketType {
+    /// The type that the first byte of a packet names; none for the reserved 0.
+    #[must_use]
+    #[inline]
+    pub const fn from_first_byte(first: u8) -> Option<Self> {
+        Some(match first >> 4 {
+            1 => Self::Connect,
+            2 => Self::ConnAck,
+            3 => Self::Publish,
+            4 => Self::PubAck,
+            5 => Self::PubRec,
+            6 => Self::PubRel,
+            7 => Self::PubComp,
+            8 => Self::Subscribe,
+            9 => Self::SubAck,
+            10 => Self::Unsubscribe,
+            11 => Self::UnsubAck,
+            12 => Self::PingReq,
+            13 => Self::PingResp,
+            14 => Self::Disconnect,
+            15 => Self::Auth,
+            _ => return None,
+        })
+    }
+
+    /// The lower four bits of the first byte; for PUBLISH those of QoS 0 without Retain.
+    #[must_use]
+    #[inline]
+    pub const fn flags(self) -> u8 {
+        match self {
+            Self::PubRel | Self::Subscribe | Self::Unsubscribe => 0b0010,
+            _ => 0,
+        }
+    }
+
+    /// The first byte; for PUBLISH that of QoS 0 without Retain.
+    #[must_use]
+    #[inline]
+    pub const fn first_byte(self) -> u8 {
+        (self as u8) << 4 | self.flags()
+    }
+
+    /// Its name as the specification spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connect => "CONNECT",
+            Self::ConnAck => "CONNACK",
+            Self::Publish => "PUBLISH",
+            Self::PubAck => "PUBACK",
+            Self::PubRec => "PUBREC",
+            Self::PubRel => "PUBREL",
+            Self::PubComp => "PUBCOMP",
+            Self::Subscribe => "SUBSCRIBE",
+            Self::SubAck => "SUBACK",
+            Self::Unsubscribe => "UNSUBSCRIBE",
+            Self::UnsubAck => "UNSUBACK",
+            Self::PingReq => "PINGREQ",
+            Self::PingResp => "PINGRESP",
+            Self::Disconnect => "DISCONNECT",
+            Self::Auth => "AUTH",
+        }
+    }
+}
+
+impl fmt::Display for PacketType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
 }
 
 /// Quality of Service of a message or the greatest one of a subscription.
@@ -67,6 +180,30 @@ pub enum Packet<'a> {
     PingResp,
     Disconnect(Disconnect<'a>),
     Auth(Auth<'a>),
+}
+
+impl Packet<'_> {
+    /// Its type.
+    #[must_use]
+    pub const fn packet_type(&self) -> PacketType {
+        match self {
+            Self::Connect(_) => PacketType::Connect,
+            Self::ConnAck(_) => PacketType::ConnAck,
+            Self::Publish(_) => PacketType::Publish,
+            Self::PubAck(_) => PacketType::PubAck,
+            Self::PubRec(_) => PacketType::PubRec,
+            Self::PubRel(_) => PacketType::PubRel,
+            Self::PubComp(_) => PacketType::PubComp,
+            Self::Subscribe(_) => PacketType::Subscribe,
+            Self::SubAck(_) => PacketType::SubAck,
+            Self::Unsubscribe(_) => PacketType::Unsubscribe,
+            Self::UnsubAck(_) => PacketType::UnsubAck,
+            Self::PingReq => PacketType::PingReq,
+            Self::PingResp => PacketType::PingResp,
+            Self::Disconnect(_) => PacketType::Disconnect,
+            Self::Auth(_) => PacketType::Auth,
+        }
+    }
 }
 
 /// CONNECT.
@@ -159,6 +296,17 @@ pub struct SubscriptionOptions {
     pub retain_as_published: bool,
     /// Retain Handling.
     pub retain_handling: RetainHandling,
+}
+
+impl SubscriptionOptions {
+    /// The options byte of 5.0; version 3 has its lowest two bits only.
+    #[must_use]
+    pub const fn bits(self) -> u8 {
+        self.qos as u8
+            | (self.no_local as u8) << 2
+            | (self.retain_as_published as u8) << 3
+            | (self.retain_handling as u8) << 4
+    }
 }
 
 /// When a SUBSCRIBE is answered with retained messages.

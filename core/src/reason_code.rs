@@ -1,5 +1,7 @@
 //! Reason Codes, and the return codes of version 3 that they become.
 
+use std::fmt;
+
 macro_rules! reason_codes {
     ($($name:ident = $value:literal $text:literal,)*) => {
         /// A Reason Code of MQTT 5.0 (section 2.4).
@@ -88,5 +90,25 @@ impl ReasonCode {
             Self::NotAuthorized | Self::Banned => 5,
             _ => 3,
         }
+    }
+
+    /// What a CONNACK return code of version 3 says; none for the reserved ones.
+    #[must_use]
+    pub const fn from_v3_connect_return_code(code: u8) -> Option<Self> {
+        Some(match code {
+            0 => Self::Success,
+            1 => Self::UnsupportedProtocolVersion,
+            2 => Self::ClientIdentifierNotValid,
+            3 => Self::ServerUnavailable,
+            4 => Self::BadUserNameOrPassword,
+            5 => Self::NotAuthorized,
+            _ => return None,
+        })
+    }
+}
+
+impl fmt::Display for ReasonCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (0x{:02X})", self.name(), *self as u8)
     }
 }

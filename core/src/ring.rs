@@ -27,21 +27,9 @@ pub fn ring<T>(capacity: usize) -> (Producer<T>, Consumer<T>) {
 /// A ring whose consumer sleeps on `sleeper`, which it may share with all other rings that it drains.
 #[must_use]
 pub fn ring_for<T>(capacity: usize, sleeper: &Sleeper) -> (Producer<T>, Consumer<T>) {
-    let shared = Arc::new(Shared::new(
-        capacity.max(1).next_power_of_two(),
-        sleeper.clone(),
-    ));
-    let producer = Producer {
-        shared: Arc::clone(&shared),
-        staged: 0,
-        published: 0,
-        head_seen: 0,
-    };
-    let consumer = Consumer {
-        shared,
-        head: 0,
-        tail_seen: 0,
-    };
+    let shared = Arc::new(Shared::new(capacity.max(1).next_power_of_two(), sleeper.clone()));
+    let producer = Producer { shared: Arc::clone(&shared), staged: 0, published: 0, head_seen: 0 };
+    let consumer = Consumer { shared, head: 0, tail_seen: 0 };
     (producer, consumer)
 }
 
@@ -99,8 +87,7 @@ impl<T> Producer<T> {
     /// Values in the ring, staged ones included; the consumer may have taken some since.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.staged
-            .wrapping_sub(self.shared.head.0.load(Ordering::Acquire))
+        self.staged.wrapping_sub(self.shared.head.0.load(Ordering::Acquire))
     }
 
     /// Whether the consumer has taken everything.
@@ -160,11 +147,7 @@ impl<T> Consumer<T> {
     /// Values that wait; there may be more by now.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared
-            .tail
-            .0
-            .load(Ordering::Acquire)
-            .wrapping_sub(self.head)
+        self.shared.tail.0.load(Ordering::Acquire).wrapping_sub(self.head)
     }
 
     /// Whether nothing waits.
@@ -306,10 +289,7 @@ mod tests {
         assert_eq!((producer.len(), consumer.len()), (2, 0));
         assert!(!producer.publish());
         assert_eq!(consumer.len(), 2);
-        assert_eq!(
-            (consumer.pop(), consumer.pop(), consumer.pop()),
-            (Some(1), Some(2), None)
-        );
+        assert_eq!((consumer.pop(), consumer.pop(), consumer.pop()), (Some(1), Some(2), None));
         assert!(producer.is_empty());
     }
 

@@ -22,10 +22,7 @@ impl Millis {
     /// This moment plus `duration`, never past [`Millis::NEVER`].
     #[must_use]
     pub fn after(self, duration: Duration) -> Self {
-        Self(
-            self.0
-                .saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)),
-        )
+        Self(self.0.saturating_add(u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)))
     }
 
     /// How long from `earlier` to this moment; zero if it is not later.

@@ -14,13 +14,7 @@ pub struct Span(pub Duration);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ByteSize(pub u64);
 
-const SPAN_UNITS: [(&str, u64); 5] = [
-    ("ms", 1),
-    ("s", 1_000),
-    ("m", 60_000),
-    ("h", 3_600_000),
-    ("d", 86_400_000),
-];
+const SPAN_UNITS: [(&str, u64); 5] = [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
 const SIZE_UNITS: [(&str, u64); 7] = [
     ("B", 1),
     ("KiB", 1 << 10),
@@ -34,33 +28,17 @@ const SIZE_UNITS: [(&str, u64); 7] = [
 fn parse(text: &str, units: &[(&str, u64)], what: &str) -> Result<u64, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let names = || {
-        units
-            .iter()
-            .map(|(name, _)| *name)
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let names = || units.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ");
     let factor = units
         .iter()
         .find(|(name, _)| *name == unit.trim_start())
         .map(|(_, factor)| *factor)
-        .ok_or_else(|| {
-            format!(
-                "{text:?} is not a {what}: write a whole number and one of {}",
-                names()
-            )
-        })?;
+        .ok_or_else(|| format!("{text:?} is not a {what}: write a whole number and one of {}", names()))?;
     number
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(factor))
-        .ok_or_else(|| {
-            format!(
-                "{text:?} is not a {what}: write a whole number and one of {}",
-                names()
-            )
-        })
+        .ok_or_else(|| format!("{text:?} is not a {what}: write a whole number and one of {}", names()))
 }
 
 fn print(value: u64, units: &[(&str, u64)], f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,11 +66,7 @@ impl FromStr for ByteSize {
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        print(
-            u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX),
-            &SPAN_UNITS,
-            f,
-        )
+        print(u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX), &SPAN_UNITS, f)
     }
 }
 

@@ -80,11 +80,7 @@ impl<'a> Value<'a> {
         let Self::Map(members) = self else {
             return None;
         };
-        members
-            .iter()
-            .rev()
-            .find(|(key, _)| key == name)
-            .map(|(_, value)| value)
+        members.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value)
     }
 
     /// Whether both are the same value of the same kind; `1` and `1.0` are not.
@@ -97,13 +93,10 @@ impl<'a> Value<'a> {
             (Self::Float(a), Self::Float(b)) => a == b,
             (Self::Text(a), Self::Text(b)) => a == b,
             (Self::Bytes(a), Self::Bytes(b)) => a == b,
-            (Self::List(a), Self::List(b)) => {
-                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b))
-            }
+            (Self::List(a), Self::List(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b)),
             (Self::Map(a), Self::Map(b)) => {
                 a.len() == b.len()
-                    && a.iter()
-                        .all(|(key, a)| other.member(key).is_some_and(|b| a.same(b)))
+                    && a.iter().all(|(key, a)| other.member(key).is_some_and(|b| a.same(b)))
                     && b.iter().all(|(key, _)| self.member(key).is_some())
             }
             _ => false,
@@ -122,10 +115,7 @@ impl<'a> Value<'a> {
             Self::Bytes(bytes) => Value::Bytes(Cow::Owned(bytes.into_owned())),
             Self::List(items) => Value::List(items.into_iter().map(Value::into_owned).collect()),
             Self::Map(members) => Value::Map(
-                members
-                    .into_iter()
-                    .map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned()))
-                    .collect(),
+                members.into_iter().map(|(key, value)| (Cow::Owned(key.into_owned()), value.into_owned())).collect(),
             ),
         }
     }
@@ -141,12 +131,9 @@ impl<'a> Value<'a> {
             Self::Text(text) => Value::Text(Cow::Borrowed(text)),
             Self::Bytes(bytes) => Value::Bytes(Cow::Borrowed(bytes)),
             Self::List(items) => Value::List(items.iter().map(Self::borrowed).collect()),
-            Self::Map(members) => Value::Map(
-                members
-                    .iter()
-                    .map(|(key, value)| (Cow::Borrowed(key.as_ref()), value.borrowed()))
-                    .collect(),
-            ),
+            Self::Map(members) => {
+                Value::Map(members.iter().map(|(key, value)| (Cow::Borrowed(key.as_ref()), value.borrowed())).collect())
+            }
         }
     }
 
@@ -154,8 +141,7 @@ impl<'a> Value<'a> {
     #[must_use]
     pub fn to_json(&self) -> String {
         let mut json = String::new();
-        self.write_json(&mut json)
-            .expect("a String takes everything");
+        self.write_json(&mut json).expect("a String takes everything");
         json
     }
 
@@ -206,11 +192,7 @@ impl PartialEq for Value<'_> {
 /// Writes a float so that it reads back as the same float and is seen to be one: `21.5`, `30.0`, `1e300`.
 fn write_float(out: &mut impl fmt::Write, value: f64) -> fmt::Result {
     let size = value.abs();
-    if size != 0.0 && !(1e-5..1e16).contains(&size) {
-        write!(out, "{value:e}")
-    } else {
-        write!(out, "{value:?}")
-    }
+    if size != 0.0 && !(1e-5..1e16).contains(&size) { write!(out, "{value:e}") } else { write!(out, "{value:?}") }
 }
 
 fn write_json_text(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
@@ -244,16 +226,9 @@ pub fn compare_int_float(int: i64, float: f64) -> Ordering {
     } else if float < -TWO_63 {
         Ordering::Greater
     } else {
-        #[allow(
-            clippy::cast_possible_truncation,
-            reason = "within the range of i64, and cut on purpose"
-        )]
+        #[allow(clippy::cast_possible_truncation, reason = "within the range of i64, and cut on purpose")]
         let whole = float.trunc() as i64;
-        int.cmp(&whole).then_with(|| {
-            0.0_f64
-                .partial_cmp(&float.fract())
-                .unwrap_or(Ordering::Equal)
-        })
+        int.cmp(&whole).then_with(|| 0.0_f64.partial_cmp(&float.fract()).unwrap_or(Ordering::Equal))
     }
 }
 
@@ -267,9 +242,7 @@ impl Columns {
     /// Columns of these names, in order.
     #[must_use]
     pub fn new(names: Vec<Box<str>>) -> Self {
-        Self {
-            names: names.into_boxed_slice(),
-        }
+        Self { names: names.into_boxed_slice() }
     }
 
     /// The names in order.
@@ -323,9 +296,7 @@ impl Record {
     /// Its values, one a column.
     #[must_use]
     pub fn values(&self) -> Values<'_> {
-        Values {
-            rest: &self.0.slice,
-        }
+        Values { rest: &self.0.slice }
     }
 
     /// The bytes it keeps in memory, for queues that are bounded in bytes.
@@ -337,14 +308,7 @@ impl Record {
     /// The row as one map from column to value.
     #[must_use]
     pub fn to_map(&self) -> Value<'_> {
-        Value::Map(
-            self.columns()
-                .names()
-                .iter()
-                .map(|name| Cow::Borrowed(name.as_ref()))
-                .zip(self.values())
-                .collect(),
-        )
+        Value::Map(self.columns().names().iter().map(|name| Cow::Borrowed(name.as_ref())).zip(self.values()).collect())
     }
 }
 
@@ -475,17 +439,9 @@ impl Row {
     /// The finished row. As many values were pushed as there are columns.
     #[must_use]
     pub fn record(&self, columns: &Arc<Columns>, rule: u32, unix_ms: u64) -> Record {
-        let head = Head {
-            columns: Arc::clone(columns),
-            unix_ms,
-            rule,
-        };
+        let head = Head { columns: Arc::clone(columns), unix_ms, rule };
         let record = Record(ThinArc::from_header_and_slice(head, &self.bytes));
-        debug_assert_eq!(
-            record.values().count(),
-            columns.len(),
-            "one value for each column"
-        );
+        debug_assert_eq!(record.values().count(), columns.len(), "one value for each column");
         record
     }
 
@@ -554,11 +510,7 @@ fn read<'a>(rest: &mut &'a [u8]) -> Value<'a> {
         }
         MAP => {
             let count = take_count(rest);
-            Value::Map(
-                (0..count)
-                    .map(|_| (Cow::Borrowed(take_text(rest)), read(rest)))
-                    .collect(),
-            )
+            Value::Map((0..count).map(|_| (Cow::Borrowed(take_text(rest)), read(rest))).collect())
         }
         _ => unreachable!("a row holds only the tags above"),
     }
@@ -578,10 +530,7 @@ mod tests {
             Value::text("grün"),
             Value::Bytes(Cow::Borrowed(&[0xff, 0])),
             Value::List(vec![Value::Int(1), Value::List(vec![])]),
-            Value::Map(vec![
-                ("a".into(), Value::Map(vec![])),
-                ("b".into(), Value::Null),
-            ]),
+            Value::Map(vec![("a".into(), Value::Map(vec![])), ("b".into(), Value::Null)]),
         ]
     }
 
@@ -624,10 +573,7 @@ mod tests {
         assert_eq!(json(Value::Float(30.0)), "30.0");
         assert_eq!(json(Value::Float(1e300)), "1e300");
         assert_eq!(json(Value::Float(0.0)), "0.0");
-        assert_eq!(
-            json(Value::text("a\"\\\n\u{1}é")),
-            "\"a\\\"\\\\\\n\\u0001é\""
-        );
+        assert_eq!(json(Value::text("a\"\\\n\u{1}é")), "\"a\\\"\\\\\\n\\u0001é\"");
         assert_eq!(
             record(&every_kind()[6..]).to_map().to_json(),
             "{\"c0\":\"\u{fffd}\\u0000\",\"c1\":[1,[]],\"c2\":{\"a\":{},\"b\":null}}"
@@ -637,19 +583,10 @@ mod tests {
     #[test]
     fn whole_numbers_and_floats_compare_exactly() {
         let big = (1_i64 << 53) + 1;
-        assert_eq!(
-            compare_int_float(big, (1_i64 << 53) as f64),
-            Ordering::Greater
-        );
+        assert_eq!(compare_int_float(big, (1_i64 << 53) as f64), Ordering::Greater);
         assert_eq!(compare_int_float(i64::MAX, 9.3e18), Ordering::Less);
-        assert_eq!(
-            compare_int_float(i64::MAX, 9_223_372_036_854_775_808.0),
-            Ordering::Less
-        );
-        assert_eq!(
-            compare_int_float(i64::MIN, -9_223_372_036_854_775_808.0),
-            Ordering::Equal
-        );
+        assert_eq!(compare_int_float(i64::MAX, 9_223_372_036_854_775_808.0), Ordering::Less);
+        assert_eq!(compare_int_float(i64::MIN, -9_223_372_036_854_775_808.0), Ordering::Equal);
         assert_eq!(compare_int_float(1, 1.5), Ordering::Less);
         assert_eq!(compare_int_float(-1, -1.5), Ordering::Greater);
         assert_eq!(compare_int_float(0, -0.0), Ordering::Equal);
@@ -657,10 +594,7 @@ mod tests {
 
     #[test]
     fn the_later_of_two_members_with_one_name_counts() {
-        let map = Value::Map(vec![
-            ("a".into(), Value::Int(1)),
-            ("a".into(), Value::Int(2)),
-        ]);
+        let map = Value::Map(vec![("a".into(), Value::Int(1)), ("a".into(), Value::Int(2))]);
         assert_eq!(map.member("a"), Some(&Value::Int(2)));
     }
 }

@@ -203,9 +203,6 @@ impl BinaryOp {
     /// Whether its value is true or false.
     #[must_use]
     pub const fn compares(self) -> bool {
-        !matches!(
-            self,
-            Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Div | Self::Mod
-        )
+        !matches!(self, Self::Add | Self::Subtract | Self::Multiply | Self::Divide | Self::Div | Self::Mod)
     }
 }

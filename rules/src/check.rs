@@ -2,6 +2,8 @@
 //!
 //! All mistakes of a rule are reported at once. Not here: what an operator does (`ops.rs`).
 
+use millrace_core::topic::filter::{FilterError, TopicFilter};
+use millrace_core::topic::name::TopicLimits;
 use millrace_core::value::Value;
 
 use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, Path, Query, Step};
@@ -9,7 +11,6 @@ use crate::columns::ColumnTree;
 use crate::compile;
 use crate::diagnostics::{Diagnostic, Severity, Span, nearest};
 use crate::fields::{Event, EventField, FieldInfo};
-use crate::filter;
 use crate::functions::{self, Body, Function};
 use crate::ops;
 use crate::parse::DEPTH_MAX;
@@ -21,12 +22,7 @@ use crate::value_type::Type;
 /// # Errors
 /// Everything that is wrong with it, in the order of the text.
 pub(crate) fn check(query: &Query<'_>, sql: &str) -> Result<Plan, Vec<Diagnostic>> {
-    let mut checker = Checker {
-        sql,
-        event: Event::MessagePublish,
-        diagnostics: Vec::new(),
-        aliases: Vec::new(),
-    };
+    let mut checker = Checker { sql, event: Event::MessagePublish, diagnostics: Vec::new(), aliases: Vec::new() };
     let filters = checker.filters(query);
     let mut slots = Vec::new();
     let mut columns = ColumnTree::default();
@@ -40,25 +36,12 @@ pub(crate) fn check(query: &Query<'_>, sql: &str) -> Result<Plan, Vec<Diagnostic
     });
     let mut diagnostics = checker.diagnostics;
     diagnostics.sort_by_key(|diagnostic| diagnostic.span.start);
-    if diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity == Severity::Error)
-    {
+    if diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
         return Err(diagnostics);
     }
     let early = needed_first(condition.as_ref(), &slots);
-    let late = (0..slots.len())
-        .filter(|slot| !early.contains(slot))
-        .collect();
-    Ok(Plan {
-        filters,
-        slots,
-        early,
-        late,
-        condition,
-        columns: columns.finish(),
-        warnings: diagnostics,
-    })
+    let late = (0..slots.len()).filter(|slot| !early.contains(slot)).collect();
+    Ok(Plan { filters, slots, early, late, condition, columns: columns.finish(), warnings: diagnostics })
 }
 
 /// The slots that WHERE reads, and those that these read, in order.
@@ -94,19 +77,11 @@ impl<'s> Checker<'s> {
             let text = source.text.as_ref();
             if text.starts_with("$events/") {
                 self.diagnostics.push(
-                    Diagnostic::error(
-                        "R0105",
-                        source.span,
-                        format!("`{text}` is not an event that rules can read"),
-                    )
-                    .help("a rule reads messages: name topic filters, FROM \"sensors/#\""),
+                    Diagnostic::error("R0105", source.span, format!("`{text}` is not an event that rules can read"))
+                        .help("a rule reads messages: name topic filters, FROM \"sensors/#\""),
                 );
-            } else if let Err(why) = filter::check(text) {
-                self.diagnostics.push(Diagnostic::error(
-                    "R0104",
-                    source.span,
-                    format!("`{text}` is not a topic filter: {why}"),
-                ));
+            } else if let Err(why) = filter(text) {
+                self.diagnostics.push(Diagnostic::error("R0104", source.span, format!("`{text}`: {why}")));
             } else if !filters.iter().any(|known| known == text) {
                 filters.push(text.to_owned());
             }
@@ -125,11 +100,7 @@ impl<'s> Checker<'s> {
                 let node = self.expr(expr);
                 let slot = slots.len();
                 let placed = if let Some(alias) = alias {
-                    let path: Vec<String> = alias
-                        .path
-                        .iter()
-                        .map(|name| name.clone().into_owned())
-                        .collect();
+                    let path: Vec<String> = alias.path.iter().map(|name| name.clone().into_owned()).collect();
                     let steps: Vec<Step> = path.iter().cloned().map(Step::Name).collect();
                     self.aliases.push((path, slot, node.ty));
                     columns.place(&steps, slot)
@@ -142,9 +113,7 @@ impl<'s> Checker<'s> {
                         Diagnostic::error(
                             "R0107",
                             span,
-                            format!(
-                                "the column `{taken}` cannot be both a value and made of parts"
-                            ),
+                            format!("the column `{taken}` cannot be both a value and made of parts"),
                         )
                         .help("give one of them another name by AS"),
                     );
@@ -155,18 +124,8 @@ impl<'s> Checker<'s> {
     }
 
     /// One field of `*`. `flags` is put together from its parts: a map of its own would be an allocation a row.
-    fn whole_field(
-        &mut self,
-        info: &FieldInfo,
-        span: Span,
-        slots: &mut Vec<Node>,
-        columns: &mut ColumnTree,
-    ) {
-        let field = Node {
-            kind: NodeKind::Field(info.field),
-            ty: info.ty,
-            span,
-        };
+    fn whole_field(&mut self, info: &FieldInfo, span: Span, slots: &mut Vec<Node>, columns: &mut ColumnTree) {
+        let field = Node { kind: NodeKind::Field(info.field), ty: info.ty, span };
         let mut slot_of = |node| {
             slots.push(node);
             Output::Slot(slots.len() - 1)
@@ -206,15 +165,11 @@ impl<'s> Checker<'s> {
     }
 
     fn text(&self, span: Span) -> String {
-        self.sql
-            .get(span.start as usize..span.end as usize)
-            .unwrap_or("value")
-            .to_owned()
+        self.sql.get(span.start as usize..span.end as usize).unwrap_or("value").to_owned()
     }
 
     fn error(&mut self, code: &'static str, span: Span, message: String) {
-        self.diagnostics
-            .push(Diagnostic::error(code, span, message));
+        self.diagnostics.push(Diagnostic::error(code, span, message));
     }
 
     fn expr(&mut self, expr: &Expr<'_>) -> Node {
@@ -237,11 +192,7 @@ impl<'s> Checker<'s> {
                 let inner = self.expr(inner);
                 if !inner.ty.meets(Type::NUMBER) {
                     let ty = inner.ty;
-                    self.error(
-                        "R0111",
-                        inner.span,
-                        format!("`-` wants a number, this is {ty}"),
-                    );
+                    self.error("R0111", inner.span, format!("`-` wants a number, this is {ty}"));
                 }
                 node(NodeKind::Negate(Box::new(inner)), Type::NUMBER)
             }
@@ -253,29 +204,18 @@ impl<'s> Checker<'s> {
             ExprKind::Binary(op, left, right) => self.binary(*op, left, right, span),
             ExprKind::And(terms) => node(NodeKind::And(self.conditions(terms, "AND")), Type::BOOL),
             ExprKind::Or(terms) => node(NodeKind::Or(self.conditions(terms, "OR")), Type::BOOL),
-            ExprKind::In {
-                value,
-                list,
-                negated,
-            } => {
+            ExprKind::In { value, list, negated } => {
                 let value = Box::new(self.expr(value));
                 let list = list.iter().map(|item| self.expr(item)).collect();
                 node(NodeKind::In(value, list, *negated), Type::BOOL)
             }
-            ExprKind::IsNull { value, negated } => node(
-                NodeKind::IsNull(Box::new(self.expr(value)), *negated),
-                Type::BOOL,
-            ),
-            ExprKind::Case {
-                subject,
-                branches,
-                otherwise,
-            } => self.case(subject.as_deref(), branches, otherwise.as_deref(), span),
-            ExprKind::Call {
-                name,
-                name_span,
-                args,
-            } => return self.call(name, *name_span, args, span),
+            ExprKind::IsNull { value, negated } => {
+                node(NodeKind::IsNull(Box::new(self.expr(value)), *negated), Type::BOOL)
+            }
+            ExprKind::Case { subject, branches, otherwise } => {
+                self.case(subject.as_deref(), branches, otherwise.as_deref(), span)
+            }
+            ExprKind::Call { name, name_span, args } => return self.call(name, *name_span, args, span),
         };
         self.fold(checked)
     }
@@ -314,28 +254,16 @@ impl<'s> Checker<'s> {
                     && op != BinaryOp::Matches
                     && ops::numeric(text).is_err()
                 {
-                    self.error(
-                        "R0111",
-                        span,
-                        format!("a number is compared with '{text}', which is not one"),
-                    );
+                    self.error("R0111", span, format!("a number is compared with '{text}', which is not one"));
                 }
             }
             if op == BinaryOp::Matches
                 && let Some(Value::Text(text)) = right.constant()
-                && let Err(why) = filter::check(text)
+                && let Err(why) = filter(text)
             {
-                self.error(
-                    "R0104",
-                    right.span,
-                    format!("'{text}' is not a topic filter: {why}"),
-                );
+                self.error("R0104", right.span, format!("'{text}': {why}"));
             }
-            return Node {
-                kind: NodeKind::Compare(op, Box::new(left), Box::new(right)),
-                ty: Type::BOOL,
-                span,
-            };
+            return Node { kind: NodeKind::Compare(op, Box::new(left), Box::new(right)), ty: Type::BOOL, span };
         }
         let symbol = op.symbol();
         let accepted = match op {
@@ -346,27 +274,17 @@ impl<'s> Checker<'s> {
         for node in [&left, &right] {
             if !node.ty.meets(accepted) {
                 let ty = node.ty;
-                self.error(
-                    "R0111",
-                    node.span,
-                    format!("`{symbol}` wants {accepted}, this is {ty}"),
-                );
+                self.error("R0111", node.span, format!("`{symbol}` wants {accepted}, this is {ty}"));
             }
         }
         let ty = match op {
             BinaryOp::Divide => Type::FLOAT,
             BinaryOp::Div | BinaryOp::Mod => Type::INT,
-            BinaryOp::Add if a.meets(Type::TEXT) || b.meets(Type::TEXT) => {
-                Type::TEXT | Type::NUMBER
-            }
+            BinaryOp::Add if a.meets(Type::TEXT) || b.meets(Type::TEXT) => Type::TEXT | Type::NUMBER,
             _ if a.is_within(Type::INT) && b.is_within(Type::INT) => Type::INT,
             _ => Type::NUMBER,
         };
-        Node {
-            kind: NodeKind::Arithmetic(op, Box::new(left), Box::new(right)),
-            ty,
-            span,
-        }
+        Node { kind: NodeKind::Arithmetic(op, Box::new(left), Box::new(right)), ty, span }
     }
 
     fn case(
@@ -377,11 +295,7 @@ impl<'s> Checker<'s> {
         span: Span,
     ) -> Node {
         let subject = subject.map(|subject| Box::new(self.expr(subject)));
-        let mut ty = if otherwise.is_some() {
-            None
-        } else {
-            Some(Type::NULL)
-        };
+        let mut ty = if otherwise.is_some() { None } else { Some(Type::NULL) };
         let mut checked = Vec::with_capacity(branches.len());
         let mut join = |node: &Node| ty = Some(ty.map_or(node.ty, |ty| ty | node.ty));
         for (when, then) in branches {
@@ -409,18 +323,11 @@ impl<'s> Checker<'s> {
 
     fn call(&mut self, name: &str, name_span: Span, args: &[Expr<'_>], span: Span) -> Node {
         let args: Vec<Node> = args.iter().map(|arg| self.expr(arg)).collect();
-        let unknown = Node {
-            kind: NodeKind::Const(Value::Null),
-            ty: Type::ANY,
-            span,
-        };
+        let unknown = Node { kind: NodeKind::Const(Value::Null), ty: Type::ANY, span };
         let Some(function) = functions::find(name) else {
-            let mut diagnostic =
-                Diagnostic::error("R0103", name_span, format!("there is no function `{name}`"));
+            let mut diagnostic = Diagnostic::error("R0103", name_span, format!("there is no function `{name}`"));
             if let Some(near) = nearest(name, functions::all().map(|function| function.name)) {
-                diagnostic = diagnostic
-                    .help(format!("did you mean `{near}`?"))
-                    .replace(near);
+                diagnostic = diagnostic.help(format!("did you mean `{near}`?")).replace(near);
             }
             self.diagnostics.push(diagnostic);
             return unknown;
@@ -428,11 +335,7 @@ impl<'s> Checker<'s> {
         if !function.takes(args.len()) {
             let name = function.name;
             let wants = function.wants();
-            self.error(
-                "R0110",
-                span,
-                format!("`{name}` wants {wants}, got {}", args.len()),
-            );
+            self.error("R0110", span, format!("`{name}` wants {wants}, got {}", args.len()));
             return unknown;
         }
         let mut fits = true;
@@ -442,30 +345,18 @@ impl<'s> Checker<'s> {
                 fits = false;
                 let (name, ty) = (function.name, arg.ty);
                 let word = function.param(index).map_or("argument", |param| param.name);
-                self.error(
-                    "R0111",
-                    arg.span,
-                    format!("`{name}` wants {wanted} as its {word}, this is {ty}"),
-                );
+                self.error("R0111", arg.span, format!("`{name}` wants {wanted} as its {word}, this is {ty}"));
             }
         }
         if !fits {
             return unknown;
         }
         let ty = function.returns;
-        self.fold(Node {
-            kind: NodeKind::Call(function, args),
-            ty,
-            span,
-        })
+        self.fold(Node { kind: NodeKind::Call(function, args), ty, span })
     }
 
     fn path(&mut self, path: &Path<'_>, span: Span) -> Node {
-        let unknown = Node {
-            kind: NodeKind::Const(Value::Null),
-            ty: Type::ANY,
-            span,
-        };
+        let unknown = Node { kind: NodeKind::Const(Value::Null), ty: Type::ANY, span };
         if let Some(node) = self.alias(path, span) {
             return node;
         }
@@ -474,27 +365,17 @@ impl<'s> Checker<'s> {
             self.diagnostics.push(diagnostic);
             return unknown;
         };
-        let field = Node {
-            kind: NodeKind::Field(info.field),
-            ty: info.ty,
-            span,
-        };
+        let field = Node { kind: NodeKind::Field(info.field), ty: info.ty, span };
         if path.steps.is_empty() {
             return field;
         }
         if info.field == EventField::Payload {
-            return Node {
-                kind: NodeKind::Payload(path.steps.clone().into_boxed_slice()),
-                ty: Type::ANY,
-                span,
-            };
+            return Node { kind: NodeKind::Payload(path.steps.clone().into_boxed_slice()), ty: Type::ANY, span };
         }
-        if let (EventField::Flags, [Step::Name(name), rest @ ..]) =
-            (info.field, path.steps.as_slice())
+        if let (EventField::Flags, [Step::Name(name), rest @ ..]) = (info.field, path.steps.as_slice())
             && (!rest.is_empty() || !FLAGS.contains(&name.as_str()))
         {
-            let mut diagnostic =
-                Diagnostic::error("R0101", span, format!("`flags` has no `{name}`"));
+            let mut diagnostic = Diagnostic::error("R0101", span, format!("`flags` has no `{name}`"));
             diagnostic.help = Some("it has `flags.retain` and `flags.dup`".to_owned());
             self.diagnostics.push(diagnostic);
             return unknown;
@@ -509,11 +390,7 @@ impl<'s> Checker<'s> {
             let ty = of.ty;
             self.error("R0113", span, format!("this is {ty}, which has no parts"));
         }
-        Node {
-            kind: NodeKind::Part(Box::new(of), steps.into_boxed_slice()),
-            ty: Type::ANY,
-            span,
-        }
+        Node { kind: NodeKind::Part(Box::new(of), steps.into_boxed_slice()), ty: Type::ANY, span }
     }
 
     /// A path that leads to or through names given before; the latest one counts.
@@ -530,17 +407,9 @@ impl<'s> Checker<'s> {
                 && names(alias.len() - 1).eq(alias[1..].iter().map(|name| Some(name.as_str())))
         });
         if let Some((alias, slot, ty)) = found {
-            let node = Node {
-                kind: NodeKind::Slot(*slot),
-                ty: *ty,
-                span,
-            };
+            let node = Node { kind: NodeKind::Slot(*slot), ty: *ty, span };
             let steps = path.steps[alias.len() - 1..].to_vec();
-            return Some(if steps.is_empty() {
-                node
-            } else {
-                self.part(node, steps)
-            });
+            return Some(if steps.is_empty() { node } else { self.part(node, steps) });
         }
         if self.event.field(&path.root).is_some() {
             return None;
@@ -552,9 +421,7 @@ impl<'s> Checker<'s> {
         let inside: Vec<_> = self
             .aliases
             .iter()
-            .filter(|(alias, ..)| {
-                alias.len() > prefix.len() && alias.iter().zip(&prefix).all(|(a, b)| a == b)
-            })
+            .filter(|(alias, ..)| alias.len() > prefix.len() && alias.iter().zip(&prefix).all(|(a, b)| a == b))
             .map(|(alias, slot, ty)| (&alias[prefix.len()..], *slot, *ty))
             .collect();
         (!inside.is_empty()).then(|| members(&inside, span))
@@ -566,9 +433,7 @@ impl<'s> Checker<'s> {
         let aliases = self.aliases.iter().map(|(alias, ..)| alias[0].as_str());
         // Guessing is for people, who read the first mistakes.
         const GUESSES_MAX: usize = 20;
-        let near = (self.diagnostics.len() < GUESSES_MAX)
-            .then(|| nearest(name, fields.chain(aliases)))
-            .flatten();
+        let near = (self.diagnostics.len() < GUESSES_MAX).then(|| nearest(name, fields.chain(aliases))).flatten();
         if path.quoted {
             return Diagnostic::error(
                 "R0102",
@@ -578,19 +443,11 @@ impl<'s> Checker<'s> {
             .help(format!("for text write '{}'", name.replace('\'', "''")))
             .replace(format!("'{}'", name.replace('\'', "''")));
         }
-        let diagnostic = Diagnostic::error(
-            "R0101",
-            path.root_span,
-            format!("no event has a field `{name}`"),
-        );
+        let diagnostic = Diagnostic::error("R0101", path.root_span, format!("no event has a field `{name}`"));
         match near {
-            Some(near) => diagnostic
-                .help(format!("did you mean `{near}`?"))
-                .replace(near),
+            Some(near) => diagnostic.help(format!("did you mean `{near}`?")).replace(near),
             None => diagnostic
-                .help(format!(
-                    "a member of a JSON payload is `payload.{name}`, a text is '{name}'"
-                ))
+                .help(format!("a member of a JSON payload is `payload.{name}`, a text is '{name}'"))
                 .replace(format!("payload.{name}")),
         }
     }
@@ -605,65 +462,40 @@ impl<'s> Checker<'s> {
                 | NodeKind::Payload(_)
                 | NodeKind::Slot(_)
                 | NodeKind::Members(_)
-                | NodeKind::Call(
-                    Function {
-                        body: Body::OfEvent(_),
-                        ..
-                    },
-                    _
-                )
+                | NodeKind::Call(Function { body: Body::OfEvent(_), .. }, _)
         );
-        if !constant
-            || self
-                .diagnostics
-                .iter()
-                .any(|diagnostic| diagnostic.severity == Severity::Error)
-        {
+        if !constant || self.diagnostics.iter().any(|diagnostic| diagnostic.severity == Severity::Error) {
             return node;
         }
         match compile::constant(&node) {
-            Ok(value) => Node {
-                ty: Type::of(&value),
-                kind: NodeKind::Const(value),
-                span: node.span,
-            },
+            Ok(value) => Node { ty: Type::of(&value), kind: NodeKind::Const(value), span: node.span },
             Err(error) => {
-                self.error(
-                    "R0114",
-                    error.span(),
-                    format!("this always fails: {}", error.message()),
-                );
+                self.error("R0114", error.span(), format!("this always fails: {}", error.message()));
                 node
             }
         }
     }
 }
 
+/// Checks a Topic Filter; how long it may be is the listener's business.
+fn filter(text: &str) -> Result<(), FilterError> {
+    TopicFilter::parse(text, TopicLimits::PROTOCOL).map(|_| ())
+}
+
 /// Joins slots to a map; where a name comes twice the later one counts.
 fn members(inside: &[(&[String], usize, Type)], span: Span) -> Node {
-    debug_assert!(
-        inside
-            .iter()
-            .all(|(path, ..)| path.len() <= usize::from(DEPTH_MAX))
-    );
+    debug_assert!(inside.iter().all(|(path, ..)| path.len() <= usize::from(DEPTH_MAX)));
     let mut joined: Vec<(String, Node)> = Vec::new();
     for (index, (path, slot, ty)) in inside.iter().enumerate() {
         let name = &path[0];
-        if inside[index + 1..]
-            .iter()
-            .any(|(later, ..)| later[0] == *name && path.len() == 1)
-        {
+        if inside[index + 1..].iter().any(|(later, ..)| later[0] == *name && path.len() == 1) {
             continue;
         }
         if joined.iter().any(|(known, _)| known == name) {
             continue;
         }
         let node = if path.len() == 1 {
-            Node {
-                kind: NodeKind::Slot(*slot),
-                ty: *ty,
-                span,
-            }
+            Node { kind: NodeKind::Slot(*slot), ty: *ty, span }
         } else {
             let deeper: Vec<_> = inside
                 .iter()
@@ -674,9 +506,5 @@ fn members(inside: &[(&[String], usize, Type)], span: Span) -> Node {
         };
         joined.push((name.clone(), node));
     }
-    Node {
-        kind: NodeKind::Members(joined),
-        ty: Type::MAP,
-        span,
-    }
+    Node { kind: NodeKind::Members(joined), ty: Type::MAP, span }
 }

@@ -15,19 +15,8 @@ pub struct Code {
     pub mended: &'static str,
 }
 
-const fn text(
-    code: &'static str,
-    cause: &'static str,
-    example: &'static str,
-    mended: &'static str,
-) -> Code {
-    Code {
-        code,
-        cause,
-        example,
-        payload: None,
-        mended,
-    }
+const fn text(code: &'static str, cause: &'static str, example: &'static str, mended: &'static str) -> Code {
+    Code { code, cause, example, payload: None, mended }
 }
 
 const fn message(
@@ -37,13 +26,7 @@ const fn message(
     payload: &'static str,
     mended: &'static str,
 ) -> Code {
-    Code {
-        code,
-        cause,
-        example,
-        payload: Some(payload),
-        mended,
-    }
+    Code { code, cause, example, payload: Some(payload), mended }
 }
 
 /// All codes of rules, in order.
@@ -72,12 +55,7 @@ pub const CODES: &[Code] = &[
         "SELECT 99999999999999999999 AS a FROM \"t\"",
         "SELECT 99999999999999999999.0 AS a FROM \"t\"",
     ),
-    text(
-        "R0005",
-        "More than 100 expressions or names lie inside each other.",
-        "",
-        "SELECT (1) AS a FROM \"t\"",
-    ),
+    text("R0005", "More than 100 expressions or names lie inside each other.", "", "SELECT (1) AS a FROM \"t\""),
     text(
         "R0006",
         "The rule is over a limit: 64 KiB of text or 4,000 expressions. That bounds what one message can cost.",
@@ -230,7 +208,5 @@ pub const CODES: &[Code] = &[
 /// What a code means.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static Code> {
-    CODES
-        .iter()
-        .find(|known| known.code.eq_ignore_ascii_case(code))
+    CODES.iter().find(|known| known.code.eq_ignore_ascii_case(code))
 }

@@ -41,12 +41,7 @@ fn first(path: &[Step]) -> (String, &[Step]) {
     }
 }
 
-fn insert(
-    members: &mut Vec<(String, Output)>,
-    name: &str,
-    rest: &[Step],
-    slot: usize,
-) -> Result<(), String> {
+fn insert(members: &mut Vec<(String, Output)>, name: &str, rest: &[Step], slot: usize) -> Result<(), String> {
     let Some((_, known)) = members.iter_mut().find(|(known, _)| known == name) else {
         members.push((name.to_owned(), made(rest, slot)));
         return Ok(());

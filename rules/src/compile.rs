@@ -1,11 +1,11 @@
 //! The checked tree to closures: whatever is known of the rule is decided here, nothing of it per message.
 
+use millrace_core::topic::filter;
 use millrace_core::value::Value;
 
 use crate::ast::BinaryOp;
 use crate::error::{EvalError, Trouble};
 use crate::fields::EventField;
-use crate::filter;
 use crate::input::{At, Input, PublishEvent, Scratch};
 use crate::ops;
 use crate::tree::{Node, NodeKind};
@@ -14,14 +14,10 @@ use crate::value_type::Type;
 /// What a closure gives: a value that borrows from the event or from the rule.
 pub(crate) type Eval<'i> = Result<Value<'i>, EvalError>;
 /// An expression, compiled.
-pub(crate) type ValueFn =
-    Box<dyn for<'i, 'a, 's> Fn(&'s Frame<'i, 'a>, &'s [Value<'i>]) -> Eval<'i> + Send + Sync>;
+pub(crate) type ValueFn = Box<dyn for<'i, 'a, 's> Fn(&'s Frame<'i, 'a>, &'s [Value<'i>]) -> Eval<'i> + Send + Sync>;
 /// A condition, compiled.
-pub(crate) type TestFn = Box<
-    dyn for<'i, 'a, 's> Fn(&'s Frame<'i, 'a>, &'s [Value<'i>]) -> Result<bool, EvalError>
-        + Send
-        + Sync,
->;
+pub(crate) type TestFn =
+    Box<dyn for<'i, 'a, 's> Fn(&'s Frame<'i, 'a>, &'s [Value<'i>]) -> Result<bool, EvalError> + Send + Sync>;
 
 /// What all closures of a rule see.
 pub(crate) struct Frame<'i, 'a> {
@@ -47,10 +43,7 @@ where
 
 fn test_fn<F>(closure: F) -> TestFn
 where
-    F: for<'i, 'a, 's> Fn(&'s Frame<'i, 'a>, &'s [Value<'i>]) -> Result<bool, EvalError>
-        + Send
-        + Sync
-        + 'static,
+    F: for<'i, 'a, 's> Fn(&'s Frame<'i, 'a>, &'s [Value<'i>]) -> Result<bool, EvalError> + Send + Sync + 'static,
 {
     Box::new(closure)
 }
@@ -70,18 +63,12 @@ impl Compiler {
                 value_fn(move |frame, _| Ok(frame.constants[at].borrowed()))
             }
             NodeKind::Field(field) => value_fn(move |frame, _| Ok(frame.input.field(field))),
-            NodeKind::Payload(steps) => {
-                value_fn(move |frame, _| frame.input.payload(&steps).at(span))
-            }
+            NodeKind::Payload(steps) => value_fn(move |frame, _| frame.input.payload(&steps).at(span)),
             NodeKind::Part(of, steps) => match (&of.kind, &*steps) {
-                (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)])
-                    if name == "retain" =>
-                {
+                (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)]) if name == "retain" => {
                     value_fn(|frame, _| Ok(Value::Bool(frame.input.event().retain)))
                 }
-                (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)])
-                    if name == "dup" =>
-                {
+                (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)]) if name == "dup" => {
                     value_fn(|frame, _| Ok(Value::Bool(frame.input.event().dup)))
                 }
                 _ => {
@@ -134,10 +121,8 @@ impl Compiler {
                 })
             }
             NodeKind::CaseWhen(branches, otherwise) => {
-                let branches: Vec<_> = branches
-                    .into_iter()
-                    .map(|(when, then)| (self.test(when), self.value(then)))
-                    .collect();
+                let branches: Vec<_> =
+                    branches.into_iter().map(|(when, then)| (self.test(when), self.value(then))).collect();
                 let otherwise = otherwise.map(|otherwise| self.value(*otherwise));
                 value_fn(move |frame, slots| {
                     for (when, then) in &branches {
@@ -145,17 +130,13 @@ impl Compiler {
                             return then(frame, slots);
                         }
                     }
-                    otherwise
-                        .as_ref()
-                        .map_or(Ok(Value::Null), |otherwise| otherwise(frame, slots))
+                    otherwise.as_ref().map_or(Ok(Value::Null), |otherwise| otherwise(frame, slots))
                 })
             }
             NodeKind::CaseOf(subject, branches, otherwise) => {
                 let subject = self.value(*subject);
-                let branches: Vec<_> = branches
-                    .into_iter()
-                    .map(|(when, then)| (self.value(when), self.value(then)))
-                    .collect();
+                let branches: Vec<_> =
+                    branches.into_iter().map(|(when, then)| (self.value(when), self.value(then))).collect();
                 let otherwise = otherwise.map(|otherwise| self.value(*otherwise));
                 value_fn(move |frame, slots| {
                     let subject = subject(frame, slots)?;
@@ -166,16 +147,13 @@ impl Compiler {
                             return then(frame, slots);
                         }
                     }
-                    otherwise
-                        .as_ref()
-                        .map_or(Ok(Value::Null), |otherwise| otherwise(frame, slots))
+                    otherwise.as_ref().map_or(Ok(Value::Null), |otherwise| otherwise(frame, slots))
                 })
             }
             NodeKind::Call(function, args) => {
                 let args: Vec<_> = args.into_iter().map(|arg| self.value(arg)).collect();
                 value_fn(move |frame, slots| {
-                    let mut values =
-                        smallvec::SmallVec::<[Value<'_>; 4]>::with_capacity(args.len());
+                    let mut values = smallvec::SmallVec::<[Value<'_>; 4]>::with_capacity(args.len());
                     for arg in &args {
                         values.push(arg(frame, slots)?);
                     }
@@ -234,7 +212,7 @@ impl Compiler {
                     Ok(match (left(frame, slots)?, right(frame, slots)?) {
                         (Value::Text(topic), Value::Text(wanted)) => {
                             frame.input.pay(topic.len()).at(span)?;
-                            filter::matches(&topic, &wanted)
+                            filter::matches(&wanted, &topic)
                         }
                         (Value::Null, Value::Null) => true,
                         _ => false,
@@ -290,13 +268,7 @@ fn copied(value: &Value<'_>) -> usize {
         Value::Text(std::borrow::Cow::Owned(text)) => text.len(),
         Value::Bytes(std::borrow::Cow::Owned(bytes)) => bytes.len(),
         Value::List(items) => items.iter().map(copied).sum::<usize>() + 32 * items.len(),
-        Value::Map(members) => {
-            members
-                .iter()
-                .map(|(_, value)| copied(value))
-                .sum::<usize>()
-                + 64 * members.len()
-        }
+        Value::Map(members) => members.iter().map(|(_, value)| copied(value)).sum::<usize>() + 64 * members.len(),
         _ => 1,
     }
 }
@@ -326,10 +298,7 @@ pub(crate) fn constant(node: &Node) -> Result<Value<'static>, EvalError> {
         },
         &mut scratch,
     );
-    let frame = Frame {
-        input: &input,
-        constants: &compiler.constants,
-    };
+    let frame = Frame { input: &input, constants: &compiler.constants };
     let value = closure(&frame, &[])?;
     if copied(&value) > 1 << 16 {
         return Err(EvalError::new(&Trouble::TooLarge, node.span));

@@ -31,11 +31,7 @@ mod tests {
     fn a_rule_needs_only_its_text() {
         let config: RuleConfig = toml::from_str("sql = 'SELECT * FROM \"t\"'").expect("complete");
         assert!(config.enabled && config.sinks.is_empty());
-        let error =
-            toml::from_str::<RuleConfig>("sql = ''\nsink = ['x']").expect_err("a misspelt key");
-        assert!(
-            error.to_string().contains("unknown field `sink`"),
-            "{error}"
-        );
+        let error = toml::from_str::<RuleConfig>("sql = ''\nsink = ['x']").expect_err("a misspelt key");
+        assert!(error.to_string().contains("unknown field `sink`"), "{error}");
     }
 }

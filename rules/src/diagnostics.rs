@@ -18,19 +18,13 @@ impl Span {
     #[must_use]
     pub fn new(start: usize, end: usize) -> Self {
         let narrow = |at| u32::try_from(at).unwrap_or(u32::MAX);
-        Self {
-            start: narrow(start),
-            end: narrow(end),
-        }
+        Self { start: narrow(start), end: narrow(end) }
     }
 
     /// From the start of this one to the end of `other`.
     #[must_use]
     pub fn to(self, other: Self) -> Self {
-        Self {
-            start: self.start,
-            end: other.end.max(self.end),
-        }
+        Self { start: self.start, end: other.end.max(self.end) }
     }
 }
 
@@ -65,14 +59,7 @@ impl Diagnostic {
     /// An error.
     #[must_use]
     pub fn error(code: &'static str, span: Span, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            severity: Severity::Error,
-            span,
-            message: message.into(),
-            help: None,
-            replacement: None,
-        }
+        Self { code, severity: Severity::Error, span, message: message.into(), help: None, replacement: None }
     }
 
     /// The same, with a remedy.
@@ -100,23 +87,13 @@ impl Diagnostic {
         let number = place.line.to_string();
         let mut out = String::new();
         // The carets go under characters, not bytes; a tab stays a tab, so that they line up with the line above.
-        let indent: String = place
-            .before
-            .chars()
-            .map(|c| if c == '\t' { '\t' } else { ' ' })
-            .collect();
+        let indent: String = place.before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let carets = "^".repeat(place.marked.chars().count().max(1));
-        writeln!(out, "{word}[{}]: {}", self.code, self.message)
+        writeln!(out, "{word}[{}]: {}", self.code, self.message).expect("a String takes everything");
+        writeln!(out, " --> rules.{rule}, line {number}, column {}", place.before.chars().count() + 1)
             .expect("a String takes everything");
-        writeln!(
-            out,
-            " --> rules.{rule}, line {number}, column {}",
-            place.before.chars().count() + 1
-        )
-        .expect("a String takes everything");
         writeln!(out, "  {number} | {}", place.text).expect("a String takes everything");
-        write!(out, "  {} | {indent}{carets}", " ".repeat(number.len()))
-            .expect("a String takes everything");
+        write!(out, "  {} | {indent}{carets}", " ".repeat(number.len())).expect("a String takes everything");
         if let Some(help) = &self.help {
             write!(out, " {help}").expect("a String takes everything");
         }
@@ -143,9 +120,7 @@ impl<'s> Place<'s> {
         let start = sql.floor_char_boundary(span.start as usize);
         let line_start = sql[..start].rfind('\n').map_or(0, |at| at + 1);
         let line_end = sql[start..].find('\n').map_or(sql.len(), |at| start + at);
-        let end = sql
-            .ceil_char_boundary(span.end as usize)
-            .clamp(start, line_end);
+        let end = sql.ceil_char_boundary(span.end as usize).clamp(start, line_end);
         Self {
             line: sql[..line_start].matches('\n').count() + 1,
             text: &sql[line_start..line_end],
@@ -170,16 +145,8 @@ pub fn nearest<'k>(word: &str, known: impl IntoIterator<Item = &'k str>) -> Opti
 /// Insertions, deletions, changes and swaps of neighbours between two words, without regard to case.
 fn distance(a: &str, b: &str) -> usize {
     const LONGEST: usize = 64;
-    let a: Vec<char> = a
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::to_lowercase)
-        .collect();
-    let b: Vec<char> = b
-        .chars()
-        .take(LONGEST)
-        .flat_map(char::to_lowercase)
-        .collect();
+    let a: Vec<char> = a.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
+    let b: Vec<char> = b.chars().take(LONGEST).flat_map(char::to_lowercase).collect();
     let mut rows = vec![vec![0; b.len() + 1]; a.len() + 1];
     for i in 0..=a.len() {
         for j in 0..=b.len() {

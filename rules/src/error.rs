@@ -21,11 +21,7 @@ struct Failure {
 
 impl EvalError {
     pub(crate) fn new(trouble: &Trouble, span: Span) -> Self {
-        Self(Box::new(Failure {
-            code: trouble.code(),
-            span,
-            message: trouble.to_string(),
-        }))
+        Self(Box::new(Failure { code: trouble.code(), span, message: trouble.to_string() }))
     }
 
     /// Stable code: `R03` and two digits.
@@ -67,11 +63,7 @@ pub(crate) enum Trouble {
     #[error("the payload is {0}: {1:?}")]
     Payload(JsonError, String),
     #[error("`{op}` cannot take {left} and {right}")]
-    Operands {
-        op: &'static str,
-        left: String,
-        right: String,
-    },
+    Operands { op: &'static str, left: String, right: String },
     #[error("{0} is not a number to compare with")]
     NotNumeric(String),
     #[error("division by zero")]
@@ -79,12 +71,7 @@ pub(crate) enum Trouble {
     #[error("the result is out of the range of numbers")]
     OutOfRange,
     #[error("`{function}` wants {wanted} as argument {index}, got {met}")]
-    Argument {
-        function: &'static str,
-        index: usize,
-        wanted: Type,
-        met: String,
-    },
+    Argument { function: &'static str, index: usize, wanted: Type, met: String },
     #[error("`{function}` cannot convert {met}")]
     Conversion { function: &'static str, met: String },
     #[error("the row or a value in it would have more than 16 MiB")]

@@ -7,6 +7,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use millrace_core::codec::properties::{Carrier, Properties};
 use millrace_core::packet::QoS;
 use millrace_core::value::Value;
 
@@ -97,22 +98,21 @@ impl<'a> Input<'a> {
             EventField::Id => Value::text(self.id.get_or_init(|| Short::hex(event.id)).text()),
             EventField::ClientId => Value::text(event.clientid),
             EventField::Username => event.username.map_or(Value::Null, Value::text),
-            EventField::PeerHost => Value::text(
-                self.peerhost
-                    .get_or_init(|| Short::of(format_args!("{}", event.peerhost)))
-                    .text(),
-            ),
+            EventField::PeerHost => {
+                Value::text(self.peerhost.get_or_init(|| Short::of(format_args!("{}", event.peerhost))).text())
+            }
             EventField::Topic => Value::text(event.topic),
             EventField::Qos => Value::Int(event.qos as i64),
-            EventField::Flags => Value::Map(vec![
-                ("retain".into(), Value::Bool(event.retain)),
-                ("dup".into(), Value::Bool(event.dup)),
-            ]),
+            EventField::Flags => {
+                Value::Map(vec![("retain".into(), Value::Bool(event.retain)), ("dup".into(), Value::Bool(event.dup))])
+            }
             EventField::Payload => match self.text() {
                 Ok(text) => Value::text(text),
                 Err(_) => Value::Bytes(event.payload.into()),
             },
-            EventField::PubProps => pub_props(event.properties),
+            EventField::PubProps => {
+                pub_props(Properties::check(event.properties, Carrier::Publish).unwrap_or_default())
+            }
             EventField::PublishReceivedAt | EventField::Timestamp => {
                 Value::Int(i64::try_from(event.unix_ms).unwrap_or(i64::MAX))
             }
@@ -131,21 +131,14 @@ impl<'a> Input<'a> {
             Trouble::Payload(error, String::from_utf8_lossy(met).into_owned())
         };
         let mut visited = 0;
-        let value = self
-            .json()
-            .and_then(|json| json.value_counted(steps, &mut visited))
-            .map_err(failed)?;
+        let value = self.json().and_then(|json| json.value_counted(steps, &mut visited)).map_err(failed)?;
         self.pay(visited * PLACE_BYTES)?;
         Ok(value)
     }
 
     /// Pays for work of this many bytes.
     pub(crate) fn pay(&self, bytes: usize) -> Result<(), Trouble> {
-        let left = self
-            .fuel
-            .get()
-            .checked_sub(bytes)
-            .ok_or(Trouble::TooMuchWork)?;
+        let left = self.fuel.get().checked_sub(bytes).ok_or(Trouble::TooMuchWork)?;
         self.fuel.set(left);
         Ok(())
     }
@@ -156,17 +149,12 @@ impl<'a> Input<'a> {
     }
 
     fn text(&self) -> Result<&'a str, usize> {
-        *self.text.get_or_init(|| {
-            std::str::from_utf8(self.event.payload).map_err(|error| error.valid_up_to())
-        })
+        *self.text.get_or_init(|| std::str::from_utf8(self.event.payload).map_err(|error| error.valid_up_to()))
     }
 
     fn json(&self) -> Result<Json<'a>, JsonError> {
         *self.json.get_or_init(|| {
-            let places = self
-                .places
-                .take()
-                .expect("the places are taken once, and this runs once");
+            let places = self.places.take().expect("the places are taken once, and this runs once");
             Json::scan(self.text().map_err(JsonError::NotText)?, places)
         })
     }
@@ -187,13 +175,8 @@ struct Short {
 
 impl Short {
     fn of(text: fmt::Arguments<'_>) -> Self {
-        let mut short = Self {
-            bytes: [0; 48],
-            length: 0,
-        };
-        short
-            .write_fmt(text)
-            .expect("identifiers and addresses have under 48 bytes");
+        let mut short = Self { bytes: [0; 48], length: 0 };
+        short.write_fmt(text).expect("identifiers and addresses have under 48 bytes");
         short
     }
 
@@ -216,10 +199,7 @@ impl Short {
 impl Write for Short {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         let end = self.length + text.len();
-        self.bytes
-            .get_mut(self.length..end)
-            .ok_or(fmt::Error)?
-            .copy_from_slice(text.as_bytes());
+        self.bytes.get_mut(self.length..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
         self.length = end;
         Ok(())
     }

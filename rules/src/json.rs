@@ -80,12 +80,7 @@ impl<'a> Json<'a> {
     /// # Errors
     /// If it is not JSON, or over a limit.
     pub fn scan(text: &'a str, places: &'a mut Vec<Place>) -> Result<Self, JsonError> {
-        Scanner {
-            bytes: text.as_bytes(),
-            at: 0,
-            places,
-        }
-        .scan()?;
+        Scanner { bytes: text.as_bytes(), at: 0, places }.scan()?;
         Ok(Self { text, places })
     }
 
@@ -98,11 +93,7 @@ impl<'a> Json<'a> {
     }
 
     /// The same; adds to `visited` how many places were looked at on the way, and how many the value is made of.
-    pub(crate) fn value_counted(
-        &self,
-        steps: &[Step],
-        visited: &mut usize,
-    ) -> Result<Value<'a>, JsonError> {
+    pub(crate) fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
         let mut at = 0;
         for (index, step) in steps.iter().enumerate() {
             let place = &self.places[at];
@@ -166,9 +157,7 @@ impl<'a> Json<'a> {
                     at = self.places[at].next as usize;
                 }
                 let back = index.unsigned_abs();
-                (back <= length)
-                    .then(|| from_list(length - back + 1))
-                    .flatten()
+                (back <= length).then(|| from_list(length - back + 1)).flatten()
             }
         }
     }
@@ -201,9 +190,7 @@ impl<'a> Json<'a> {
             Kind::Null => Value::Null,
             Kind::True => Value::Bool(true),
             Kind::False => Value::Bool(false),
-            Kind::Number => {
-                number(self.raw(place)).ok_or(JsonError::OutOfRange(place.start as usize))?
-            }
+            Kind::Number => number(self.raw(place)).ok_or(JsonError::OutOfRange(place.start as usize))?,
             Kind::Plain | Kind::Escaped => Value::Text(self.string(place)),
             Kind::List => {
                 let mut items = Vec::new();
@@ -235,9 +222,7 @@ impl<'a> Json<'a> {
 #[must_use]
 pub fn decode(text: &str, steps: &[Step]) -> Value<'static> {
     let mut places = Vec::new();
-    Json::scan(text, &mut places)
-        .and_then(|json| json.value(steps))
-        .map_or(Value::Null, Value::into_owned)
+    Json::scan(text, &mut places).and_then(|json| json.value(steps)).map_or(Value::Null, Value::into_owned)
 }
 
 /// Reads a number as JSON writes it.
@@ -265,12 +250,7 @@ impl<'a> Members<'a> {
             self.list.iter().position(|(known, _)| *known == name)
         } else {
             if self.index.is_empty() {
-                self.index = self
-                    .list
-                    .iter()
-                    .enumerate()
-                    .map(|(at, (name, _))| (name.clone(), at))
-                    .collect();
+                self.index = self.list.iter().enumerate().map(|(at, (name, _))| (name.clone(), at)).collect();
             }
             self.index.get(&name).copied()
         };
@@ -290,10 +270,7 @@ struct Unescaped<'a>(std::str::Chars<'a>);
 
 impl Unescaped<'_> {
     fn code(&mut self) -> u32 {
-        self.0
-            .by_ref()
-            .take(4)
-            .fold(0, |code, digit| code * 16 + digit.to_digit(16).unwrap_or(0))
+        self.0.by_ref().take(4).fold(0, |code, digit| code * 16 + digit.to_digit(16).unwrap_or(0))
     }
 }
 
@@ -381,11 +358,7 @@ impl Scanner<'_, '_> {
             while closed {
                 if depth == 0 {
                     self.skip_blanks();
-                    return if self.at == self.bytes.len() {
-                        Ok(())
-                    } else {
-                        self.fail()
-                    };
+                    return if self.at == self.bytes.len() { Ok(()) } else { self.fail() };
                 }
                 let outer = open[depth - 1] as usize;
                 let map = self.places[outer].kind == Kind::Map;
@@ -437,12 +410,7 @@ impl Scanner<'_, '_> {
             return Err(JsonError::TooMany);
         }
         let next = narrow(self.places.len() + 1);
-        self.places.push(Place {
-            kind,
-            start: narrow(start),
-            end: narrow(end),
-            next,
-        });
+        self.places.push(Place { kind, start: narrow(start), end: narrow(end), next });
         Ok(())
     }
 
@@ -518,11 +486,7 @@ impl Scanner<'_, '_> {
         while matches!(self.peek(), Some(b'0'..=b'9')) {
             self.at += 1;
         }
-        if self.at == start {
-            self.fail()
-        } else {
-            Ok(())
-        }
+        if self.at == start { self.fail() } else { Ok(()) }
     }
 
     /// Skips characters of a text that mean only themselves, eight bytes at a time while there are as many.
@@ -555,9 +519,7 @@ impl Scanner<'_, '_> {
                     kind = Kind::Escaped;
                     self.at += 1;
                     match self.peek() {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => {
-                            self.at += 1
-                        }
+                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 1,
                         Some(b'u') => {
                             self.at += 1;
                             for _ in 0..4 {
@@ -615,10 +577,7 @@ mod tests {
         let at = |steps: &[Step]| get(text, steps).expect("JSON");
         assert_eq!(at(&[name("a"), name("b"), Step::Index(1)]), "10");
         assert_eq!(at(&[name("a"), name("b"), Step::Index(2)]), "2.5");
-        assert_eq!(
-            at(&[name("a"), name("b"), Step::Index(-1), name("c")]),
-            r#""x\ny""#
-        );
+        assert_eq!(at(&[name("a"), name("b"), Step::Index(-1), name("c")]), r#""x\ny""#);
         assert_eq!(at(&[name("a"), name("b"), Step::Index(-3)]), "10");
         for nowhere in [0, 4, -4, i64::MAX, i64::MIN] {
             assert_eq!(at(&[name("a"), name("b"), Step::Index(nowhere)]), "null");
@@ -627,19 +586,13 @@ mod tests {
         assert_eq!(at(&[name("a"), name("x"), name("y")]), "null");
         assert_eq!(at(&[Step::Index(1)]), r#""one""#);
         assert_eq!(at(&[name("")]), "true");
-        assert_eq!(
-            at(&[]),
-            r#"{"a":{"b":[10,2.5,{"c":"x\ny"}]},"n":null,"1":"one","":true}"#
-        );
+        assert_eq!(at(&[]), r#"{"a":{"b":[10,2.5,{"c":"x\ny"}]},"n":null,"1":"one","":true}"#);
     }
 
     #[test]
     fn the_later_of_two_members_counts() {
         assert_eq!(get(r#"{"a":1,"\u0061":2}"#, &[name("a")]), Ok("2".into()));
-        assert_eq!(
-            get(r#"{"a":1,"b":0,"a":2}"#, &[]),
-            Ok(r#"{"a":2,"b":0}"#.into())
-        );
+        assert_eq!(get(r#"{"a":1,"b":0,"a":2}"#, &[]), Ok(r#"{"a":2,"b":0}"#.into()));
         let many: String = (0..100).map(|i| format!("\"k{}\":{i},", i % 50)).collect();
         let made = get(&format!("{{{many}\"z\":0}}"), &[]).expect("JSON");
         assert!(made.starts_with(r#"{"k0":50,"k1":51,"#), "{made}");
@@ -657,17 +610,10 @@ mod tests {
             let value = get(text, &[]).expect(text);
             let same: f64 = value.parse().expect("a number");
             assert_eq!(same, json.parse::<f64>().expect("a number"), "{text}");
-            assert_eq!(
-                value.contains(['.', 'e']),
-                json.contains('.'),
-                "{text} {value}"
-            );
+            assert_eq!(value.contains(['.', 'e']), json.contains('.'), "{text} {value}");
         }
         assert_eq!(get(r#"{"a":1e999,"b":1}"#, &[name("b")]), Ok("1".into()));
-        assert_eq!(
-            get(r#"{"a":1e999,"b":1}"#, &[name("a")]),
-            Err(JsonError::OutOfRange(5))
-        );
+        assert_eq!(get(r#"{"a":1e999,"b":1}"#, &[name("a")]), Err(JsonError::OutOfRange(5)));
     }
 
     #[test]
@@ -732,10 +678,7 @@ mod tests {
     #[test]
     fn a_path_goes_on_into_a_text_that_holds_json() {
         let text = r#"{"a":"{\"b\":[1,2]}","c":"no json"}"#;
-        assert_eq!(
-            get(text, &[name("a"), name("b"), Step::Index(2)]),
-            Ok("2".into())
-        );
+        assert_eq!(get(text, &[name("a"), name("b"), Step::Index(2)]), Ok("2".into()));
         assert_eq!(get(text, &[name("c"), name("b")]), Ok("null".into()));
     }
 }

@@ -65,14 +65,10 @@ pub(crate) fn work(left: &Value<'_>, right: &Value<'_>) -> usize {
 /// The number that a text holds: as JSON writes numbers, with a plus sign too.
 pub(crate) fn numeric(text: &str) -> Result<Value<'static>, Trouble> {
     let digits = text.strip_prefix('+').unwrap_or(text);
-    let plausible = digits
-        .bytes()
-        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'))
-        && digits.bytes().any(|byte| byte.is_ascii_digit());
-    plausible
-        .then(|| json::number(digits))
-        .flatten()
-        .ok_or_else(|| Trouble::NotNumeric(met(&Value::text(text))))
+    let plausible =
+        digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'))
+            && digits.bytes().any(|byte| byte.is_ascii_digit());
+    plausible.then(|| json::number(digits)).flatten().ok_or_else(|| Trouble::NotNumeric(met(&Value::text(text))))
 }
 
 pub(crate) const fn bool_name(value: bool) -> &'static str {
@@ -81,11 +77,7 @@ pub(crate) const fn bool_name(value: bool) -> &'static str {
 
 /// Applies an arithmetic operator. `+` joins texts, and a text with a number.
 #[inline]
-pub(crate) fn arithmetic<'i>(
-    op: BinaryOp,
-    left: &Value<'i>,
-    right: &Value<'i>,
-) -> Result<Value<'i>, Trouble> {
+pub(crate) fn arithmetic<'i>(op: BinaryOp, left: &Value<'i>, right: &Value<'i>) -> Result<Value<'i>, Trouble> {
     if let (Value::Int(a), Value::Int(b)) = (left, right) {
         return whole(op, *a, *b);
     }
@@ -127,23 +119,13 @@ fn whole(op: BinaryOp, a: i64, b: i64) -> Result<Value<'static>, Trouble> {
 /// The negative of a number.
 pub(crate) fn negate(value: &Value<'_>) -> Result<Value<'static>, Trouble> {
     match value {
-        Value::Int(value) => value
-            .checked_neg()
-            .map(Value::Int)
-            .ok_or(Trouble::OutOfRange),
+        Value::Int(value) => value.checked_neg().map(Value::Int).ok_or(Trouble::OutOfRange),
         Value::Float(value) => Ok(Value::Float(-value)),
-        other => Err(Trouble::Operands {
-            op: "-",
-            left: "nothing".to_owned(),
-            right: met(other),
-        }),
+        other => Err(Trouble::Operands { op: "-", left: "nothing".to_owned(), right: met(other) }),
     }
 }
 
-#[allow(
-    clippy::cast_precision_loss,
-    reason = "one operand is a float, so the result is one"
-)]
+#[allow(clippy::cast_precision_loss, reason = "one operand is a float, so the result is one")]
 const fn as_float(value: &Value<'_>) -> Option<f64> {
     match value {
         Value::Int(value) => Some(*value as f64),
@@ -161,11 +143,7 @@ fn as_text<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
 }
 
 fn operands(op: BinaryOp, left: &Value<'_>, right: &Value<'_>) -> Trouble {
-    Trouble::Operands {
-        op: op.symbol(),
-        left: met(left),
-        right: met(right),
-    }
+    Trouble::Operands { op: op.symbol(), left: met(left), right: met(right) }
 }
 
 /// The end of a path into any value; null where it leads nowhere. A text may hold JSON.
@@ -174,25 +152,15 @@ pub(crate) fn walk<'i>(mut value: Value<'i>, steps: &[crate::ast::Step]) -> Valu
     for (index, step) in steps.iter().enumerate() {
         value = match (value, step) {
             (Value::Map(mut members), Step::Name(name)) => {
-                match members
-                    .iter()
-                    .rposition(|(known, _)| known == name.as_str())
-                {
+                match members.iter().rposition(|(known, _)| known == name.as_str()) {
                     Some(at) => members.swap_remove(at).1,
                     None => Value::Null,
                 }
             }
             (Value::List(mut items), Step::Index(index)) => {
                 let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
-                let at = if *index < 0 {
-                    length.checked_add(*index)
-                } else {
-                    index.checked_sub(1)
-                };
-                match at
-                    .and_then(|at| usize::try_from(at).ok())
-                    .filter(|at| *at < items.len())
-                {
+                let at = if *index < 0 { length.checked_add(*index) } else { index.checked_sub(1) };
+                match at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at < items.len()) {
                     Some(at) => items.swap_remove(at),
                     None => Value::Null,
                 }

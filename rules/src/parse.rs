@@ -19,8 +19,8 @@ const STAR_NODES: u32 = 16;
 
 /// Words that name nothing unless quoted.
 const RESERVED: [&str; 17] = [
-    "and", "as", "case", "div", "do", "else", "end", "foreach", "from", "in", "incase", "mod",
-    "not", "or", "select", "then", "when",
+    "and", "as", "case", "div", "do", "else", "end", "foreach", "from", "in", "incase", "mod", "not", "or", "select",
+    "then", "when",
 ];
 const RESERVED_MORE: [&str; 3] = ["where", "if", "elsif"];
 
@@ -39,11 +39,7 @@ const SIGN: u8 = 7;
 /// # Errors
 /// The first mistake; after it nothing that follows can be trusted.
 pub fn parse(sql: &str) -> Result<Query<'_>, Diagnostic> {
-    let mut parser = Parser {
-        tokens: tokens(sql)?,
-        at: 0,
-        nodes: 0,
-    };
+    let mut parser = Parser { tokens: tokens(sql)?, at: 0, nodes: 0 };
     parser.query()
 }
 
@@ -58,15 +54,11 @@ type Parsed<T> = Result<T, Diagnostic>;
 impl<'s> Parser<'s> {
     fn query(&mut self) -> Parsed<Query<'s>> {
         if self.is_word("foreach") {
-            return Err(
-                Diagnostic::error("R0007", self.peek().span, "FOREACH is not supported")
-                    .help("SELECT makes one row of each message"),
-            );
+            return Err(Diagnostic::error("R0007", self.peek().span, "FOREACH is not supported")
+                .help("SELECT makes one row of each message"));
         }
         if !self.eat_word("select") {
-            return Err(self
-                .expected("SELECT")
-                .help("a rule is SELECT fields FROM \"topic/filter\" WHERE condition"));
+            return Err(self.expected("SELECT").help("a rule is SELECT fields FROM \"topic/filter\" WHERE condition"));
         }
         let mut fields = vec![self.field()?];
         while self.eat(",") {
@@ -84,11 +76,7 @@ impl<'s> Parser<'s> {
         while self.eat(",") {
             sources.push(self.source()?);
         }
-        let condition = if self.eat_word("where") {
-            Some(self.expr(LOOSEST, 0)?)
-        } else {
-            None
-        };
+        let condition = if self.eat_word("where") { Some(self.expr(LOOSEST, 0)?) } else { None };
         if self.peek().kind != TokenKind::End {
             let expected = self.expected(if condition.is_some() {
                 "an operator or the end of the rule"
@@ -107,11 +95,7 @@ impl<'s> Parser<'s> {
                 _ => expected,
             });
         }
-        Ok(Query {
-            fields,
-            sources,
-            condition,
-        })
+        Ok(Query { fields, sources, condition })
     }
 
     fn field(&mut self) -> Parsed<Field<'s>> {
@@ -121,11 +105,7 @@ impl<'s> Parser<'s> {
             return Ok(Field::All(span));
         }
         let expr = self.expr(LOOSEST, 0)?;
-        let alias = if self.eat_word("as") || self.at_plain_name() {
-            Some(self.alias()?)
-        } else {
-            None
-        };
+        let alias = if self.eat_word("as") || self.at_plain_name() { Some(self.alias()?) } else { None };
         Ok(Field::Expr { expr, alias })
     }
 
@@ -140,12 +120,8 @@ impl<'s> Parser<'s> {
             return Err(too_deep(span));
         }
         if self.is("[") {
-            return Err(Diagnostic::error(
-                "R0007",
-                self.peek().span,
-                "writing into a list is not supported",
-            )
-            .help("name a column or a member: AS a.b"));
+            return Err(Diagnostic::error("R0007", self.peek().span, "writing into a list is not supported")
+                .help("name a column or a member: AS a.b"));
         }
         Ok(Alias { path, span })
     }
@@ -163,10 +139,7 @@ impl<'s> Parser<'s> {
                 .expected("`,`, WHERE or the end of the rule")
                 .help("a topic filter stands in double quotes: FROM \"sensors/#\""));
         }
-        Ok(Source {
-            text,
-            span: token.span,
-        })
+        Ok(Source { text, span: token.span })
     }
 
     /// An expression whose operators bind at least as tightly as `floor`; `nesting` expressions are around it.
@@ -185,21 +158,13 @@ impl<'s> Parser<'s> {
             let operator_span = self.peek().span;
             left = match operator {
                 Operator::And | Operator::Or => {
-                    let word = if operator == Operator::And {
-                        "and"
-                    } else {
-                        "or"
-                    };
+                    let word = if operator == Operator::And { "and" } else { "or" };
                     let mut terms = vec![left];
                     while self.eat_word(word) {
                         terms.push(self.expr(tightness + 1, nesting + 1)?);
                     }
                     let span = terms[0].span.to(self.previous());
-                    let kind = if operator == Operator::And {
-                        ExprKind::And(terms)
-                    } else {
-                        ExprKind::Or(terms)
-                    };
+                    let kind = if operator == Operator::And { ExprKind::And(terms) } else { ExprKind::Or(terms) };
                     self.node(kind, span)?
                 }
                 Operator::In => {
@@ -208,14 +173,7 @@ impl<'s> Parser<'s> {
                     let list = self.list(nesting)?;
                     let span = left.span.to(self.previous());
                     let value = Box::new(left);
-                    self.node(
-                        ExprKind::In {
-                            value,
-                            list,
-                            negated,
-                        },
-                        span,
-                    )?
+                    self.node(ExprKind::In { value, list, negated }, span)?
                 }
                 Operator::Is => {
                     self.at += 1;
@@ -234,9 +192,7 @@ impl<'s> Parser<'s> {
                     self.node(ExprKind::Binary(op, Box::new(left), Box::new(right)), span)?
                 }
             };
-            if tightness == COMPARISON
-                && self.operator().is_some_and(|(_, next)| next == COMPARISON)
-            {
+            if tightness == COMPARISON && self.operator().is_some_and(|(_, next)| next == COMPARISON) {
                 return Err(Diagnostic::error(
                     "R0003",
                     operator_span.to(self.peek().span),
@@ -254,12 +210,7 @@ impl<'s> Parser<'s> {
             _ => return None,
         };
         let is = |keyword: &str| word.eq_ignore_ascii_case(keyword);
-        let binary = |op| {
-            (
-                Operator::Binary(op),
-                if op.compares() { COMPARISON } else { SUM },
-            )
-        };
+        let binary = |op| (Operator::Binary(op), if op.compares() { COMPARISON } else { SUM });
         let product = |op| (Operator::Binary(op), PRODUCT);
         Some(match word {
             "+" => binary(BinaryOp::Add),
@@ -279,9 +230,7 @@ impl<'s> Parser<'s> {
             _ if is("or") => (Operator::Or, OR),
             _ if is("in") => (Operator::In, COMPARISON),
             _ if is("not") && self.word_after("in") => (Operator::In, COMPARISON),
-            _ if is("is") && (self.word_after("null") || self.word_after("not")) => {
-                (Operator::Is, COMPARISON)
-            }
+            _ if is("is") && (self.word_after("null") || self.word_after("not")) => (Operator::Is, COMPARISON),
             _ => return None,
         })
     }
@@ -312,12 +261,8 @@ impl<'s> Parser<'s> {
                 self.at += 1;
                 self.expr(SIGN, nesting + 1)
             }
-            TokenKind::Symbol("[") => {
-                Err(
-                    Diagnostic::error("R0007", start, "list literals are not supported")
-                        .help("to compare with several values write x IN (1, 2, 3)"),
-                )
-            }
+            TokenKind::Symbol("[") => Err(Diagnostic::error("R0007", start, "list literals are not supported")
+                .help("to compare with several values write x IN (1, 2, 3)")),
             TokenKind::Name(word) => self.word(word, floor, nesting),
             TokenKind::Quoted(name) => {
                 self.at += 1;
@@ -329,13 +274,7 @@ impl<'s> Parser<'s> {
 
     fn word(&mut self, word: &'s str, floor: u8, nesting: u16) -> Parsed<Expr<'s>> {
         let start = self.peek().span;
-        let called = matches!(
-            self.tokens.get(self.at + 1),
-            Some(Token {
-                kind: TokenKind::Symbol("("),
-                ..
-            })
-        );
+        let called = matches!(self.tokens.get(self.at + 1), Some(Token { kind: TokenKind::Symbol("("), .. }));
         match word.to_ascii_lowercase().as_str() {
             "true" => self.literal(Literal::Bool(true)),
             "false" => self.literal(Literal::Bool(false)),
@@ -361,24 +300,11 @@ impl<'s> Parser<'s> {
     }
 
     /// A name was read: a call if a bracket follows, else a path.
-    fn named(
-        &mut self,
-        name: Cow<'s, str>,
-        quoted: bool,
-        name_span: Span,
-        nesting: u16,
-    ) -> Parsed<Expr<'s>> {
+    fn named(&mut self, name: Cow<'s, str>, quoted: bool, name_span: Span, nesting: u16) -> Parsed<Expr<'s>> {
         if self.is("(") {
             let args = self.list(nesting)?;
             let span = name_span.to(self.previous());
-            return self.node(
-                ExprKind::Call {
-                    name,
-                    name_span,
-                    args,
-                },
-                span,
-            );
+            return self.node(ExprKind::Call { name, name_span, args }, span);
         }
         let mut steps = Vec::new();
         loop {
@@ -398,18 +324,12 @@ impl<'s> Parser<'s> {
             } else if self.eat("[") {
                 let negative = self.eat("-");
                 let TokenKind::Int(index) = self.peek().kind else {
-                    return Err(
-                        self.expected("a whole number, the position in the list counted from 1")
-                    );
+                    return Err(self.expected("a whole number, the position in the list counted from 1"));
                 };
                 self.at += 1;
                 if self.is("..") {
-                    return Err(Diagnostic::error(
-                        "R0007",
-                        self.peek().span,
-                        "slices are not supported",
-                    )
-                    .help("take single elements: a[1]"));
+                    return Err(Diagnostic::error("R0007", self.peek().span, "slices are not supported")
+                        .help("take single elements: a[1]"));
                 }
                 if !self.eat("]") {
                     return Err(self.expected("`]`"));
@@ -423,23 +343,14 @@ impl<'s> Parser<'s> {
             }
         }
         let span = name_span.to(self.previous());
-        let path = Path {
-            root: name,
-            quoted,
-            root_span: name_span,
-            steps,
-        };
+        let path = Path { root: name, quoted, root_span: name_span, steps };
         self.node(ExprKind::Path(path), span)
     }
 
     fn case(&mut self, nesting: u16) -> Parsed<Expr<'s>> {
         let start = self.peek().span;
         self.at += 1;
-        let subject = if self.is_word("when") {
-            None
-        } else {
-            Some(Box::new(self.expr(LOOSEST, nesting + 1)?))
-        };
+        let subject = if self.is_word("when") { None } else { Some(Box::new(self.expr(LOOSEST, nesting + 1)?)) };
         let mut branches = Vec::new();
         while self.eat_word("when") {
             let when = self.expr(LOOSEST, nesting + 1)?;
@@ -451,23 +362,12 @@ impl<'s> Parser<'s> {
         if branches.is_empty() {
             return Err(self.expected("WHEN"));
         }
-        let otherwise = if self.eat_word("else") {
-            Some(Box::new(self.expr(LOOSEST, nesting + 1)?))
-        } else {
-            None
-        };
+        let otherwise = if self.eat_word("else") { Some(Box::new(self.expr(LOOSEST, nesting + 1)?)) } else { None };
         if !self.eat_word("end") {
             return Err(self.expected("WHEN, ELSE or END"));
         }
         let span = start.to(self.previous());
-        self.node(
-            ExprKind::Case {
-                subject,
-                branches,
-                otherwise,
-            },
-            span,
-        )
+        self.node(ExprKind::Case { subject, branches, otherwise }, span)
     }
 
     /// `(a, b, …)`; empty too.
@@ -508,11 +408,7 @@ impl<'s> Parser<'s> {
     fn count(&mut self, more: u32, span: Span) -> Parsed<()> {
         self.nodes += more;
         if self.nodes > NODES_MAX {
-            return Err(Diagnostic::error(
-                "R0006",
-                span,
-                format!("the rule has more than {NODES_MAX} expressions"),
-            ));
+            return Err(Diagnostic::error("R0006", span, format!("the rule has more than {NODES_MAX} expressions")));
         }
         Ok(())
     }
@@ -529,14 +425,11 @@ impl<'s> Parser<'s> {
             }
             TokenKind::Name(name) => Err(self
                 .expected(what)
-                .help(format!(
-                    "`{name}` is a word of the language; as a name it stands in double quotes"
-                ))
+                .help(format!("`{name}` is a word of the language; as a name it stands in double quotes"))
                 .replace(format!("\"{name}\""))),
-            TokenKind::Text(text) => Err(self
-                .expected(what)
-                .help("a name stands bare or in double quotes")
-                .replace(format!("\"{text}\""))),
+            TokenKind::Text(text) => {
+                Err(self.expected(what).help("a name stands bare or in double quotes").replace(format!("\"{text}\"")))
+            }
             _ => Err(self.expected(what)),
         }
     }
@@ -608,11 +501,7 @@ impl<'s> Parser<'s> {
             TokenKind::Symbol(symbol) => format!("`{symbol}`"),
             TokenKind::End => "the end of the rule".to_owned(),
         };
-        Diagnostic::error(
-            "R0003",
-            token.span,
-            format!("expected {what}, found {found}"),
-        )
+        Diagnostic::error("R0003", token.span, format!("expected {what}, found {found}"))
     }
 }
 
@@ -626,19 +515,12 @@ enum Operator {
 }
 
 fn is_reserved(word: &str) -> bool {
-    RESERVED
-        .iter()
-        .chain(&RESERVED_MORE)
-        .any(|reserved| word.eq_ignore_ascii_case(reserved))
+    RESERVED.iter().chain(&RESERVED_MORE).any(|reserved| word.eq_ignore_ascii_case(reserved))
 }
 
 fn too_deep(span: Span) -> Diagnostic {
-    Diagnostic::error(
-        "R0005",
-        span,
-        format!("more than {DEPTH_MAX} expressions lie inside each other here"),
-    )
-    .help("compute a part of it under an alias and use the alias")
+    Diagnostic::error("R0005", span, format!("more than {DEPTH_MAX} expressions lie inside each other here"))
+        .help("compute a part of it under an alias and use the alias")
 }
 
 fn deepest(kind: &ExprKind<'_>) -> u16 {
@@ -647,15 +529,9 @@ fn deepest(kind: &ExprKind<'_>) -> u16 {
         ExprKind::Literal(_) | ExprKind::Path(_) => 0,
         ExprKind::Negate(a) | ExprKind::Not(a) | ExprKind::IsNull { value: a, .. } => a.depth,
         ExprKind::Binary(_, a, b) => a.depth.max(b.depth),
-        ExprKind::And(terms) | ExprKind::Or(terms) | ExprKind::Call { args: terms, .. } => {
-            of(terms)
-        }
+        ExprKind::And(terms) | ExprKind::Or(terms) | ExprKind::Call { args: terms, .. } => of(terms),
         ExprKind::In { value, list, .. } => value.depth.max(of(list)),
-        ExprKind::Case {
-            subject,
-            branches,
-            otherwise,
-        } => {
+        ExprKind::Case { subject, branches, otherwise } => {
             let inside = |expr: &Option<Box<Expr<'_>>>| expr.as_ref().map_or(0, |expr| expr.depth);
             branches
                 .iter()

@@ -30,32 +30,23 @@ impl Rules {
     ///
     /// # Errors
     /// What is wrong, for each rule with a mistake.
-    pub fn compile<N: AsRef<str>>(
-        configs: &[(N, RuleConfig)],
-    ) -> Result<Self, Vec<RuleDiagnostics>> {
+    pub fn compile<N: AsRef<str>>(configs: &[(N, RuleConfig)]) -> Result<Self, Vec<RuleDiagnostics>> {
         let mut rules = Vec::new();
         let mut wrong = Vec::new();
         for (name, config) in configs {
             let name = name.as_ref();
             match plan(&config.sql) {
                 Ok(plan) if config.enabled => {
-                    let number = u32::try_from(rules.len())
-                        .expect("nobody writes four thousand million rules");
+                    let number = u32::try_from(rules.len()).expect("nobody writes four thousand million rules");
                     rules.push(Rule::new(number, name, config, plan));
                 }
                 Ok(_) => {}
-                Err(diagnostics) => wrong.push(RuleDiagnostics {
-                    rule: name.to_owned(),
-                    sql: config.sql.clone(),
-                    diagnostics,
-                }),
+                Err(diagnostics) => {
+                    wrong.push(RuleDiagnostics { rule: name.to_owned(), sql: config.sql.clone(), diagnostics })
+                }
             }
         }
-        if wrong.is_empty() {
-            Ok(Self { rules })
-        } else {
-            Err(wrong)
-        }
+        if wrong.is_empty() { Ok(Self { rules }) } else { Err(wrong) }
     }
 
     /// The rules by their numbers.
@@ -177,12 +168,7 @@ impl Clone for Rule {
 impl Rule {
     fn new(number: u32, name: &str, config: &RuleConfig, plan: Plan) -> Self {
         let program = Arc::new(Program::new(name, config, plan));
-        Self {
-            number,
-            columns: program.columns(),
-            program,
-            counts: RuleCounts::default(),
-        }
+        Self { number, columns: program.columns(), program, counts: RuleCounts::default() }
     }
 
     /// Its number in its rule set, as its records carry it.
@@ -195,6 +181,12 @@ impl Rule {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.program.name
+    }
+
+    /// Its text, to say where in it something failed.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.program.sql
     }
 
     /// The Topic Filters of the messages that it wants. It wants a message once, however many of them match.
@@ -235,8 +227,7 @@ impl Rule {
         match self.program.run(input, &mut rows.scratch) {
             Ok(true) => {
                 let unix_ms = input.event().unix_ms;
-                rows.records
-                    .push(rows.scratch.record(&self.columns, self.number, unix_ms));
+                rows.records.push(rows.scratch.record(&self.columns, self.number, unix_ms));
                 self.counts.passed += 1;
                 Outcome::Passed
             }
@@ -255,6 +246,7 @@ impl Rule {
 /// What clones of a rule share.
 struct Program {
     name: String,
+    sql: String,
     filters: Vec<String>,
     sinks: Vec<String>,
     warnings: Vec<Diagnostic>,
@@ -292,6 +284,7 @@ impl Program {
         }
         Self {
             name: name.to_owned(),
+            sql: config.sql.clone(),
             filters: plan.filters,
             sinks,
             warnings: plan.warnings,
@@ -305,20 +298,13 @@ impl Program {
     }
 
     fn columns(&self) -> Arc<Columns> {
-        let names = self
-            .outputs
-            .iter()
-            .map(|(name, _)| name.as_str().into())
-            .collect();
+        let names = self.outputs.iter().map(|(name, _)| name.as_str().into()).collect();
         Arc::new(Columns::new(names))
     }
 
     /// Whether there is a row; it is then in `row`.
     fn run(&self, input: &Input<'_>, row: &mut Row) -> Result<bool, EvalError> {
-        let frame = Frame {
-            input,
-            constants: &self.constants,
-        };
+        let frame = Frame { input, constants: &self.constants };
         let mut slots = SmallVec::<[Value<'_>; 16]>::new();
         slots.resize_with(self.slots.len(), || Value::Null);
         for &slot in &self.early {
@@ -342,14 +328,9 @@ impl Program {
     fn write(&self, output: &Output, slots: &[Value<'_>], row: &mut Row) -> Result<(), EvalError> {
         let too_large = |RowTooLarge| Trouble::TooLarge;
         match output {
-            Output::Slot(slot) => row
-                .push(&slots[*slot])
-                .map_err(too_large)
-                .at(self.slots[*slot].1),
+            Output::Slot(slot) => row.push(&slots[*slot]).map_err(too_large).at(self.slots[*slot].1),
             Output::Map(members) => {
-                row.begin_map(members.len())
-                    .map_err(too_large)
-                    .at(Span::default())?;
+                row.begin_map(members.len()).map_err(too_large).at(Span::default())?;
                 for (name, member) in members {
                     row.key(name).map_err(too_large).at(Span::default())?;
                     self.write(member, slots, row)?;

@@ -39,9 +39,8 @@ pub struct Token<'s> {
 }
 
 /// Longer ones first, so that the longest match is found.
-const SYMBOLS: [&str; 18] = [
-    "!=", "<>", "<=", ">=", "=~", "..", "=", "<", ">", "+", "-", "*", "/", "(", ")", "[", "]", ",",
-];
+const SYMBOLS: [&str; 18] =
+    ["!=", "<>", "<=", ">=", "=~", "..", "=", "<", ">", "+", "-", "*", "/", "(", ")", "[", "]", ","];
 
 /// The tokens of a rule, the last one [`TokenKind::End`].
 ///
@@ -52,22 +51,13 @@ pub fn tokens(sql: &str) -> Result<Vec<Token<'_>>, Diagnostic> {
         return Err(Diagnostic::error(
             "R0006",
             Span::new(0, 0),
-            format!(
-                "the rule has {} bytes, at most {SQL_BYTES_MAX} are allowed",
-                sql.len()
-            ),
+            format!("the rule has {} bytes, at most {SQL_BYTES_MAX} are allowed", sql.len()),
         ));
     }
     let mut lexer = Lexer { sql, at: 0 };
     let mut tokens = Vec::new();
     loop {
-        let after_dot = matches!(
-            tokens.last(),
-            Some(Token {
-                kind: TokenKind::Symbol("."),
-                ..
-            })
-        );
+        let after_dot = matches!(tokens.last(), Some(Token { kind: TokenKind::Symbol("."), .. }));
         let token = lexer.next(after_dot)?;
         let end = token.kind == TokenKind::End;
         tokens.push(token);
@@ -115,28 +105,19 @@ impl<'s> Lexer<'s> {
             format!("{first:?} has no meaning here"),
         );
         Err(match first {
-            ';' => diagnostic
-                .help("a rule is one statement, without a semicolon")
-                .replace(""),
+            ';' => diagnostic.help("a rule is one statement, without a semicolon").replace(""),
             '#' if self.sql[..start].ends_with(|c: char| c == '/' || is_name(c)) => {
                 diagnostic.help("a topic filter stands in double quotes: FROM \"sensors/#\"")
             }
             '#' => diagnostic.help("a comment begins with --").replace("--"),
-            '~' if rest.starts_with("~=") => {
-                diagnostic.help("for a topic that matches a filter write =~")
-            }
-            '`' => diagnostic
-                .help("a name is written in double quotes")
-                .replace("\""),
+            '~' if rest.starts_with("~=") => diagnostic.help("for a topic that matches a filter write =~"),
+            '`' => diagnostic.help("a name is written in double quotes").replace("\""),
             _ => diagnostic,
         })
     }
 
     fn token(&self, start: usize, kind: TokenKind<'s>) -> Token<'s> {
-        Token {
-            kind,
-            span: Span::new(start, self.at),
-        }
+        Token { kind, span: Span::new(start, self.at) }
     }
 
     fn skip_blanks(&mut self) {
@@ -176,33 +157,19 @@ impl<'s> Lexer<'s> {
             } else {
                 Cow::Borrowed(text)
             };
-            return Ok(self.token(
-                start,
-                if quote == '"' {
-                    TokenKind::Quoted(text)
-                } else {
-                    TokenKind::Text(text)
-                },
-            ));
+            return Ok(self.token(start, if quote == '"' { TokenKind::Quoted(text) } else { TokenKind::Text(text) }));
         }
     }
 
     fn number(&mut self, after_dot: bool) -> Result<Token<'s>, Diagnostic> {
         let start = self.at;
         let rest = &self.sql.as_bytes()[start..];
-        let digits = |from: usize| {
-            rest[from..]
-                .iter()
-                .take_while(|b| b.is_ascii_digit())
-                .count()
-        };
+        let digits = |from: usize| rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
         let mut length = digits(0);
         let mut whole = true;
         // After a dot it is a part of a path, `a.1.b`: the next dot is not a decimal point.
         if !after_dot {
-            if rest.get(length) == Some(&b'.')
-                && rest.get(length + 1).is_some_and(u8::is_ascii_digit)
-            {
+            if rest.get(length) == Some(&b'.') && rest.get(length + 1).is_some_and(u8::is_ascii_digit) {
                 whole = false;
                 length += 1 + digits(length + 1);
             }
@@ -219,26 +186,18 @@ impl<'s> Lexer<'s> {
         let text = &self.sql[start..self.at];
         let span = Span::new(start, self.at);
         if self.sql[self.at..].chars().next().is_some_and(is_name) {
-            let more = self.sql[self.at..]
-                .find(|c: char| !is_name(c))
-                .unwrap_or(self.sql.len() - self.at);
+            let more = self.sql[self.at..].find(|c: char| !is_name(c)).unwrap_or(self.sql.len() - self.at);
             return Err(Diagnostic::error(
                 "R0004",
                 Span::new(start, self.at + more),
-                format!(
-                    "`{}` is neither a number nor a name",
-                    &self.sql[start..self.at + more]
-                ),
+                format!("`{}` is neither a number nor a name", &self.sql[start..self.at + more]),
             )
             .help("a name begins with a letter; any other name stands in double quotes"));
         }
         let kind = if whole {
             text.parse().ok().map(TokenKind::Int)
         } else {
-            text.parse::<f64>()
-                .ok()
-                .filter(|value| value.is_finite())
-                .map(TokenKind::Float)
+            text.parse::<f64>().ok().filter(|value| value.is_finite()).map(TokenKind::Float)
         };
         kind.map(|kind| Token { kind, span }).ok_or_else(|| {
             Diagnostic::error("R0004", span, format!("{text} is too large a number"))
@@ -256,11 +215,7 @@ mod tests {
     use super::*;
 
     fn kinds(sql: &str) -> Vec<TokenKind<'_>> {
-        let mut kinds: Vec<_> = tokens(sql)
-            .expect(sql)
-            .into_iter()
-            .map(|token| token.kind)
-            .collect();
+        let mut kinds: Vec<_> = tokens(sql).expect(sql).into_iter().map(|token| token.kind).collect();
         assert_eq!(kinds.pop(), Some(TokenKind::End));
         kinds
     }

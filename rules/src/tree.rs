@@ -101,18 +101,13 @@ impl Node {
     pub(crate) fn inside<'n>(&'n self, visit: &mut impl FnMut(&'n Self)) {
         match &self.kind {
             NodeKind::Const(_) | NodeKind::Field(_) | NodeKind::Payload(_) | NodeKind::Slot(_) => {}
-            NodeKind::Part(a, _)
-            | NodeKind::Negate(a)
-            | NodeKind::Not(a)
-            | NodeKind::IsNull(a, _) => visit(a),
+            NodeKind::Part(a, _) | NodeKind::Negate(a) | NodeKind::Not(a) | NodeKind::IsNull(a, _) => visit(a),
             NodeKind::Members(members) => members.iter().for_each(|(_, node)| visit(node)),
             NodeKind::Arithmetic(_, a, b) | NodeKind::Compare(_, a, b) => {
                 visit(a);
                 visit(b);
             }
-            NodeKind::And(terms) | NodeKind::Or(terms) | NodeKind::Call(_, terms) => {
-                terms.iter().for_each(visit)
-            }
+            NodeKind::And(terms) | NodeKind::Or(terms) | NodeKind::Call(_, terms) => terms.iter().for_each(visit),
             NodeKind::In(value, list, _) => {
                 visit(value);
                 list.iter().for_each(visit);

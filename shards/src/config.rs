@@ -79,6 +79,8 @@ pub struct Mqtt {
     pub wildcard_subscription_available: bool,
     /// Whether `$share` and `$queue` are served.
     pub shared_subscription_available: bool,
+    /// Response Information for clients that ask for it, a topic to build Response Topics from; empty for none.
+    pub response_information: String,
     /// Levels of a Topic Name or Topic Filter.
     pub max_topic_levels: u16,
     /// Bytes of a Topic Name or Topic Filter.
@@ -100,6 +102,7 @@ impl Default for Mqtt {
             retain_available: true,
             wildcard_subscription_available: true,
             shared_subscription_available: true,
+            response_information: String::new(),
             max_topic_levels: 128,
             max_topic_length: 4096,
             max_client_id_length: 256,
@@ -173,11 +176,7 @@ pub struct Retained {
 
 impl Default for Retained {
     fn default() -> Self {
-        Self {
-            max_messages: 1_000_000,
-            max_bytes: ByteSize(1 << 30),
-            max_payload: ByteSize(1 << 20),
-        }
+        Self { max_messages: 1_000_000, max_bytes: ByteSize(1 << 30), max_payload: ByteSize(1 << 20) }
     }
 }
 
@@ -258,9 +257,7 @@ pub struct Sys {
 
 impl Default for Sys {
     fn default() -> Self {
-        Self {
-            interval: Span(Duration::from_secs(60)),
-        }
+        Self { interval: Span(Duration::from_secs(60)) }
     }
 }
 

@@ -8,5 +8,8 @@
 //! | the rings between shards | [`mesh`] |
 //! | threads, sockets, the kernel | [`runtime`] |
 
+pub mod assign;
 pub mod config;
+pub mod mesh;
+pub mod runtime;
 pub mod shard;

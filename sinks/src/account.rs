@@ -161,9 +161,7 @@ impl Account {
         let settled = written + rejected + left;
         let taken_bytes: u64 = worker.taken_bytes.iter().map(load).sum();
         let taken = load(&worker.taken);
-        let sum = |of: fn(&PortCounters) -> &AtomicU64| {
-            self.ports.iter().map(|port| load(of(port))).sum::<u64>()
-        };
+        let sum = |of: fn(&PortCounters) -> &AtomicU64| self.ports.iter().map(|port| load(of(port))).sum::<u64>();
         let entered_bytes = sum(|port| &port.entered_bytes);
         let entered = sum(|port| &port.entered);
         let dropped_full = sum(|port| &port.dropped_full);
@@ -210,10 +208,7 @@ impl Account {
 
     pub(crate) fn failed(&self, reason: &Reason) {
         let mut words = self.words.lock().unwrap_or_else(PoisonError::into_inner);
-        words.last_error = Some(LastError {
-            unix_ms: unix_ms(),
-            reason: reason.clone(),
-        });
+        words.last_error = Some(LastError { unix_ms: unix_ms(), reason: reason.clone() });
     }
 
     pub(crate) fn rejected(&self, reasons: &[Reason]) {
@@ -222,10 +217,7 @@ impl Account {
             *words.rejected_by_code.entry(reason.code).or_default() += 1;
         }
         if let Some(reason) = reasons.last() {
-            words.last_error = Some(LastError {
-                unix_ms: unix_ms(),
-                reason: reason.clone(),
-            });
+            words.last_error = Some(LastError { unix_ms: unix_ms(), reason: reason.clone() });
         }
     }
 
@@ -247,9 +239,5 @@ pub(crate) fn add(counter: &AtomicU64, more: u64) {
 }
 
 fn unix_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |since| {
-            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-        })
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
 }

@@ -28,12 +28,7 @@ impl Batch {
     /// An empty batch.
     #[must_use]
     pub fn new(limits: BatchLimits) -> Self {
-        Self {
-            limits,
-            rows: Vec::new(),
-            bytes: 0,
-            first_at: None,
-        }
+        Self { limits, rows: Vec::new(), bytes: 0, first_at: None }
     }
 
     /// Adds a row.
@@ -62,11 +57,7 @@ impl Batch {
         if self.is_full() {
             return Some(Duration::ZERO);
         }
-        Some(
-            self.limits
-                .age
-                .saturating_sub(now.saturating_duration_since(first_at)),
-        )
+        Some(self.limits.age.saturating_sub(now.saturating_duration_since(first_at)))
     }
 
     /// Takes the rows; the batch is empty again.

@@ -21,9 +21,9 @@ impl SinkConfig {
     /// What all kinds of sink have.
     #[must_use]
     pub const fn buffering(&self) -> Buffering {
-        match self {
+        match *self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(config) => config.buffering(),
+            Self::Sqlite(ref config) => config.buffering(),
         }
     }
 }
@@ -65,11 +65,7 @@ const RETRY_MAX: Span = Span(Duration::from_secs(10));
 impl Default for Buffering {
     fn default() -> Self {
         Self {
-            batch: BatchLimits {
-                rows: BATCH_ROWS as usize,
-                bytes: 1 << 20,
-                age: BATCH_AGE.0,
-            },
+            batch: BatchLimits { rows: BATCH_ROWS as usize, bytes: 1 << 20, age: BATCH_AGE.0 },
             buffer_rows: BUFFER_ROWS as usize,
             buffer_bytes: BUFFER_BYTES.0,
             overflow: Overflow::default(),
@@ -192,25 +188,16 @@ impl Buffering {
         const BUFFER_ROWS_MAX: usize = 1 << 24;
         const AGE_MAX: Duration = Duration::from_secs(60);
         if !(1..=BATCH_ROWS_MAX).contains(&self.batch.rows) {
-            return Err(format!(
-                "batch_rows = {} is not within 1 to {BATCH_ROWS_MAX}",
-                self.batch.rows
-            ));
+            return Err(format!("batch_rows = {} is not within 1 to {BATCH_ROWS_MAX}", self.batch.rows));
         }
         if self.batch.bytes == 0 {
             return Err("batch_bytes = \"0B\" leaves no room for a row".to_owned());
         }
         if self.batch.age > AGE_MAX {
-            return Err(format!(
-                "batch_age = \"{}\" is over 60s",
-                Span(self.batch.age)
-            ));
+            return Err(format!("batch_age = \"{}\" is over 60s", Span(self.batch.age)));
         }
         if !(1..=BUFFER_ROWS_MAX).contains(&self.buffer_rows) {
-            return Err(format!(
-                "buffer_rows = {} is not within 1 to {BUFFER_ROWS_MAX}",
-                self.buffer_rows
-            ));
+            return Err(format!("buffer_rows = {} is not within 1 to {BUFFER_ROWS_MAX}", self.buffer_rows));
         }
         if self.buffer_bytes == 0 {
             return Err("buffer_bytes = \"0B\" leaves no room for a row".to_owned());
@@ -241,8 +228,7 @@ mod tests {
     fn a_sink_needs_its_kind_and_file_and_has_defaults() {
         let config = read("kind = 'sqlite'\nfile = 'demo.sqlite'").expect("complete");
         assert_eq!(config.buffering(), Buffering::default());
-        let config = read("kind = 'sqlite'\nfile = 'f'\nbatch_age = '1s'\nbuffer_rows = 16")
-            .expect("complete");
+        let config = read("kind = 'sqlite'\nfile = 'f'\nbatch_age = '1s'\nbuffer_rows = 16").expect("complete");
         assert_eq!(config.buffering().batch.age, Duration::from_secs(1));
         assert_eq!(config.buffering().buffer_rows, 16);
     }
@@ -254,10 +240,7 @@ mod tests {
             ("kind = 'sqlight'\nfile = 'f'", "sqlight"),
             ("kind = 'sqlite'", "file"),
             ("file = 'f'", "kind"),
-            (
-                "kind = 'sqlite'\nfile = 'f'\noverflow = 'explode'",
-                "explode",
-            ),
+            ("kind = 'sqlite'\nfile = 'f'\noverflow = 'explode'", "explode"),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.contains(named), "{text}: {error}");
@@ -269,21 +252,13 @@ mod tests {
         let check = |change: fn(&mut Buffering)| {
             let mut buffering = Buffering::default();
             change(&mut buffering);
-            buffering
-                .check()
-                .map_err(|words| words.split(' ').next().unwrap_or("").to_owned())
+            buffering.check().map_err(|words| words.split(' ').next().unwrap_or("").to_owned())
         };
         assert_eq!(check(|_| ()), Ok(()));
         assert_eq!(check(|b| b.batch.rows = 0), Err("batch_rows".into()));
         assert_eq!(check(|b| b.buffer_rows = 0), Err("buffer_rows".into()));
         assert_eq!(check(|b| b.buffer_bytes = 0), Err("buffer_bytes".into()));
-        assert_eq!(
-            check(|b| b.retry_min = Duration::ZERO),
-            Err("retry_min".into())
-        );
-        assert_eq!(
-            check(|b| b.retry_max = Duration::from_millis(1)),
-            Err("retry_max".into())
-        );
+        assert_eq!(check(|b| b.retry_min = Duration::ZERO), Err("retry_min".into()));
+        assert_eq!(check(|b| b.retry_max = Duration::from_millis(1)), Err("retry_max".into()));
     }
 }

@@ -72,11 +72,7 @@ impl Delivery {
 
     /// Writes the next part.
     pub fn step(&mut self, sink: &mut dyn Sink) -> Progress {
-        let mut progress = Progress {
-            written: 0,
-            rejected: Vec::new(),
-            next: Next::Done,
-        };
+        let mut progress = Progress { written: 0, rejected: Vec::new(), next: Next::Done };
         let Some(mut part) = self.parts.pop() else {
             progress.next = self.next_round();
             return progress;
@@ -94,19 +90,11 @@ impl Delivery {
                         }
                     }
                 }
-                progress.next = if self.parts.is_empty() {
-                    self.next_round()
-                } else {
-                    Next::Continue
-                };
+                progress.next = if self.parts.is_empty() { self.next_round() } else { Next::Continue };
             }
             Err(Failure::Split(reason)) if part.len() == 1 => {
                 progress.rejected.push(reason);
-                progress.next = if self.parts.is_empty() {
-                    self.next_round()
-                } else {
-                    Next::Continue
-                };
+                progress.next = if self.parts.is_empty() { self.next_round() } else { Next::Continue };
             }
             Err(Failure::Split(_)) => {
                 let second = part.split_off(part.len() / 2);
@@ -132,10 +120,6 @@ impl Delivery {
             return Next::Done;
         }
         self.parts.push(std::mem::take(&mut self.again));
-        Next::Wait(
-            self.reason
-                .take()
-                .unwrap_or_else(|| Reason::new("retry", "the sink wants the rows again")),
-        )
+        Next::Wait(self.reason.take().unwrap_or_else(|| Reason::new("retry", "the sink wants the rows again")))
     }
 }

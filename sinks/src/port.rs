@@ -106,16 +106,10 @@ impl SinkPort {
         self.staged = 0;
         let counters = &self.account.ports[self.shard];
         // Before the rows themselves: the worker must not take what has not entered.
-        counters
-            .entered_bytes
-            .store(self.entered_bytes, Ordering::Release);
+        counters.entered_bytes.store(self.entered_bytes, Ordering::Release);
         counters.entered.store(self.entered, Ordering::Release);
-        counters
-            .dropped_full
-            .store(self.dropped_full, Ordering::Release);
-        counters
-            .dropped_stopped
-            .store(self.dropped_stopped, Ordering::Release);
+        counters.dropped_full.store(self.dropped_full, Ordering::Release);
+        counters.dropped_stopped.store(self.dropped_stopped, Ordering::Release);
         if self.ring.publish() {
             self.worker.unpark();
         }

@@ -16,20 +16,12 @@ impl Backoff {
     /// From about `min` up to `max`.
     #[must_use]
     pub fn new(min: Duration, max: Duration) -> Self {
-        Self {
-            min,
-            max: max.max(min),
-            tries: 0,
-            seed: RandomState::new().hash_one(0_u8),
-        }
+        Self { min, max: max.max(min), tries: 0, seed: RandomState::new().hash_one(0_u8) }
     }
 
     /// The next waiting time: between half and all of the present bound.
     pub fn next_wait(&mut self) -> Duration {
-        let bound = self
-            .min
-            .saturating_mul(1 << self.tries.min(20))
-            .min(self.max);
+        let bound = self.min.saturating_mul(1 << self.tries.min(20)).min(self.max);
         self.tries = self.tries.saturating_add(1);
         bound / 2 + bound.mul_f64(self.random() / 2.0)
     }

@@ -68,6 +68,10 @@ impl Sinks {
     ///
     /// # Errors
     /// A setting that cannot work, or no thread to be had; then nothing is left running.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(unreachable_code, unused_mut, unused_variables, reason = "a build without any kind of sink")
+    )]
     pub fn start<N: AsRef<str>>(
         configs: &[(N, SinkConfig)],
         shards: usize,
@@ -76,16 +80,11 @@ impl Sinks {
         let mut sinks = Vec::with_capacity(configs.len());
         for (name, config) in configs {
             let name = name.as_ref();
-            let wrong = |why| SinkError::Config {
-                sink: name.to_owned(),
-                why,
-            };
+            let wrong = |why| SinkError::Config { sink: name.to_owned(), why };
             config.buffering().check().map_err(wrong)?;
-            let sink: Box<dyn Sink> = match config {
+            let sink: Box<dyn Sink> = match *config {
                 #[cfg(feature = "sqlite")]
-                SinkConfig::Sqlite(config) => {
-                    Box::new(Sqlite::new(config, data_dir).map_err(wrong)?)
-                }
+                SinkConfig::Sqlite(ref config) => Box::new(Sqlite::new(config, data_dir).map_err(wrong)?),
             };
             sinks.push((name.to_owned(), config.buffering(), sink));
         }
@@ -101,23 +100,14 @@ impl Sinks {
         shards: usize,
     ) -> Result<(Self, Vec<Vec<SinkPort>>), SinkError> {
         let mut set = Self::default();
-        let mut ports: Vec<Vec<SinkPort>> = (0..shards)
-            .map(|_| Vec::with_capacity(sinks.len()))
-            .collect();
+        let mut ports: Vec<Vec<SinkPort>> = (0..shards).map(|_| Vec::with_capacity(sinks.len())).collect();
         for (name, buffering, sink) in sinks {
             let account = Arc::new(Account::new(&name, shards));
             let sleeper = Sleeper::new();
-            let (producers, rings): (Vec<_>, Vec<_>) = (0..shards)
-                .map(|_| ring_for(buffering.buffer_rows, &sleeper))
-                .unzip();
-            let worker = Worker {
-                rings,
-                sleeper,
-                sink,
-                account: Arc::clone(&account),
-                buffering,
-                stop: Arc::clone(&set.stop),
-            };
+            let (producers, rings): (Vec<_>, Vec<_>) =
+                (0..shards).map(|_| ring_for(buffering.buffer_rows, &sleeper)).unzip();
+            let worker =
+                Worker { rings, sleeper, sink, account: Arc::clone(&account), buffering, stop: Arc::clone(&set.stop) };
             let started = thread::Builder::new()
                 .name(format!("sink {name}").chars().take(15).collect())
                 .spawn(move || worker.run());
@@ -153,10 +143,7 @@ impl Sinks {
     /// The account of one sink.
     #[must_use]
     pub fn account(&self, name: &str) -> Option<&Arc<Account>> {
-        self.running
-            .iter()
-            .map(|running| &running.account)
-            .find(|account| account.name() == name)
+        self.running.iter().map(|running| &running.account).find(|account| account.name() == name)
     }
 
     /// The accounts of all sinks.
@@ -185,11 +172,7 @@ impl Sinks {
                     thread::sleep(Duration::from_millis(1));
                 }
                 let in_time = running.thread.is_finished() && running.thread.join().is_ok();
-                Stopped {
-                    name: running.account.name().to_owned(),
-                    account: running.account.snapshot(),
-                    in_time,
-                }
+                Stopped { name: running.account.name().to_owned(), account: running.account.snapshot(), in_time }
             })
             .collect()
     }

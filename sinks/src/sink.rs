@@ -39,10 +39,7 @@ impl Reason {
     /// A reason.
     #[must_use]
     pub fn new(code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            message: message.into(),
-        }
+        Self { code, message: message.into() }
     }
 }
 
@@ -110,12 +107,7 @@ impl Verdicts {
     /// Takes them, in order; a row without one is to be tried again.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = Verdict> + '_ {
         self.settled.drain(..).map(|verdict| {
-            verdict.unwrap_or_else(|| {
-                Verdict::Retry(Reason::new(
-                    "unsettled",
-                    "the sink gave no verdict for this row",
-                ))
-            })
+            verdict.unwrap_or_else(|| Verdict::Retry(Reason::new("unsettled", "the sink gave no verdict for this row")))
         })
     }
 }

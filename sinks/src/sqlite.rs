@@ -60,19 +60,11 @@ impl Sqlite {
     /// # Errors
     /// A file outside `data_dir`, or a table without a name.
     pub fn new(config: &SqliteConfig, data_dir: &Path) -> Result<Self, String> {
-        let inside = config
-            .file
-            .components()
-            .all(|part| matches!(part, Component::Normal(_)));
+        let inside = config.file.components().all(|part| matches!(part, Component::Normal(_)));
         if !inside || config.file.as_os_str().is_empty() {
-            return Err(format!(
-                "file = {:?} is not below data_dir: write a relative path without ..",
-                config.file
-            ));
+            return Err(format!("file = {:?} is not below data_dir: write a relative path without ..", config.file));
         }
-        if config.table.is_empty()
-            || config.table.contains('\0')
-            || config.table.to_lowercase().starts_with("sqlite_")
+        if config.table.is_empty() || config.table.contains('\0') || config.table.to_lowercase().starts_with("sqlite_")
         {
             return Err(format!(
                 "table = {:?} is not a name for a table; those that begin with sqlite_ are SQLite's own",
@@ -90,22 +82,12 @@ impl Sqlite {
 
     /// The path of the file, its directories made; symbolic links do not lead out of `data_dir`.
     fn place(&self) -> io::Result<PathBuf> {
-        let make = |path: &Path| {
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(path)
-        };
+        let make = |path: &Path| fs::DirBuilder::new().recursive(true).mode(0o700).create(path);
         make(&self.data_dir)?;
         let path = self.data_dir.join(&self.file);
         let parent = path.parent().unwrap_or(&self.data_dir);
         make(parent)?;
-        let outside = || {
-            io::Error::new(
-                io::ErrorKind::PermissionDenied,
-                "the path leads out of data_dir",
-            )
-        };
+        let outside = || io::Error::new(io::ErrorKind::PermissionDenied, "the path leads out of data_dir");
         let real = parent.canonicalize()?;
         if !real.starts_with(self.data_dir.canonicalize()?) {
             return Err(outside());
@@ -122,17 +104,10 @@ impl Sink for Sqlite {
     fn open(&mut self) -> Result<(), Reason> {
         const BUSY_WAIT: Duration = Duration::from_millis(200);
         self.open = None;
-        let io_reason = |error: io::Error| {
-            Reason::new("cannot_open", format!("{}: {error}", self.file.display()))
-        };
+        let io_reason = |error: io::Error| Reason::new("cannot_open", format!("{}: {error}", self.file.display()));
         let path = self.place().map_err(io_reason)?;
-        let file = OpenOptions::new()
-            .read(true)
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .open(&path)
-            .map_err(io_reason)?;
+        let file =
+            OpenOptions::new().read(true).append(true).create(true).mode(0o600).open(&path).map_err(io_reason)?;
         let found = file.metadata().map_err(io_reason)?;
         let identity = (found.dev(), found.ino());
         drop(file);
@@ -144,50 +119,30 @@ impl Sink for Sqlite {
             connection.execute_batch("PRAGMA synchronous = NORMAL")?;
             if let Some(ByteSize(bytes)) = self.max_size {
                 let page: u32 = connection.query_row("PRAGMA page_size", [], |row| row.get(0))?;
-                let pages = format!(
-                    "PRAGMA max_page_count = {}",
-                    (bytes / u64::from(page.max(1))).max(1)
-                );
+                let pages = format!("PRAGMA max_page_count = {}", (bytes / u64::from(page.max(1))).max(1));
                 connection.query_row(&pages, [], |_| Ok(()))?;
             }
             Ok(connection)
         };
         let connection = connect().map_err(|error| reason(&error))?;
-        self.open = Some(Open {
-            connection,
-            path,
-            identity,
-            columns: None,
-            plans: HashMap::new(),
-        });
+        self.open = Some(Open { connection, path, identity, columns: None, plans: HashMap::new() });
         Ok(())
     }
 
     fn write(&mut self, rows: &[Record], verdicts: &mut Verdicts) -> Result<(), Failure> {
         let Some(open) = &mut self.open else {
-            return Err(Failure::Reopen(Reason::new(
-                "cannot_open",
-                "the file is not open",
-            )));
+            return Err(Failure::Reopen(Reason::new("cannot_open", "the file is not open")));
         };
         if !open.is_same_file() {
-            return Err(Failure::Reopen(Reason::new(
-                "moved",
-                "the file was moved or deleted and is made again",
-            )));
+            return Err(Failure::Reopen(Reason::new("moved", "the file was moved or deleted and is made again")));
         }
         let result = open.write(&self.table, rows, verdicts);
         if result.is_err() {
             // What was learned or made in this transaction may be gone with it.
             open.columns = None;
             open.plans.clear();
-            if !open.connection.is_autocommit()
-                && open.connection.execute_batch("ROLLBACK").is_err()
-            {
-                return Err(Failure::Reopen(Reason::new(
-                    "rollback",
-                    "a transaction could not be undone",
-                )));
+            if !open.connection.is_autocommit() && open.connection.execute_batch("ROLLBACK").is_err() {
+                return Err(Failure::Reopen(Reason::new("rollback", "a transaction could not be undone")));
             }
         }
         result
@@ -203,56 +158,29 @@ impl Open {
         fs::metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.identity)
     }
 
-    fn write(
-        &mut self,
-        table: &str,
-        rows: &[Record],
-        verdicts: &mut Verdicts,
-    ) -> Result<(), Failure> {
-        self.connection
-            .execute_batch("BEGIN IMMEDIATE")
-            .map_err(|error| failure(&error))?;
+    fn write(&mut self, table: &str, rows: &[Record], verdicts: &mut Verdicts) -> Result<(), Failure> {
+        self.connection.execute_batch("BEGIN IMMEDIATE").map_err(|error| failure(&error))?;
         let mut from = 0;
         while from < rows.len() {
             let columns = rows[from].columns();
-            let same = rows[from..]
-                .iter()
-                .take_while(|row| Arc::ptr_eq(row.columns(), columns))
-                .count();
+            let same = rows[from..].iter().take_while(|row| Arc::ptr_eq(row.columns(), columns)).count();
             let group = from..from + same;
             match self.plan(table, columns)? {
-                Plan::Insert(statement) => {
-                    self.insert(&statement, &rows[group.clone()], from, verdicts)?
-                }
-                Plan::Reject(reason) => group
-                    .clone()
-                    .for_each(|row| verdicts.rejected(row, reason.clone())),
+                Plan::Insert(statement) => self.insert(&statement, &rows[group.clone()], from, verdicts)?,
+                Plan::Reject(reason) => group.clone().for_each(|row| verdicts.rejected(row, reason.clone())),
             }
             from = group.end;
         }
-        self.connection
-            .execute_batch("COMMIT")
-            .map_err(|error| failure(&error))
+        self.connection.execute_batch("COMMIT").map_err(|error| failure(&error))
     }
 
-    fn insert(
-        &self,
-        statement: &str,
-        rows: &[Record],
-        from: usize,
-        verdicts: &mut Verdicts,
-    ) -> Result<(), Failure> {
-        let mut statement = self
-            .connection
-            .prepare_cached(statement)
-            .map_err(|error| failure(&error))?;
+    fn insert(&self, statement: &str, rows: &[Record], from: usize, verdicts: &mut Verdicts) -> Result<(), Failure> {
+        let mut statement = self.connection.prepare_cached(statement).map_err(|error| failure(&error))?;
         for (index, row) in rows.iter().enumerate() {
             let done = row
                 .values()
                 .enumerate()
-                .try_for_each(|(column, value)| {
-                    statement.raw_bind_parameter(column + 1, Bound(value))
-                })
+                .try_for_each(|(column, value)| statement.raw_bind_parameter(column + 1, Bound(value)))
                 .and_then(|()| statement.raw_execute());
             match done {
                 Ok(_) => verdicts.written(from + index),
@@ -291,17 +219,12 @@ impl Open {
         let mut seen = HashSet::new();
         for name in columns.names() {
             if name.contains('\0') {
-                return Ok(Some(Reason::new(
-                    "column_name",
-                    format!("{name:?} is not a name for a column"),
-                )));
+                return Ok(Some(Reason::new("column_name", format!("{name:?} is not a name for a column"))));
             }
             if !seen.insert(name.to_ascii_lowercase()) {
                 return Ok(Some(Reason::new(
                     "column_name",
-                    format!(
-                        "two columns are called {name:?}: SQLite does not tell capital letters from small ones"
-                    ),
+                    format!("two columns are called {name:?}: SQLite does not tell capital letters from small ones"),
                 )));
             }
         }
@@ -317,10 +240,7 @@ impl Open {
             .collect();
         if known.len() + missing.len() > COLUMNS_MAX {
             self.columns = Some(known);
-            return Ok(Some(Reason::new(
-                "column_count",
-                format!("a table has at most {COLUMNS_MAX} columns"),
-            )));
+            return Ok(Some(Reason::new("column_count", format!("a table has at most {COLUMNS_MAX} columns"))));
         }
         let table = quoted(table);
         if known.is_empty() {
@@ -340,26 +260,16 @@ impl Open {
     }
 
     fn read_columns(&self, table: &str) -> rusqlite::Result<HashSet<String>> {
-        let mut statement = self
-            .connection
-            .prepare("SELECT name FROM pragma_table_info(?1)")?;
+        let mut statement = self.connection.prepare("SELECT name FROM pragma_table_info(?1)")?;
         let names = statement.query_map([table], |row| row.get::<_, String>(0))?;
-        names
-            .map(|name| name.map(|name| name.to_ascii_lowercase()))
-            .collect()
+        names.map(|name| name.map(|name| name.to_ascii_lowercase())).collect()
     }
 }
 
 fn insert_statement(table: &str, columns: &Columns) -> Arc<str> {
     let names: Vec<_> = columns.names().iter().map(|name| quoted(name)).collect();
     let places: Vec<_> = (1..=names.len()).map(|place| format!("?{place}")).collect();
-    format!(
-        "INSERT INTO {} ({}) VALUES ({})",
-        quoted(table),
-        names.join(", "),
-        places.join(", ")
-    )
-    .into()
+    format!("INSERT INTO {} ({}) VALUES ({})", quoted(table), names.join(", "), places.join(", ")).into()
 }
 
 /// A name as SQL writes it, whatever is in it.
@@ -372,9 +282,7 @@ struct Bound<'a>(Value<'a>);
 impl ToSql for Bound<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         match &self.0 {
-            Value::Null => rusqlite::types::Null
-                .to_sql()
-                .map(|_| ToSqlOutput::from(rusqlite::types::Null)),
+            Value::Null => rusqlite::types::Null.to_sql().map(|_| ToSqlOutput::from(rusqlite::types::Null)),
             Value::Bool(value) => Ok(i64::from(*value).into()),
             Value::Int(value) => Ok((*value).into()),
             Value::Float(value) => Ok((*value).into()),

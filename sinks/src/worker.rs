@@ -143,11 +143,7 @@ impl Writer {
     /// Delivers a batch, however long it takes; only the deadline of a stop ends it early.
     fn deliver(&mut self, worker: &mut Worker, rows: Vec<Record>) {
         let oldest = rows.iter().map(Record::unix_ms).min().unwrap_or(0);
-        worker
-            .account
-            .worker
-            .oldest_unix_ms
-            .store(oldest, Ordering::Release);
+        worker.account.worker.oldest_unix_ms.store(oldest, Ordering::Release);
         let rejected_before = worker.account.worker.rejected.load(Ordering::Relaxed);
         self.delivery.begin(rows);
         while !self.delivery.is_done() {
@@ -186,17 +182,9 @@ impl Writer {
         add(&account.worker.batches, 1);
         account.worker.oldest_unix_ms.store(0, Ordering::Release);
         let rejecting = account.worker.rejected.load(Ordering::Relaxed) != rejected_before;
-        let state = if rejecting {
-            SinkState::Rejecting
-        } else {
-            SinkState::Ok
-        };
+        let state = if rejecting { SinkState::Rejecting } else { SinkState::Ok };
         if account.set_state(state) == SinkState::Retrying {
-            info!(
-                event = "sink-recovered",
-                sink = account.name(),
-                "rows are written again"
-            );
+            info!(event = "sink-recovered", sink = account.name(), "rows are written again");
         }
     }
 
@@ -221,12 +209,7 @@ impl Writer {
                 return;
             }
             let left = until - now;
-            thread::park_timeout(
-                worker
-                    .stop
-                    .time_left(now)
-                    .map_or(left, |stop| left.min(stop)),
-            );
+            thread::park_timeout(worker.stop.time_left(now).map_or(left, |stop| left.min(stop)));
         }
     }
 
@@ -235,10 +218,7 @@ impl Writer {
         const EVERY: Duration = Duration::from_secs(10);
         let now = Instant::now();
         self.suppressed += reasons.len() as u64;
-        if self
-            .complained
-            .is_some_and(|last| now.duration_since(last) < EVERY)
-        {
+        if self.complained.is_some_and(|last| now.duration_since(last) < EVERY) {
             return;
         }
         if let Some(reason) = reasons.last() {

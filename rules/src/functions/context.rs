@@ -7,15 +7,7 @@ use crate::fields::EventField;
 use crate::value_type::Type;
 
 const fn of_field(name: &'static str, returns: Type, about: &'static str, body: Body) -> Function {
-    Function {
-        name,
-        params: &[],
-        required: 0,
-        repeats: false,
-        returns,
-        about,
-        body,
-    }
+    Function { name, params: &[], required: 0, repeats: false, returns, about, body }
 }
 
 pub(super) const TABLE: &[Function] = &[

@@ -48,12 +48,7 @@ pub(crate) enum Body {
     OfEvent(for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>),
 }
 
-const TABLES: [&[Function]; 4] = [
-    number::TABLE,
-    string::TABLE,
-    conversion::TABLE,
-    context::TABLE,
-];
+const TABLES: [&[Function]; 4] = [number::TABLE, string::TABLE, conversion::TABLE, context::TABLE];
 
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
@@ -76,9 +71,7 @@ impl Function {
     /// The parameter that the argument at this place, from 0, is for.
     #[must_use]
     pub fn param(&self, index: usize) -> Option<&'static Param> {
-        self.params
-            .get(index)
-            .or_else(|| self.params.last().filter(|_| self.repeats))
+        self.params.get(index).or_else(|| self.params.last().filter(|_| self.repeats))
     }
 
     /// How many arguments it wants, in words: `2 arguments (text, pattern)`.
@@ -97,28 +90,15 @@ impl Function {
         if names.is_empty() {
             many
         } else {
-            format!(
-                "{many} ({}{})",
-                names.join(", "),
-                if self.repeats { ", …" } else { "" }
-            )
+            format!("{many} ({}{})", names.join(", "), if self.repeats { ", …" } else { "" })
         }
     }
 
-    pub(crate) fn call<'i>(
-        &self,
-        input: &'i Input<'_>,
-        args: &mut [Value<'i>],
-    ) -> Result<Value<'i>, Trouble> {
+    pub(crate) fn call<'i>(&self, input: &'i Input<'_>, args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
         for (index, arg) in args.iter().enumerate() {
             let wanted = self.param(index).map_or(Type::ANY, |param| param.ty);
             if !Type::of(arg).meets(wanted) {
-                return Err(Trouble::Argument {
-                    function: self.name,
-                    index: index + 1,
-                    wanted,
-                    met: met(arg),
-                });
+                return Err(Trouble::Argument { function: self.name, index: index + 1, wanted, met: met(arg) });
             }
             input.pay(match arg {
                 Value::Text(text) => text.len(),
@@ -146,15 +126,7 @@ const fn pure(
     about: &'static str,
     body: for<'i> fn(&mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
 ) -> Function {
-    Function {
-        name,
-        params,
-        required: params.len(),
-        repeats: false,
-        returns,
-        about,
-        body: Body::Pure(body),
-    }
+    Function { name, params, required: params.len(), repeats: false, returns, about, body: Body::Pure(body) }
 }
 
 const NUMBER: Param = param("number", Type::NUMBER);
@@ -181,16 +153,8 @@ mod tests {
     fn names_are_unique_and_every_row_is_complete() {
         let names: Vec<_> = all().map(|function| function.name).collect();
         for (index, function) in all().enumerate() {
-            assert!(
-                !names[..index].contains(&function.name),
-                "{} comes twice",
-                function.name
-            );
-            assert!(
-                function.about.len() > 10 && function.required <= function.params.len(),
-                "{}",
-                function.name
-            );
+            assert!(!names[..index].contains(&function.name), "{} comes twice", function.name);
+            assert!(function.about.len() > 10 && function.required <= function.params.len(), "{}", function.name);
             assert_eq!(function.name, function.name.to_ascii_lowercase());
         }
     }

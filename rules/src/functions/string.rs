@@ -10,38 +10,18 @@ use crate::functions::conversion::to_text;
 use crate::value_type::Type;
 
 pub(super) const TABLE: &[Function] = &[
-    pure(
-        "lower",
-        &[TEXT],
-        Type::TEXT,
-        "The text in lower case: lower('Ab') is 'ab'.",
-        |args| owned(text(args, 0).to_lowercase()),
-    ),
-    pure(
-        "upper",
-        &[TEXT],
-        Type::TEXT,
-        "The text in upper case: upper('Ab') is 'AB'.",
-        |args| owned(text(args, 0).to_uppercase()),
-    ),
-    pure(
-        "trim",
-        &[TEXT],
-        Type::TEXT,
-        "The text without blanks around it: trim(' a ') is 'a'.",
-        |args| owned(text(args, 0).trim().to_owned()),
-    ),
-    pure(
-        "strlen",
-        &[TEXT],
-        Type::INT,
-        "The number of characters: strlen('grün') is 4.",
-        |args| {
-            Ok(Value::Int(
-                i64::try_from(text(args, 0).chars().count()).unwrap_or(i64::MAX),
-            ))
-        },
-    ),
+    pure("lower", &[TEXT], Type::TEXT, "The text in lower case: lower('Ab') is 'ab'.", |args| {
+        owned(text(args, 0).to_lowercase())
+    }),
+    pure("upper", &[TEXT], Type::TEXT, "The text in upper case: upper('Ab') is 'AB'.", |args| {
+        owned(text(args, 0).to_uppercase())
+    }),
+    pure("trim", &[TEXT], Type::TEXT, "The text without blanks around it: trim(' a ') is 'a'.", |args| {
+        owned(text(args, 0).trim().to_owned())
+    }),
+    pure("strlen", &[TEXT], Type::INT, "The number of characters: strlen('grün') is 4.", |args| {
+        Ok(Value::Int(i64::try_from(text(args, 0).chars().count()).unwrap_or(i64::MAX)))
+    }),
     Function {
         name: "concat",
         params: &[ANYTHING],

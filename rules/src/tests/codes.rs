@@ -33,14 +33,8 @@ fn every_code_that_the_crate_uses_is_in_the_table_once_and_in_order() {
         include_str!("../parse.rs"),
         include_str!("../token.rs"),
     ];
-    let mut used: Vec<&str> = sources
-        .iter()
-        .flat_map(|source| {
-            source
-                .match_indices("\"R0")
-                .map(|(at, _)| &source[at + 1..at + 6])
-        })
-        .collect();
+    let mut used: Vec<&str> =
+        sources.iter().flat_map(|source| source.match_indices("\"R0").map(|(at, _)| &source[at + 1..at + 6])).collect();
     used.sort_unstable();
     used.dedup();
     let known: Vec<_> = CODES.iter().map(|code| code.code).collect();

@@ -8,18 +8,11 @@ use crate::{Input, Rows, Rules, Scratch};
 pub(super) fn sql(text: &str) {
     match diagnose(text) {
         Ok(_) => {
-            let mut rules =
-                Rules::compile(&[("r", config(text))]).expect("the checker found nothing");
+            let mut rules = Rules::compile(&[("r", config(text))]).expect("the checker found nothing");
             let mut scratch = Scratch::default();
-            let input = Input::publish(
-                event("t/a", br#"{"a":{"b":[1,2.5,"x"]},"t":"12"}"#),
-                &mut scratch,
-            );
+            let input = Input::publish(event("t/a", br#"{"a":{"b":[1,2.5,"x"]},"t":"12"}"#), &mut scratch);
             let mut rows = Rows::default();
-            let _ = rules
-                .get_mut(0)
-                .expect("one rule")
-                .evaluate(&input, &mut rows);
+            let _ = rules.get_mut(0).expect("one rule").evaluate(&input, &mut rows);
             for record in rows.drain() {
                 let _ = record.to_map().to_json();
             }

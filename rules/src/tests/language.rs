@@ -4,8 +4,7 @@ use super::{condition, run, value};
 
 #[test]
 fn the_demo_rule_makes_its_row() {
-    let sql =
-        "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
+    let sql = "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
     assert_eq!(
         run(sql, br#"{"t":21.5}"#),
         r#"{"clientid":"c_steve","topic":"t/a","t":21.5,"timestamp":1653561612000}"#
@@ -43,53 +42,31 @@ fn fields_get_their_names_from_as_or_from_themselves() {
     let payload = br#"{"x":[1,3,4],"y":{"z":[1,2]},"t":5}"#;
     for (fields, row) in [
         ("payload.t", r#"{"payload":{"t":5}}"#),
-        (
-            "payload.t, payload.y.z",
-            r#"{"payload":{"t":5,"y":{"z":[1,2]}}}"#,
-        ),
+        ("payload.t, payload.y.z", r#"{"payload":{"t":5,"y":{"z":[1,2]}}}"#),
         ("payload.x[2]", r#"{"payload":{"x":[3]}}"#),
         ("payload.x[2] AS b.c", r#"{"b":{"c":3}}"#),
-        (
-            "payload.t AS b.c, qos AS b.d, 1 AS e",
-            r#"{"b":{"c":5,"d":1},"e":1}"#,
-        ),
+        ("payload.t AS b.c, qos AS b.d, 1 AS e", r#"{"b":{"c":5,"d":1},"e":1}"#),
         ("payload.t x, 'text'", r#"{"x":5,"text":"text"}"#),
-        (
-            "payload.t AS \"a b\", 1 AS \"select\"",
-            r#"{"a b":5,"select":1}"#,
-        ),
+        ("payload.t AS \"a b\", 1 AS \"select\"", r#"{"a b":5,"select":1}"#),
         ("payload.t + 1", r#"{"payload.t + 1":6}"#),
         ("1 AS a, 2 AS a", r#"{"a":2}"#),
         ("1 AS a.b, 2 AS a", r#"{"a":2}"#),
         ("clientid, clientid", r#"{"clientid":"c_steve"}"#),
     ] {
-        assert_eq!(
-            run(&format!("SELECT {fields} FROM \"t\""), payload),
-            row,
-            "{fields}"
-        );
+        assert_eq!(run(&format!("SELECT {fields} FROM \"t\""), payload), row, "{fields}");
     }
 }
 
 #[test]
 fn a_star_is_overlaid_by_what_is_named_later() {
-    let row = run(
-        "SELECT *, json_decode(payload) AS payload, 1 AS extra FROM \"t\"",
-        b"{\"a\":1}",
-    );
-    assert!(
-        row.contains(r#""payload":{"a":1},"#) && row.ends_with(r#""extra":1}"#),
-        "{row}"
-    );
+    let row = run("SELECT *, json_decode(payload) AS payload, 1 AS extra FROM \"t\"", b"{\"a\":1}");
+    assert!(row.contains(r#""payload":{"a":1},"#) && row.ends_with(r#""extra":1}"#), "{row}");
 }
 
 #[test]
 fn a_star_after_a_name_puts_the_field_back() {
     let row = run("SELECT 1 AS flags, 2 AS qos.x, * FROM \"t\"", b"");
-    assert!(
-        row.contains(r#""flags":{"retain":true,"dup":false}"#),
-        "{row}"
-    );
+    assert!(row.contains(r#""flags":{"retain":true,"dup":false}"#), "{row}");
     let row = run("SELECT *, 1 AS flags FROM \"t\"", b"");
     assert!(row.contains(r#""flags":1"#), "{row}");
 }
@@ -98,31 +75,16 @@ fn a_star_after_a_name_puts_the_field_back() {
 fn aliases_are_seen_by_later_fields_and_by_where() {
     let payload = br#"{"t":5}"#;
     for (sql, row) in [
-        (
-            "SELECT payload.t AS t, t + 1 AS u FROM \"t\" WHERE u = 6",
-            r#"{"t":5,"u":6}"#,
-        ),
-        (
-            "SELECT payload.t AS t, t + 1 AS u FROM \"t\" WHERE u = 7",
-            "none",
-        ),
-        (
-            "SELECT payload.t AS a.b, a.b * 2 AS c, a AS d FROM \"t\"",
-            r#"{"a":{"b":5},"c":10,"d":{"b":5}}"#,
-        ),
+        ("SELECT payload.t AS t, t + 1 AS u FROM \"t\" WHERE u = 6", r#"{"t":5,"u":6}"#),
+        ("SELECT payload.t AS t, t + 1 AS u FROM \"t\" WHERE u = 7", "none"),
+        ("SELECT payload.t AS a.b, a.b * 2 AS c, a AS d FROM \"t\"", r#"{"a":{"b":5},"c":10,"d":{"b":5}}"#),
         (
             "SELECT 1 AS a.b.c, 2 AS a.b.d, a.b AS e, 3 AS a.f, a AS g FROM \"t\"",
             r#"{"a":{"b":{"c":1,"d":2},"f":3},"e":{"c":1,"d":2},"g":{"b":{"c":1,"d":2},"f":3}}"#,
         ),
-        (
-            "SELECT json_decode(payload) AS p, p.t AS t FROM \"t\" WHERE p.t = 5",
-            r#"{"p":{"t":5},"t":5}"#,
-        ),
+        ("SELECT json_decode(payload) AS p, p.t AS t FROM \"t\" WHERE p.t = 5", r#"{"p":{"t":5},"t":5}"#),
         ("SELECT 9 AS qos, qos AS q FROM \"t\"", r#"{"qos":9,"q":9}"#),
-        (
-            "SELECT 1 AS x, x AS y, 2 AS x, x AS z FROM \"t\"",
-            r#"{"x":2,"y":1,"z":2}"#,
-        ),
+        ("SELECT 1 AS x, x AS y, 2 AS x, x AS z FROM \"t\"", r#"{"x":2,"y":1,"z":2}"#),
     ] {
         assert_eq!(run(sql, payload), row, "{sql}");
     }
@@ -130,21 +92,9 @@ fn aliases_are_seen_by_later_fields_and_by_where() {
 
 #[test]
 fn fields_are_computed_only_when_where_holds() {
-    assert_eq!(
-        run(
-            "SELECT 1 / payload.z AS a FROM \"t\" WHERE payload.z > 0",
-            br#"{"z":0}"#
-        ),
-        "none"
-    );
-    assert_eq!(
-        run("SELECT payload.x AS a FROM \"t\" WHERE qos = 2", b"no json"),
-        "none"
-    );
-    assert_eq!(
-        run("SELECT payload.x AS a FROM \"t\" WHERE a = 2", b"no json"),
-        "R0301"
-    );
+    assert_eq!(run("SELECT 1 / payload.z AS a FROM \"t\" WHERE payload.z > 0", br#"{"z":0}"#), "none");
+    assert_eq!(run("SELECT payload.x AS a FROM \"t\" WHERE qos = 2", b"no json"), "none");
+    assert_eq!(run("SELECT payload.x AS a FROM \"t\" WHERE a = 2", b"no json"), "R0301");
 }
 
 #[test]
@@ -212,8 +162,7 @@ fn arithmetic_keeps_whole_numbers_whole_and_fails_by_name() {
 
 #[test]
 fn comparison_follows_the_table() {
-    let payload =
-        br#"{"i":1,"f":1.0,"t":"1","w":"one","b":true,"bt":"true","n":null,"l":[1],"m":{"a":1}}"#;
+    let payload = br#"{"i":1,"f":1.0,"t":"1","w":"one","b":true,"bt":"true","n":null,"l":[1],"m":{"a":1}}"#;
     for (test, expected) in [
         ("payload.i = payload.f", "true"),
         ("payload.i != payload.f", "none"),
@@ -278,10 +227,7 @@ fn conditions_join_and_only_booleans_are_true() {
         ("payload.one IN (3, 2, 1)", "true"),
         ("payload.one IN (1.0, '1')", "none"),
         ("payload.one NOT IN (3, 2)", "true"),
-        (
-            "payload.text in ('true', 'false') and not payload.one in (2)",
-            "true",
-        ),
+        ("payload.text in ('true', 'false') and not payload.one in (2)", "true"),
         ("payload.missing IN (null)", "true"),
     ] {
         assert_eq!(condition(test, payload), expected, "{test}");
@@ -291,38 +237,14 @@ fn conditions_join_and_only_booleans_are_true() {
 #[test]
 fn case_takes_the_first_branch_that_fits() {
     for (expression, payload, expected) in [
-        (
-            "CASE WHEN payload.x < 0 THEN 0 WHEN payload.x > 7 THEN 7 ELSE payload.x END",
-            r#"{"x":8}"#,
-            "7",
-        ),
-        (
-            "CASE WHEN payload.x < 0 THEN 0 WHEN payload.x > 7 THEN 7 ELSE payload.x END",
-            r#"{"x":5}"#,
-            "5",
-        ),
+        ("CASE WHEN payload.x < 0 THEN 0 WHEN payload.x > 7 THEN 7 ELSE payload.x END", r#"{"x":8}"#, "7"),
+        ("CASE WHEN payload.x < 0 THEN 0 WHEN payload.x > 7 THEN 7 ELSE payload.x END", r#"{"x":5}"#, "5"),
         ("CASE WHEN payload.x < 0 THEN 0 END", r#"{"x":5}"#, "null"),
-        (
-            "CASE payload.x WHEN 5 THEN 'five' WHEN '5' THEN 'text' END",
-            r#"{"x":"5"}"#,
-            "\"text\"",
-        ),
-        (
-            "CASE payload.x WHEN 1 THEN 'a' ELSE 'b' END",
-            r#"{"x":1.0}"#,
-            "\"b\"",
-        ),
-        (
-            "(CASE payload.x WHEN 1 THEN 1 / 0.5 ELSE 1 END) + 1",
-            r#"{"x":1}"#,
-            "3.0",
-        ),
+        ("CASE payload.x WHEN 5 THEN 'five' WHEN '5' THEN 'text' END", r#"{"x":"5"}"#, "\"text\""),
+        ("CASE payload.x WHEN 1 THEN 'a' ELSE 'b' END", r#"{"x":1.0}"#, "\"b\""),
+        ("(CASE payload.x WHEN 1 THEN 1 / 0.5 ELSE 1 END) + 1", r#"{"x":1}"#, "3.0"),
     ] {
-        assert_eq!(
-            value(expression, payload.as_bytes()),
-            expected,
-            "{expression}"
-        );
+        assert_eq!(value(expression, payload.as_bytes()), expected, "{expression}");
     }
 }
 
@@ -345,10 +267,7 @@ fn functions_follow_their_table() {
         ("UPPER(payload.t)", "\"AB\""),
         ("trim('  a ')", "\"a\""),
         ("strlen('grün')", "4"),
-        (
-            "concat('a', 1, payload.n, true, payload.m)",
-            "\"a1true{\\\"a\\\":1}\"",
-        ),
+        ("concat('a', 1, payload.n, true, payload.m)", "\"a1true{\\\"a\\\":1}\""),
         ("str(1.50)", "\"1.5\""),
         ("str(20.2)", "\"20.2\""),
         ("str(payload.m)", "\"{\\\"a\\\":1}\""),

@@ -30,12 +30,7 @@ fn event<'a>(topic: &'a str, payload: &'a [u8]) -> PublishEvent<'a> {
 }
 
 fn config(sql: &str) -> RuleConfig {
-    RuleConfig {
-        sql: sql.to_owned(),
-        sinks: vec![],
-        enabled: true,
-        description: String::new(),
-    }
+    RuleConfig { sql: sql.to_owned(), sinks: vec![], enabled: true, description: String::new() }
 }
 
 /// The row as JSON, `none`, or the code of the failure; a rule that does not compile gives its codes.
@@ -43,11 +38,7 @@ fn run(sql: &str, payload: &[u8]) -> String {
     let mut rules = match Rules::compile(&[("r", config(sql))]) {
         Ok(rules) => rules,
         Err(wrong) => {
-            let codes: Vec<_> = wrong[0]
-                .diagnostics
-                .iter()
-                .map(|found| found.code)
-                .collect();
+            let codes: Vec<_> = wrong[0].diagnostics.iter().map(|found| found.code).collect();
             return codes.join(" ");
         }
     };
@@ -58,16 +49,9 @@ fn run(sql: &str, payload: &[u8]) -> String {
 
 fn evaluate(rules: &mut Rules, input: &Input<'_>) -> String {
     let mut rows = Rows::default();
-    match rules
-        .get_mut(0)
-        .expect("one rule")
-        .evaluate(input, &mut rows)
-    {
+    match rules.get_mut(0).expect("one rule").evaluate(input, &mut rows) {
         Outcome::Passed => {
-            let rows: Vec<_> = rows
-                .drain()
-                .map(|record| record.to_map().to_json())
-                .collect();
+            let rows: Vec<_> = rows.drain().map(|record| record.to_map().to_json()).collect();
             rows.join(" ")
         }
         Outcome::NoResult => "none".to_owned(),
@@ -78,20 +62,11 @@ fn evaluate(rules: &mut Rules, input: &Input<'_>) -> String {
 /// The value of one expression, as `run` gives it.
 fn value(expression: &str, payload: &[u8]) -> String {
     let row = run(&format!("SELECT {expression} AS v FROM \"t/#\""), payload);
-    row.strip_prefix("{\"v\":")
-        .and_then(|row| row.strip_suffix('}'))
-        .map_or(row.clone(), str::to_owned)
+    row.strip_prefix("{\"v\":").and_then(|row| row.strip_suffix('}')).map_or(row.clone(), str::to_owned)
 }
 
 /// Whether the condition holds: `true`, `none`, or a code.
 fn condition(condition: &str, payload: &[u8]) -> String {
-    let row = run(
-        &format!("SELECT 1 AS v FROM \"t/#\" WHERE {condition}"),
-        payload,
-    );
-    if row == "{\"v\":1}" {
-        "true".to_owned()
-    } else {
-        row
-    }
+    let row = run(&format!("SELECT 1 AS v FROM \"t/#\" WHERE {condition}"), payload);
+    if row == "{\"v\":1}" { "true".to_owned() } else { row }
 }

@@ -81,17 +81,9 @@ fn walk(expr: &Expr<'_>) -> Walked {
         }
         ExprKind::Binary(op, left, right) => {
             let (left, right) = (walk(left)?, walk(right)?);
-            if op.compares() {
-                compare(*op, &left, &right)
-            } else {
-                calculate(*op, left, right)
-            }
+            if op.compares() { compare(*op, &left, &right) } else { calculate(*op, left, right) }
         }
-        ExprKind::In {
-            value,
-            list,
-            negated,
-        } => {
+        ExprKind::In { value, list, negated } => {
             let value = walk(value)?;
             for item in list {
                 if walk(item)? == value {
@@ -101,11 +93,7 @@ fn walk(expr: &Expr<'_>) -> Walked {
             Some(Bool(*negated))
         }
         ExprKind::IsNull { value, negated } => Some(Bool((walk(value)? == Null) != *negated)),
-        ExprKind::Case {
-            subject,
-            branches,
-            otherwise,
-        } => {
+        ExprKind::Case { subject, branches, otherwise } => {
             let subject = match subject {
                 Some(subject) => walk(subject)?,
                 None => Bool(true),
@@ -115,19 +103,12 @@ fn walk(expr: &Expr<'_>) -> Walked {
                     return walk(then);
                 }
             }
-            otherwise
-                .as_ref()
-                .map_or(Some(Null), |otherwise| walk(otherwise))
+            otherwise.as_ref().map_or(Some(Null), |otherwise| walk(otherwise))
         }
         ExprKind::Call { name, args, .. } => {
             let args: Option<Vec<_>> = args.iter().map(walk).collect();
             match (name.as_ref(), args?.as_slice()) {
-                ("coalesce", args) => Some(
-                    args.iter()
-                        .find(|arg| **arg != Null)
-                        .cloned()
-                        .unwrap_or(Null),
-                ),
+                ("coalesce", args) => Some(args.iter().find(|arg| **arg != Null).cloned().unwrap_or(Null)),
                 ("is_null", [arg]) => Some(Bool(*arg == Null)),
                 ("abs", [Int(value)]) => value.checked_abs().map(Int),
                 ("abs", [Float(value)]) => Some(Float(value.abs())),
@@ -262,9 +243,7 @@ fn expression(random: &mut Random, depth: usize) -> String {
         10 => format!("({a} AND {b} AND {c})"),
         11 => format!("({a} OR {b})"),
         _ => {
-            let op = random.pick(&[
-                "+", "-", "*", "/", "div", "mod", "=", "!=", "<", "<=", ">", ">=",
-            ]);
+            let op = random.pick(&["+", "-", "*", "/", "div", "mod", "=", "!=", "<", "<=", ">", ">="]);
             format!("({a} {op} {b})")
         }
     }
@@ -307,8 +286,5 @@ fn closures_agree_with_the_oracle_on_generated_expressions() {
             }
         }
     }
-    assert!(
-        agreed > 5_000 && failed > 500,
-        "agreed {agreed}, failed {failed}, refused {refused}"
-    );
+    assert!(agreed > 5_000 && failed > 500, "agreed {agreed}, failed {failed}, refused {refused}");
 }

@@ -1,8 +1,344 @@
 //! What shards tell each other: a plain enum that can be encoded, no closure, pointer or oneshot in it.
+//!
+//! All that one shard sends another within a turn ends with a [`Frame::Mark`] if an answer waits for it; the other
+//! answers [`Frame::Taken`] once it has done everything before the mark.
+
+use std::net::SocketAddr;
+
+use millrace_core::message::{Message, MessageHead, MessageView};
+use millrace_core::packet::QoS;
+use millrace_core::time::Millis;
+use millrace_core::topic::retained::Cursor;
+
+use super::io::ListenerId;
 
 /// One entry of a mesh ring.
 #[derive(Debug)]
 pub enum Frame {
-    /// Nothing yet.
-    Nop,
+    /// Messages, in the order they were accepted.
+    Messages(Box<Batch>),
+    /// The first local subscriber of a filter came, or the last one went.
+    Route(Box<RouteChange>),
+    /// A connection whose client lives on the receiving shard; its socket comes beside the mesh, with the same token.
+    Handover(Box<Handover>),
+    /// Asks for retained messages.
+    RetainedQuery(Box<RetainedQuery>),
+    /// Some of them.
+    RetainedPage(Box<RetainedPage>),
+    /// A session wants to be a member of a shared subscription that the receiving shard owns.
+    GroupJoin(Box<GroupJoin>),
+    /// The [`GroupJoin`] with this number is known everywhere.
+    GroupJoined {
+        /// [`GroupJoin::reply`].
+        reply: u64,
+    },
+    /// A member leaves.
+    GroupLeave(Box<GroupLeave>),
+    /// A member's client came or went.
+    GroupPresence(Box<GroupPresence>),
+    /// A member acknowledged this many messages of the group.
+    GroupAcked {
+        /// The group.
+        group: u32,
+        /// The member's client and its generation, on the sending shard.
+        member: (u32, u32),
+        /// How many.
+        count: u32,
+    },
+    /// A member went with messages of the group that it had not acknowledged; they go to the next.
+    GroupReturn {
+        /// The group.
+        group: u32,
+        /// The messages, oldest first.
+        messages: Vec<Message>,
+    },
+    /// Everything before this belongs to the given turn of the sender, who waits for it.
+    Mark {
+        /// The sender's turn.
+        turn: u64,
+    },
+    /// Everything up to this turn of the receiver has been done.
+    Taken {
+        /// The receiver's turn.
+        turn: u64,
+    },
+}
+
+/// See [`Frame::Route`].
+#[derive(Debug)]
+pub struct RouteChange {
+    /// The filter, without a share prefix.
+    pub filter: Box<str>,
+    /// It is wanted now.
+    pub wanted: bool,
+}
+
+/// See [`Frame::Handover`].
+#[derive(Debug)]
+pub struct Handover {
+    /// Told with the socket too.
+    pub token: u64,
+    /// Who accepted it.
+    pub listener: ListenerId,
+    /// Who connected.
+    pub peer: SocketAddr,
+    /// When it was accepted.
+    pub accepted_at: Millis,
+    /// All bytes that came so far, from CONNECT on.
+    pub bytes: Vec<u8>,
+}
+
+/// See [`Frame::RetainedQuery`].
+#[derive(Debug)]
+pub struct RetainedQuery {
+    /// Which feed of the sender asks, with its generation.
+    pub feed: (u32, u32),
+    /// What it wants.
+    pub filter: Box<str>,
+    /// Where to go on.
+    pub cursor: Cursor,
+}
+
+/// See [`Frame::RetainedPage`].
+#[derive(Debug)]
+pub struct RetainedPage {
+    /// Which feed of the receiver asked.
+    pub feed: (u32, u32),
+    /// Some messages, perhaps none although more follow.
+    pub messages: Vec<Message>,
+    /// Where to go on; absent at the end.
+    pub cursor: Option<Cursor>,
+}
+
+/// See [`Frame::GroupJoin`].
+#[derive(Debug)]
+pub struct GroupJoin {
+    /// Group name; `None` is the one of `$queue`.
+    pub name: Option<Box<str>>,
+    /// The filter, without the share prefix.
+    pub filter: Box<str>,
+    /// The member's client and its generation, on the sending shard.
+    pub member: (u32, u32),
+    /// Key of the member's session, for sticky and hashed choices.
+    pub key: u64,
+    /// Highest QoS it wants.
+    pub qos: QoS,
+    /// Retain As Published.
+    pub retain_as_published: bool,
+    /// Its Subscription Identifier, 0 for none.
+    pub subscription_id: u32,
+    /// Number of the answer that waits for this.
+    pub reply: u64,
+}
+
+/// See [`Frame::GroupLeave`].
+#[derive(Debug)]
+pub struct GroupLeave {
+    /// Group name.
+    pub name: Option<Box<str>>,
+    /// The filter, without the share prefix.
+    pub filter: Box<str>,
+    /// The member's client and its generation, on the sending shard.
+    pub member: (u32, u32),
+}
+
+/// See [`Frame::GroupPresence`].
+#[derive(Debug)]
+pub struct GroupPresence {
+    /// Group name.
+    pub name: Option<Box<str>>,
+    /// The filter, without the share prefix.
+    pub filter: Box<str>,
+    /// The member's client and its generation, on the sending shard.
+    pub member: (u32, u32),
+    /// It is connected.
+    pub online: bool,
+}
+
+/// What is to be done with a message of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Give it to the subscribers on the receiving shard.
+    Route,
+    /// Give it to this member of this shared subscription.
+    Member {
+        /// The member's client and its generation, on the receiving shard.
+        member: (u32, u32),
+        /// The group, on the sending shard.
+        group: u32,
+        /// QoS of the delivery.
+        qos: QoS,
+        /// RETAIN of the delivery.
+        retain: bool,
+        /// The member's Subscription Identifier, 0 for none.
+        subscription_id: u32,
+    },
+    /// Keep it as the retained message of its topic; an empty payload removes that.
+    Retain,
+}
+
+/// Messages of one turn for one shard: small ones copied behind each other, large ones by reference.
+#[derive(Debug, Default)]
+pub struct Batch {
+    bytes: Vec<u8>,
+    large: Vec<Message>,
+}
+
+/// From this size on a message travels by reference: below it, copying is cheaper than counting references and
+/// touching the publisher's cache lines from another core.
+pub const LARGE_BYTES: usize = 4096;
+
+/// Encoded head: purpose, flags, QoS, lengths, expiry, publisher.
+const HEAD_BYTES: usize = 1 + 1 + 4 + 4 + 4 + 8 + 8;
+const MEMBER_BYTES: usize = 4 + 4 + 4 + 1 + 1 + 4;
+const LARGE: u32 = u32::MAX;
+
+impl Batch {
+    /// Whether it has no message.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
+    /// Its size, for bounding a frame.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.bytes.len()
+    }
+
+    /// Appends a message; `keep` makes it a shared one if it is large.
+    pub fn push(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: impl FnOnce() -> Message) {
+        let size = view.topic.len() + view.properties.len() + view.payload.len();
+        let large = size >= LARGE_BYTES;
+        self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + if large { 0 } else { size });
+        let kind = match purpose {
+            Purpose::Route => 0u8,
+            Purpose::Member { .. } => 1,
+            Purpose::Retain => 2,
+        };
+        self.bytes.push(kind);
+        self.bytes.push(view.head.qos as u8 | u8::from(view.head.retain) << 2);
+        let lengths = if large {
+            [LARGE, 0, 0]
+        } else {
+            [view.topic.len() as u32, view.properties.len() as u32, view.payload.len() as u32]
+        };
+        for length in lengths {
+            self.bytes.extend_from_slice(&length.to_le_bytes());
+        }
+        self.bytes.extend_from_slice(&view.head.expires_at.0.to_le_bytes());
+        self.bytes.extend_from_slice(&view.head.publisher.to_le_bytes());
+        if let Purpose::Member { member, group, qos, retain, subscription_id } = purpose {
+            for word in [member.0, member.1, group] {
+                self.bytes.extend_from_slice(&word.to_le_bytes());
+            }
+            self.bytes.extend_from_slice(&[qos as u8, u8::from(retain)]);
+            self.bytes.extend_from_slice(&subscription_id.to_le_bytes());
+        }
+        if large {
+            self.large.push(keep());
+        } else {
+            self.bytes.extend_from_slice(view.topic.as_bytes());
+            self.bytes.extend_from_slice(view.properties);
+            self.bytes.extend_from_slice(view.payload);
+        }
+    }
+
+    /// The messages, in order; a large one comes with its shared form.
+    pub fn each(&self, mut visit: impl FnMut(Purpose, MessageView<'_>, Option<&Message>)) {
+        let mut large = self.large.iter();
+        let mut reader = Reader(&self.bytes);
+        while !reader.0.is_empty() {
+            let kind = reader.take(1)[0];
+            let flags = reader.take(1)[0];
+            let (topic_len, properties_len, payload_len) = (reader.u32(), reader.u32(), reader.u32());
+            let head = MessageHead {
+                qos: QoS::from_u8(flags & 3).expect("written by push"),
+                retain: flags & 4 != 0,
+                expires_at: Millis(reader.u64()),
+                publisher: reader.u64(),
+            };
+            let purpose = match kind {
+                0 => Purpose::Route,
+                1 => Purpose::Member {
+                    member: (reader.u32(), reader.u32()),
+                    group: reader.u32(),
+                    qos: QoS::from_u8(reader.take(1)[0]).expect("written by push"),
+                    retain: reader.take(1)[0] != 0,
+                    subscription_id: reader.u32(),
+                },
+                _ => Purpose::Retain,
+            };
+            if topic_len == LARGE {
+                let message = large.next().expect("pushed with its head");
+                visit(purpose, message.view(), Some(message));
+            } else {
+                let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
+                let properties = reader.take(properties_len as usize);
+                let payload = reader.take(payload_len as usize);
+                visit(purpose, MessageView { head, topic, properties, payload }, None);
+            }
+        }
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, n: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(n);
+        self.0 = rest;
+        taken
+    }
+
+    fn u32(&mut self) -> u32 {
+        u32::from_le_bytes(self.take(4).try_into().expect("four bytes"))
+    }
+
+    fn u64(&mut self) -> u64 {
+        u64::from_le_bytes(self.take(8).try_into().expect("eight bytes"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_gives_back_what_was_pushed_in_order() {
+        let big = vec![7u8; LARGE_BYTES];
+        let head = MessageHead { qos: QoS::ExactlyOnce, retain: true, expires_at: Millis(9), publisher: 77 };
+        let small = MessageView { head, topic: "a/b", properties: &[1, 0], payload: b"x" };
+        let large = MessageView { head, topic: "c", properties: &[], payload: &big };
+        let member = Purpose::Member {
+            member: (1, 2),
+            group: 3,
+            qos: QoS::AtLeastOnce,
+            retain: false,
+            subscription_id: 268_435_455,
+        };
+        let mut batch = Batch::default();
+        batch.push(Purpose::Route, &small, || unreachable!("small ones are copied"));
+        batch.push(member, &large, || Message::new(&large));
+        batch.push(Purpose::Retain, &small, || unreachable!("small ones are copied"));
+        let mut seen = Vec::new();
+        batch.each(|purpose, view, shared| {
+            seen.push((
+                purpose,
+                view.topic.to_owned(),
+                view.properties.to_vec(),
+                view.payload.to_vec(),
+                shared.is_some(),
+            ));
+            assert_eq!(view.head, head);
+        });
+        assert_eq!(
+            seen,
+            [
+                (Purpose::Route, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
+                (member, "c".into(), vec![], big, true),
+                (Purpose::Retain, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
+            ]
+        );
+    }
 }

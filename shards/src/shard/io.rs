@@ -44,6 +44,9 @@ pub enum Gone {
     Failed,
 }
 
+/// Tokens of [`Output::hand_over`] are smaller than this: they share 64 bits with who sends them.
+pub const TOKEN_END: u64 = 1 << 44;
+
 /// How a connection is to be closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Close {
@@ -54,9 +57,9 @@ pub enum Close {
     Linger,
 }
 
-/// What a shard asks of its runtime. After `close` and `hand_over` the connection is gone for the shard: no event with
-/// its id follows.
-pub trait Output {
+/// What a shard asks of its runtime, `F` being what it sends to other shards. After `close` and `hand_over` the
+/// connection is gone for the shard: no event with its id follows.
+pub trait Output<F = Frame> {
     /// An empty buffer to encode into, from a pool.
     fn buffer(&mut self) -> Vec<u8>;
     /// Gives a buffer back unsent.
@@ -73,10 +76,11 @@ pub trait Output {
     /// Closes.
     fn close(&mut self, conn: ConnId, how: Close);
     /// Gives the socket to another shard, whose [`super::Shard::adopted`] is called with the same token.
-    /// Only while no receive and no send is under way.
+    /// Only while no receive and no send is under way. The token is under [`TOKEN_END`]. The socket and frames to the
+    /// same shard travel apart: either may come first. A socket that cannot be taken there is closed and counted.
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64);
     /// Puts a frame into the ring to another shard. It never fails and keeps its order: what does not fit waits here,
     /// and `false` says that something waits, so that the shard should pause who made it;
     /// [`super::Shard::mesh_drained`] says when that is over.
-    fn frame(&mut self, to: ShardId, frame: Frame) -> bool;
+    fn frame(&mut self, to: ShardId, frame: F) -> bool;
 }

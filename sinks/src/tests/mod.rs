@@ -12,9 +12,7 @@ use millrace_core::value::{Columns, Record, Row, Value};
 
 /// Columns of these names.
 fn columns(names: &[&str]) -> Arc<Columns> {
-    Arc::new(Columns::new(
-        names.iter().map(|name| (*name).into()).collect(),
-    ))
+    Arc::new(Columns::new(names.iter().map(|name| (*name).into()).collect()))
 }
 
 /// A row of these columns.

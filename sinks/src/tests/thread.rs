@@ -16,8 +16,7 @@ impl TempDir {
     pub(super) fn new() -> Self {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path =
-            std::env::temp_dir().join(format!("millrace-sinks-{}-{number}", std::process::id()));
+        let path = std::env::temp_dir().join(format!("millrace-sinks-{}-{number}", std::process::id()));
         std::fs::create_dir_all(&path).expect("a temporary directory");
         Self(path)
     }
@@ -32,17 +31,11 @@ impl Drop for TempDir {
 #[test]
 fn a_publish_is_a_row_in_the_file_within_a_second() {
     let dir = TempDir::new();
-    let config: SinkConfig =
-        toml::from_str("kind = 'sqlite'\nfile = 'demo.sqlite'\ntable = 'demo'").expect("config");
+    let config: SinkConfig = toml::from_str("kind = 'sqlite'\nfile = 'demo.sqlite'\ntable = 'demo'").expect("config");
     let (sinks, mut ports) = Sinks::start(&[("demo", config)], 1, &dir.0).expect("started");
-    let sql =
-        "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
-    let rule = RuleConfig {
-        sql: sql.to_owned(),
-        sinks: vec!["demo".to_owned()],
-        enabled: true,
-        description: String::new(),
-    };
+    let sql = "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
+    let rule =
+        RuleConfig { sql: sql.to_owned(), sinks: vec!["demo".to_owned()], enabled: true, description: String::new() };
     let mut rules = Rules::compile(&[("demo", rule)]).expect("a good rule");
     let mut scratch = Scratch::default();
     let input = Input::publish(
@@ -72,21 +65,17 @@ fn a_publish_is_a_row_in_the_file_within_a_second() {
     ports[0][0].flush();
     let file = dir.0.join("demo.sqlite");
     let read = || -> rusqlite::Result<(String, String, f64, i64)> {
-        rusqlite::Connection::open_with_flags(&file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?
-            .query_row(
-                "SELECT clientid, topic, t, timestamp FROM demo",
-                [],
-                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
-            )
+        rusqlite::Connection::open_with_flags(&file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?.query_row(
+            "SELECT clientid, topic, t, timestamp FROM demo",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)),
+        )
     };
     let row = loop {
         if let Ok(row) = read() {
             break row;
         }
-        assert!(
-            published.elapsed() < Duration::from_secs(1),
-            "the row did not come in time"
-        );
+        assert!(published.elapsed() < Duration::from_secs(1), "the row did not come in time");
         std::thread::sleep(Duration::from_millis(2));
     };
     assert_eq!(row, ("c1".into(), "demo/a".into(), 21.5, 1_000));

@@ -9,9 +9,7 @@ use std::time::{Duration, Instant};
 use millrace_core::value::{Columns, Record, Value};
 
 use super::{columns, record};
-use crate::{
-    Account, Buffering, Failure, Offered, Reason, Sink, SinkPort, SinkState, Sinks, Verdicts,
-};
+use crate::{Account, Buffering, Failure, Offered, Reason, Sink, SinkPort, SinkState, Sinks, Verdicts};
 
 /// What a scripted sink saw and is to do.
 #[derive(Default)]
@@ -58,12 +56,7 @@ impl Sink for Scripted {
 
 impl Script {
     fn keep(&self, row: i64) {
-        *self
-            .written
-            .lock()
-            .expect("no panic")
-            .entry(row)
-            .or_default() += 1;
+        *self.written.lock().expect("no panic").entry(row).or_default() += 1;
     }
 }
 
@@ -74,21 +67,13 @@ fn write_all(script: &Script, rows: &[i64], verdicts: &mut Verdicts) -> Result<(
 }
 
 fn quick() -> Buffering {
-    Buffering {
-        retry_min: Duration::from_millis(1),
-        retry_max: Duration::from_millis(4),
-        ..Buffering::default()
-    }
+    Buffering { retry_min: Duration::from_millis(1), retry_max: Duration::from_millis(4), ..Buffering::default() }
 }
 
 fn start(act: Act, buffering: Buffering, shards: usize) -> (Arc<Script>, Sinks, Vec<SinkPort>) {
     let script = Arc::new(Script::default());
-    let sink = Scripted {
-        script: Arc::clone(&script),
-        act,
-    };
-    let sinks: Vec<(String, Buffering, Box<dyn Sink>)> =
-        vec![("s".to_owned(), buffering, Box::new(sink))];
+    let sink = Scripted { script: Arc::clone(&script), act };
+    let sinks: Vec<(String, Buffering, Box<dyn Sink>)> = vec![("s".to_owned(), buffering, Box::new(sink))];
     let (sinks, ports) = Sinks::start_each(sinks, shards).expect("started");
     (script, sinks, ports.into_iter().flatten().collect())
 }
@@ -101,10 +86,7 @@ fn row(columns: &Arc<Columns>, number: i64) -> Record {
 fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
     let started = Instant::now();
     while !holds() {
-        assert!(
-            started.elapsed() < Duration::from_secs(5),
-            "{what} did not come"
-        );
+        assert!(started.elapsed() < Duration::from_secs(5), "{what} did not come");
         thread::sleep(Duration::from_millis(1));
     }
 }
@@ -117,10 +99,7 @@ fn sampler(account: Arc<Account>, stop: Arc<AtomicBool>) -> thread::JoinHandle<u
         while !stop.load(Ordering::SeqCst) {
             let now = account.snapshot();
             assert!(now.is_balanced(), "{now:?}");
-            assert!(
-                now.accepted >= before.accepted && now.written >= before.written,
-                "{now:?} after {before:?}"
-            );
+            assert!(now.accepted >= before.accepted && now.written >= before.written, "{now:?} after {before:?}");
             before = now;
             samples += 1;
             thread::yield_now();
@@ -130,12 +109,7 @@ fn sampler(account: Arc<Account>, stop: Arc<AtomicBool>) -> thread::JoinHandle<u
 }
 
 /// Several shards publish `each` rows under the act; the result is checked against what the sink itself saw.
-fn flood(
-    act: Act,
-    buffering: Buffering,
-    shards: usize,
-    each: i64,
-) -> (crate::Snapshot, BTreeMap<i64, u32>) {
+fn flood(act: Act, buffering: Buffering, shards: usize, each: i64) -> (crate::Snapshot, BTreeMap<i64, u32>) {
     let (script, sinks, ports) = start(act, buffering, shards);
     let account = Arc::clone(sinks.account("s").expect("there"));
     let stop = Arc::new(AtomicBool::new(false));
@@ -161,20 +135,13 @@ fn flood(
             })
         })
         .collect();
-    let dropped: u64 = publishing
-        .into_iter()
-        .map(|shard| shard.join().expect("no panic"))
-        .sum();
+    let dropped: u64 = publishing.into_iter().map(|shard| shard.join().expect("no panic")).sum();
     let stopped = sinks.stop(Duration::from_secs(20)).remove(0);
     stop.store(true, Ordering::SeqCst);
     assert!(sampling.join().expect("every sample balances") > 10);
     let account = stopped.account;
     assert!(stopped.in_time && account.is_balanced(), "{account:?}");
-    assert_eq!(
-        (account.queued, account.inflight, account.queued_bytes),
-        (0, 0, 0),
-        "{account:?}"
-    );
+    assert_eq!((account.queued, account.inflight, account.queued_bytes), (0, 0, 0), "{account:?}");
     assert_eq!(account.dropped_full, dropped);
     let offered = each * i64::try_from(shards).expect("few shards");
     assert_eq!(account.accepted, u64::try_from(offered).expect("positive"));
@@ -197,15 +164,9 @@ fn a_slow_sink_costs_rows_only_by_the_policy_and_by_name() {
         thread::sleep(Duration::from_millis(2));
         write_all(script, rows, verdicts)
     };
-    let buffering = Buffering {
-        buffer_rows: 256,
-        ..quick()
-    };
+    let buffering = Buffering { buffer_rows: 256, ..quick() };
     let (account, written) = flood(slow, buffering, 2, 20_000);
-    assert!(
-        account.dropped_full > 0 && account.written > 0,
-        "{account:?}"
-    );
+    assert!(account.dropped_full > 0 && account.written > 0, "{account:?}");
     assert_eq!(account.written + account.dropped_full, 40_000);
     assert_eq!(written.len() as u64, account.written);
 }
@@ -229,11 +190,7 @@ fn rows_that_are_to_be_tried_again_are_and_bad_ones_are_rejected_with_the_reason
         Ok(())
     };
     let (account, written) = flood(half, quick(), 2, 2_500);
-    assert_eq!(
-        (account.rejected, account.written, account.dropped),
-        (1_000, 4_000, 0),
-        "{account:?}"
-    );
+    assert_eq!((account.rejected, account.written, account.dropped), (1_000, 4_000, 0), "{account:?}");
     assert!(account.retries > 0 && written.values().all(|times| *times == 1));
     assert_eq!(account.rejected_by_code, BTreeMap::from([("type", 1_000)]));
 }
@@ -248,19 +205,9 @@ fn a_batch_that_fails_for_one_row_is_halved_until_the_row_is_alone() {
     };
     let (account, written) = flood(one_bad, quick(), 1, 2_000);
     let bad = (0..2_000).filter(|n| n * 100 % 8_300 == 4_200).count() as u64;
-    assert_eq!(
-        (account.rejected, account.written),
-        (bad, 2_000 - bad),
-        "{account:?}"
-    );
-    assert!(
-        written.values().all(|times| *times == 1),
-        "a half that was written is not written again"
-    );
-    assert_eq!(
-        account.last_error.expect("said").reason.message,
-        "value too long"
-    );
+    assert_eq!((account.rejected, account.written), (bad, 2_000 - bad), "{account:?}");
+    assert!(written.values().all(|times| *times == 1), "a half that was written is not written again");
+    assert_eq!(account.last_error.expect("said").reason.message, "value too long");
 }
 
 #[test]
@@ -286,10 +233,7 @@ fn a_sink_that_is_down_keeps_its_rows_until_it_is_back() {
     assert_eq!((now.state, now.written), (SinkState::Retrying, 0));
     assert_eq!(now.queued + now.inflight, 50);
     assert_eq!(now.oldest_unix_ms, Some(1_000));
-    assert_eq!(
-        now.last_error.expect("said").reason,
-        Reason::new("down", "connection refused")
-    );
+    assert_eq!(now.last_error.expect("said").reason, Reason::new("down", "connection refused"));
     script.down.store(false, Ordering::SeqCst);
     wait_until("all written", || account.snapshot().written == 50);
     wait_until("ok", || account.state() == SinkState::Ok);
@@ -300,11 +244,7 @@ fn a_sink_that_is_down_keeps_its_rows_until_it_is_back() {
 #[test]
 fn a_lone_row_is_written_when_its_time_has_come_and_a_full_batch_at_once() {
     let buffering = Buffering {
-        batch: crate::batch::BatchLimits {
-            rows: 10,
-            bytes: 1 << 20,
-            age: Duration::from_millis(100),
-        },
+        batch: crate::batch::BatchLimits { rows: 10, bytes: 1 << 20, age: Duration::from_millis(100) },
         ..quick()
     };
     let (script, sinks, mut ports) = start(write_all, buffering, 2);
@@ -315,10 +255,7 @@ fn a_lone_row_is_written_when_its_time_has_come_and_a_full_batch_at_once() {
     ports[1].flush();
     wait_until("the row", || account.snapshot().written == 1);
     let waited = started.elapsed();
-    assert!(
-        waited >= Duration::from_millis(100),
-        "the batch was not full: {waited:?}"
-    );
+    assert!(waited >= Duration::from_millis(100), "the batch was not full: {waited:?}");
     for number in 2..32 {
         ports[0].offer(row(&columns, number));
     }
@@ -330,10 +267,7 @@ fn a_lone_row_is_written_when_its_time_has_come_and_a_full_batch_at_once() {
 
 #[test]
 fn memory_is_bounded_in_bytes_but_one_row_always_fits() {
-    let buffering = Buffering {
-        buffer_bytes: 10_000,
-        ..quick()
-    };
+    let buffering = Buffering { buffer_bytes: 10_000, ..quick() };
     let (script, sinks, mut ports) = start(write_all, buffering, 1);
     let columns = columns(&["n", "text"]);
     let big = "x".repeat(6_000);
@@ -345,18 +279,12 @@ fn memory_is_bounded_in_bytes_but_one_row_always_fits() {
     let account = Arc::clone(sinks.account("s").expect("there"));
     wait_until("taken", || account.snapshot().inflight == 1);
     let huge = "x".repeat(20_000);
-    assert_eq!(
-        ports[0].offer(record(&columns, &[Value::Int(2), Value::text(&huge)])),
-        Offered::Taken
-    );
+    assert_eq!(ports[0].offer(record(&columns, &[Value::Int(2), Value::text(&huge)])), Offered::Taken);
     assert_eq!(ports[0].offer(large(3)), Offered::Dropped);
     ports[0].flush();
     let now = account.snapshot();
     assert!(now.is_balanced());
-    assert_eq!(
-        (now.accepted, now.dropped_full, now.queued, now.inflight),
-        (4, 2, 1, 1)
-    );
+    assert_eq!((now.accepted, now.dropped_full, now.queued, now.inflight), (4, 2, 1, 1));
     script.hang.store(false, Ordering::SeqCst);
     assert_eq!(sinks.stop(Duration::from_secs(5))[0].account.written, 2);
 }
@@ -371,14 +299,8 @@ fn rows_left_at_the_deadline_of_a_stop_are_counted() {
     }
     ports[0].flush();
     let stopped = sinks.stop(Duration::from_millis(50)).remove(0);
-    assert!(
-        stopped.in_time && stopped.account.is_balanced(),
-        "{stopped:?}"
-    );
-    assert_eq!(
-        (stopped.account.dropped_stopped, stopped.account.queued),
-        (1_000, 0)
-    );
+    assert!(stopped.in_time && stopped.account.is_balanced(), "{stopped:?}");
+    assert_eq!((stopped.account.dropped_stopped, stopped.account.queued), (1_000, 0));
     assert_eq!(ports[0].offer(row(&columns, 1)), Offered::Dropped);
     ports[0].flush();
     let after = ports[0].account().snapshot();

@@ -1,0 +1,306 @@
+//! Session: what MQTT keeps for one client across its connections, as a state machine without I/O.
+//!
+//! Invariants: every message accepted by [`Session::admit`] is sent, queued, or dropped with a reason; a Packet
+//! Identifier is in use from [`Admit::Send`] until its last acknowledgement.
+//! Not here: who is subscribed to what across clients (the shard's filters), and encoding.
+
+pub mod inflight;
+pub mod outbox;
+pub mod received;
+pub mod topic_alias;
+
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+use crate::message::{Lazy, Message};
+use crate::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
+use crate::time::Millis;
+use inflight::{Entry, Inflight, Stage};
+use outbox::{Outbox, Queued};
+use received::Received;
+
+/// A Session Expiry Interval of 0xFFFFFFFF: the session does not expire.
+pub const NEVER_EXPIRES: u32 = u32::MAX;
+
+/// Subscription Identifiers of one delivery: one for each matching subscription that has one.
+pub type SubscriptionIds = SmallVec<[u32; 2]>;
+
+/// One subscription of a session.
+#[derive(Clone, Debug)]
+pub struct Subscription {
+    /// As the client wrote it, with `$share/{group}/` if it is shared.
+    pub filter: Box<str>,
+    /// What it asked for.
+    pub options: SubscriptionOptions,
+    /// Subscription Identifier, 0 for none.
+    pub id: u32,
+}
+
+/// A Will that waits for its connection to fail.
+#[derive(Clone, Debug)]
+pub struct Will {
+    /// The message; its expiry counts from when it is published, so the head says "never" until then.
+    pub message: Message,
+    /// Will Delay Interval in seconds.
+    pub delay: u32,
+    /// Message Expiry Interval in seconds.
+    pub expiry: Option<u32>,
+}
+
+/// How a message goes to this session: the outcome of matching its subscriptions.
+#[derive(Clone, Debug, Default)]
+pub struct Grant {
+    /// The lower one of the message's and the highest matching subscription's QoS.
+    pub qos: QoS,
+    /// RETAIN of the PUBLISH that will be sent.
+    pub retain: bool,
+    /// All matching subscriptions' identifiers.
+    pub subscription_ids: SubscriptionIds,
+    /// The shared subscription it came through, 0 for none.
+    pub group: u32,
+}
+
+/// Why a delivery did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dropped {
+    /// The queue was full.
+    QueueFull,
+    /// It expired while it waited.
+    Expired,
+    /// Larger than the client's Maximum Packet Size.
+    TooLarge,
+    /// QoS 0 for a client that reads too slowly.
+    Slow,
+}
+
+/// What becomes of one delivery.
+#[derive(Debug)]
+pub enum Admit {
+    /// Encode it now; QoS 1 and 2 with this Packet Identifier.
+    Send(Option<PacketId>),
+    /// It waits in the queue; one or several older ones may have been dropped for it.
+    Queued {
+        /// Messages that were dropped from the front.
+        dropped: u32,
+    },
+    /// It is not delivered.
+    Dropped(Dropped),
+    /// QoS 0 for a client that is away: there is nothing to deliver.
+    Away,
+}
+
+/// What an acknowledgement did.
+#[derive(Debug)]
+pub enum Acked {
+    /// The delivery is complete.
+    Done {
+        /// Its QoS.
+        qos: QoS,
+        /// The shared subscription it came through, 0 for none.
+        group: u32,
+    },
+    /// A PUBREL is due.
+    Release,
+    /// No delivery has this Packet Identifier (or it is at another stage).
+    Unknown,
+}
+
+/// Bounds of a queue, from the config.
+#[derive(Clone, Copy, Debug)]
+pub struct QueueLimits {
+    /// Messages.
+    pub messages: u32,
+    /// Bytes.
+    pub bytes: u64,
+    /// The oldest goes when it is full, not the newest.
+    pub drop_oldest: bool,
+    /// QoS 0 waits for a client that is away.
+    pub keep_qos0: bool,
+}
+
+/// What MQTT keeps for one client.
+pub struct Session {
+    /// Client Identifier.
+    pub client_id: Box<str>,
+    /// Unique among all sessions of all shards; what No Local compares.
+    pub key: u64,
+    /// Version of the last connection.
+    pub version: ProtocolVersion,
+    /// Session Expiry Interval in seconds.
+    pub expiry: u32,
+    /// Its subscriptions.
+    pub subscriptions: Vec<Subscription>,
+    /// Deliveries under way.
+    pub inflight: Inflight,
+    /// QoS 2 messages received and not yet released.
+    pub received: Received,
+    /// Deliveries that wait; absent while there are none.
+    outbox: Option<Box<Outbox>>,
+    /// The Will of the present connection, or one whose delay runs.
+    pub will: Option<Box<Will>>,
+}
+
+impl Session {
+    /// A new session without subscriptions.
+    #[must_use]
+    pub fn new(client_id: &str, key: u64, version: ProtocolVersion, expiry: u32) -> Self {
+        Self {
+            client_id: client_id.into(),
+            key,
+            version,
+            expiry,
+            subscriptions: Vec::new(),
+            inflight: Inflight::default(),
+            received: Received::default(),
+            outbox: None,
+            will: None,
+        }
+    }
+
+    /// Whether it outlives its connection. If not, nothing need be kept for retransmission.
+    #[must_use]
+    pub const fn is_persistent(&self) -> bool {
+        self.expiry != 0
+    }
+
+    /// When it ends if its client left now.
+    #[must_use]
+    pub fn expires_at(&self, now: Millis) -> Millis {
+        match self.expiry {
+            NEVER_EXPIRES => Millis::NEVER,
+            seconds => now.after(Duration::from_secs(seconds.into())),
+        }
+    }
+
+    /// Decides over one delivery. `online` says whether there is a connection and `room` whether its output has room.
+    ///
+    /// The message is kept (copied, once for all sessions) only where it must outlive the step: queued, or under way
+    /// in a session that lives on, or through a shared subscription that may have to pass it on.
+    pub fn admit(
+        &mut self,
+        message: &Lazy<'_>,
+        grant: &Grant,
+        online: bool,
+        room: bool,
+        limits: &QueueLimits,
+    ) -> Admit {
+        let waiting = self.queued() > 0;
+        if grant.qos == QoS::AtMostOnce {
+            if online && room && !waiting {
+                return Admit::Send(None);
+            }
+            if online && !room {
+                return Admit::Dropped(Dropped::Slow);
+            }
+            if !online && !(limits.keep_qos0 && self.is_persistent()) {
+                return Admit::Away;
+            }
+            if online && !limits.keep_qos0 {
+                // Earlier QoS 1 and 2 messages wait for the window only; QoS 0 may pass them (section 4.6).
+                return Admit::Send(None);
+            }
+        } else if online && room && !waiting && self.inflight.has_room() {
+            return Admit::Send(Some(self.begin(message, grant)));
+        }
+        self.queue(Queued { message: message.keep(), grant: grant.clone() }, limits)
+    }
+
+    fn begin(&mut self, message: &Lazy<'_>, grant: &Grant) -> PacketId {
+        let keep = self.is_persistent() || grant.group != 0;
+        let kept = keep.then(|| Queued { message: message.keep(), grant: grant.clone() });
+        self.inflight.begin(grant.qos, kept.map(Box::new))
+    }
+
+    /// Puts a delivery at the end of the queue.
+    pub fn queue(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
+        self.outbox.get_or_insert_default().push(queued, limits)
+    }
+
+    /// Deliveries that wait.
+    #[must_use]
+    pub fn queued(&self) -> usize {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// Bytes of the deliveries that wait.
+    #[must_use]
+    pub fn queued_bytes(&self) -> u64 {
+        self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
+    }
+
+    /// The next queued delivery that may go out now, with its Packet Identifier; expired ones are counted into
+    /// `expired` and skipped. The caller has room for one more packet.
+    pub fn next_queued(&mut self, now: Millis, expired: &mut u32) -> Option<(Queued, Option<PacketId>)> {
+        let outbox = self.outbox.as_mut()?;
+        loop {
+            let front = outbox.front()?;
+            if front.message.view().head.expires_at <= now {
+                outbox.pop();
+                *expired += 1;
+                continue;
+            }
+            let qos = front.grant.qos;
+            if qos != QoS::AtMostOnce && !self.inflight.has_room() {
+                return None;
+            }
+            let queued = outbox.pop()?;
+            if outbox.len() == 0 {
+                self.outbox = None;
+            }
+            let packet_id = (qos != QoS::AtMostOnce).then(|| {
+                let keep = self.expiry != 0 || queued.grant.group != 0;
+                self.inflight.begin(qos, keep.then(|| Box::new(queued.clone())))
+            });
+            return Some((queued, packet_id));
+        }
+    }
+
+    /// Takes all that waits, for passing on.
+    pub fn take_queued(&mut self) -> Vec<Queued> {
+        self.outbox.take().map_or_else(Vec::new, |outbox| outbox.into_all())
+    }
+
+    /// PUBACK (section 3.4).
+    pub fn on_puback(&mut self, packet_id: PacketId) -> Acked {
+        if self.inflight.stage(packet_id) == Some(Stage::Puback) {
+            self.done(packet_id, QoS::AtLeastOnce)
+        } else {
+            Acked::Unknown
+        }
+    }
+
+    /// PUBREC (section 3.5). With an error the delivery is over; the message is not tried elsewhere [MQTT-4.8.2-6].
+    pub fn on_pubrec(&mut self, packet_id: PacketId, is_error: bool) -> Acked {
+        match self.inflight.stage(packet_id) {
+            Some(Stage::Pubrec) if is_error => self.done(packet_id, QoS::ExactlyOnce),
+            Some(Stage::Pubrec) => {
+                self.inflight.release(packet_id);
+                Acked::Release
+            }
+            // A PUBREC that comes again is answered again.
+            Some(Stage::Pubcomp) => Acked::Release,
+            _ => Acked::Unknown,
+        }
+    }
+
+    /// PUBCOMP (section 3.7).
+    pub fn on_pubcomp(&mut self, packet_id: PacketId) -> Acked {
+        if self.inflight.stage(packet_id) == Some(Stage::Pubcomp) {
+            self.done(packet_id, QoS::ExactlyOnce)
+        } else {
+            Acked::Unknown
+        }
+    }
+
+    fn done(&mut self, packet_id: PacketId, qos: QoS) -> Acked {
+        let group = self.inflight.end(packet_id).map_or(0, |kept| kept.grant.group);
+        Acked::Done { qos, group }
+    }
+
+    /// What was under way when the connection broke, oldest first, to be sent again with DUP, or as PUBREL where the
+    /// entry holds no message any more [MQTT-4.4.0-1].
+    pub fn unacknowledged(&self) -> impl Iterator<Item = (PacketId, &Entry)> {
+        self.inflight.iter()
+    }
+}

@@ -1,0 +1,82 @@
+//! Outbox: messages that wait for a slow or absent client, bounded in number and bytes.
+
+use std::collections::VecDeque;
+
+use super::{Admit, Dropped, Grant, QueueLimits};
+use crate::message::Message;
+
+/// One delivery that waits or may have to be sent again.
+#[derive(Clone, Debug)]
+pub struct Queued {
+    /// The message.
+    pub message: Message,
+    /// How it goes out.
+    pub grant: Grant,
+}
+
+impl Queued {
+    fn bytes(&self) -> u64 {
+        (self.message.bytes() + std::mem::size_of::<Self>()) as u64
+    }
+}
+
+/// The queue of one session.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Queued>,
+    bytes: u64,
+}
+
+impl Outbox {
+    /// Appends a delivery, or applies the policy when it is full.
+    pub fn push(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
+        let bytes = queued.bytes();
+        let mut dropped = 0;
+        while self.queue.len() >= limits.messages as usize || self.bytes + bytes > limits.bytes {
+            if !limits.drop_oldest || self.pop().is_none() {
+                return Admit::Dropped(Dropped::QueueFull);
+            }
+            dropped += 1;
+        }
+        self.bytes += bytes;
+        self.queue.push_back(queued);
+        Admit::Queued { dropped }
+    }
+
+    /// The oldest delivery.
+    #[must_use]
+    pub fn front(&self) -> Option<&Queued> {
+        self.queue.front()
+    }
+
+    /// Takes the oldest delivery.
+    pub fn pop(&mut self) -> Option<Queued> {
+        let queued = self.queue.pop_front()?;
+        self.bytes -= queued.bytes();
+        Some(queued)
+    }
+
+    /// Deliveries that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    /// Whether none waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Their bytes.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// All of them, oldest first.
+    #[must_use]
+    pub fn into_all(self) -> Vec<Queued> {
+        self.queue.into()
+    }
+}

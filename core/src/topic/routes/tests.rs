@@ -1,0 +1,152 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::*;
+use crate::topic::matches;
+use crate::topic::texts::Texts;
+
+fn found(table: &RouteTable, topic: &str) -> Vec<u16> {
+    let mut set = ShardSet::new();
+    table.shards(topic, &mut set);
+    set.iter().collect()
+}
+
+#[test]
+fn it_finds_what_the_naive_match_finds_while_routes_come_and_go() {
+    let mut texts = Texts(3);
+    let mut table = RouteTable::new(5);
+    let mut model = BTreeMap::<String, BTreeSet<u16>>::new();
+    for round in 0..8_000 {
+        let filter = texts.filter();
+        let shard = (texts.number(20) * 50) as u16;
+        let shards = model.entry(filter.clone()).or_default();
+        if texts.number(10) < if round / 2000 % 2 == 0 { 7 } else { 3 } {
+            if shards.insert(shard) {
+                table.add(&filter, shard);
+            }
+        } else if shards.remove(&shard) {
+            table.remove(&filter, shard);
+        }
+        if round % 8 == 0 {
+            let topic = texts.topic();
+            let expected: BTreeSet<u16> = model
+                .iter()
+                .filter(|(filter, _)| matches(filter, &topic))
+                .flat_map(|(_, shards)| shards.iter().copied())
+                .collect();
+            assert!(found(&table, &topic).iter().eq(&expected), "{topic}");
+        }
+    }
+    for (filter, shards) in model {
+        for shard in shards {
+            assert!(!table.is_empty());
+            table.remove(&filter, shard);
+        }
+    }
+    assert!(table.is_empty());
+    assert_eq!(table.len(), (0, 0));
+}
+
+#[test]
+fn of_two_filters_with_one_hash_the_second_keeps_its_route() {
+    // Adding one filter twice is what a second filter of the same hash looks like.
+    let mut table = RouteTable::new(5);
+    table.add("a/b", 7);
+    table.add("a/b", 7);
+    table.add("a/b", 8);
+    table.remove("a/b", 7);
+    assert_eq!(found(&table, "a/b"), [7, 8]);
+    table.remove("a/b", 7);
+    assert_eq!(found(&table, "a/b"), [8]);
+    table.remove("a/b", 7);
+    table.remove("a/b", 8);
+    assert!(table.is_empty());
+}
+
+#[test]
+fn a_count_that_overflows_keeps_its_route_for_good() {
+    let mut table = RouteTable::new(5);
+    for _ in 0..100 {
+        table.add("a/b", 1023);
+    }
+    for _ in 0..100 {
+        table.remove("a/b", 1023);
+    }
+    assert_eq!(found(&table, "a/b"), [1023]);
+}
+
+#[test]
+fn what_was_not_added_can_be_removed_without_harm() {
+    let mut table = RouteTable::new(5);
+    table.add("a/+", 1);
+    table.add("a/b", 1);
+    table.remove("a/+", 2);
+    table.remove("+/b", 1);
+    table.remove("a/b", 2);
+    table.remove("b", 1);
+    assert_eq!(found(&table, "a/b"), [1]);
+    assert_eq!(found(&table, "a/c"), [1]);
+}
+
+#[test]
+fn a_route_costs_at_most_twelve_bytes() {
+    let mut table = RouteTable::new(5);
+    for n in 0..20_000_u32 {
+        table.add(&format!("plant/{n:06}"), (n % 52) as u16);
+    }
+    assert_eq!(table.len(), (20_000, 0));
+    assert!(table.bytes() <= 12 * 20_000, "{}", table.bytes());
+    for n in (0..20_000_u32).step_by(11) {
+        let shards = found(&table, &format!("plant/{n:06}"));
+        assert_eq!(shards, [(n % 52) as u16]);
+    }
+    assert_eq!(found(&table, "plant/no"), [0; 0]);
+}
+
+#[test]
+fn all_shards_can_want_one_filter() {
+    let mut table = RouteTable::new(5);
+    for shard in 0..1024 {
+        table.add("all", shard);
+        table.add("all/#", shard);
+    }
+    assert!(found(&table, "all").into_iter().eq(0..1024));
+    for shard in 0..1023 {
+        table.remove("all", shard);
+        table.remove("all/#", shard);
+    }
+    assert_eq!(found(&table, "all"), [1023]);
+    assert_eq!(found(&table, "all/x"), [1023]);
+}
+
+#[test]
+fn tables_of_one_seed_are_the_same() {
+    let tables = [RouteTable::new(9), RouteTable::new(9)];
+    assert_eq!(tables[0].hash.of(b"a/b/c"), tables[1].hash.of(b"a/b/c"));
+    let other = RouteTable::new(10);
+    assert_ne!(tables[0].hash.of(b"a/b/c"), other.hash.of(b"a/b/c"));
+}
+
+#[test]
+fn a_shard_set_is_a_set() {
+    let mut set = ShardSet::new();
+    let mut model = BTreeSet::new();
+    let mut texts = Texts(11);
+    for _ in 0..2_000 {
+        let shard = texts.number(1024) as u16;
+        if texts.number(2) == 0 {
+            set.insert(shard);
+            model.insert(shard);
+        } else {
+            set.remove(shard);
+            model.remove(&shard);
+        }
+        assert_eq!(set.contains(shard), model.contains(&shard));
+        assert_eq!(set.len(), model.len());
+        assert_eq!(set.is_empty(), model.is_empty());
+    }
+    assert!(set.iter().eq(model));
+    set.clear();
+    assert_eq!(set, ShardSet::new());
+    assert_eq!(set.iter().next(), None);
+    assert!(!set.contains(1023));
+}

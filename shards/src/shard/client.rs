@@ -1,0 +1,114 @@
+//! Clients: the sessions that live on this shard, found by Client Identifier.
+
+use std::hash::BuildHasher;
+
+use foldhash::quality::RandomState;
+use hashbrown::HashTable;
+use millrace_core::session::Session;
+use millrace_core::time::Millis;
+
+use super::connection::NONE;
+use super::slab::Slab;
+
+/// Feeds of retained messages by their index; apart, because few clients have any.
+#[derive(Default)]
+pub(super) struct Feeds(pub(super) Vec<u32>);
+
+/// A session and what ties it to this shard.
+pub(super) struct Client {
+    pub(super) session: Session,
+    /// Its connection's slot, or [`NONE`].
+    pub(super) conn: u32,
+    /// Last match that saw it, and where in the list of matches it is.
+    pub(super) stamp: u32,
+    pub(super) at: u32,
+    /// Bytes of the mountpoint in front of its topics.
+    pub(super) mountpoint: u16,
+    /// Retained messages that are being fetched for it.
+    pub(super) feeds: Option<Box<Feeds>>,
+    /// It is a bridge that wants no message of its own back.
+    pub(super) no_echo: bool,
+    /// It had a connection, has none, and its session is kept.
+    pub(super) away: bool,
+    /// While it is away: when its session ends.
+    pub(super) ends_at: Millis,
+    /// While it is away: when its Will is due.
+    pub(super) will_at: Millis,
+}
+
+impl Client {
+    /// Whether it has a connection.
+    pub(super) const fn is_online(&self) -> bool {
+        self.conn != NONE
+    }
+}
+
+/// All clients of one shard.
+#[derive(Default)]
+pub(super) struct Clients {
+    slab: Slab<Client>,
+    by_id: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl Clients {
+    /// The client of that name. Names of different mountpoints are different.
+    pub(super) fn find(&self, client_id: &str, mountpoint: u16) -> Option<u32> {
+        let hash = self.hasher.hash_one(client_id);
+        let same = |index: &u32| {
+            self.slab
+                .get(*index)
+                .is_some_and(|client| *client.session.client_id == *client_id && client.mountpoint == mountpoint)
+        };
+        self.by_id.find(hash, same).copied()
+    }
+
+    pub(super) fn insert(&mut self, session: Session, mountpoint: u16) -> u32 {
+        let hash = self.hasher.hash_one(&*session.client_id);
+        let index = self.slab.insert(Client {
+            session,
+            conn: NONE,
+            stamp: 0,
+            at: 0,
+            mountpoint,
+            feeds: None,
+            no_echo: false,
+            away: false,
+            ends_at: Millis::NEVER,
+            will_at: Millis::NEVER,
+        });
+        let (slab, hasher) = (&self.slab, &self.hasher);
+        self.by_id.insert_unique(hash, index, |index| {
+            hasher.hash_one(&*slab.get(*index).expect("listed clients exist").session.client_id)
+        });
+        index
+    }
+
+    pub(super) fn remove(&mut self, index: u32) -> Option<Client> {
+        let hash = self.hasher.hash_one(&*self.slab.get(index)?.session.client_id);
+        if let Ok(entry) = self.by_id.find_entry(hash, |other| *other == index) {
+            entry.remove();
+        }
+        self.slab.remove(index)
+    }
+
+    #[inline]
+    pub(super) fn get(&self, index: u32) -> Option<&Client> {
+        self.slab.get(index)
+    }
+
+    #[inline]
+    pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Client> {
+        self.slab.get_mut(index)
+    }
+
+    /// The client, if it is still this one.
+    pub(super) fn get_if(&mut self, (index, generation): (u32, u32)) -> Option<&mut Client> {
+        self.slab.get_if(index, generation)
+    }
+
+    /// Index and generation.
+    pub(super) fn identity(&self, index: u32) -> (u32, u32) {
+        (index, self.slab.generation(index))
+    }
+}

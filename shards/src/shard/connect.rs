@@ -1,0 +1,499 @@
+//! Connect: from the first byte of a connection to its CONNACK.
+//!
+//! A connection whose client lives on another shard is handed there with everything it sent so far; nothing of it
+//! stays. Until then it receives once at a time, so that no byte can arrive here in between.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use foldhash::fast::RandomState;
+use millrace_core::codec::properties::{PropertiesBuf, Property};
+use millrace_core::codec::{self, DecodeError, Direction, FixedHeader};
+use millrace_core::message::{Message, MessageHead, MessageView};
+use millrace_core::metrics::{Counter, Gauge};
+use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion};
+use millrace_core::reason_code::ReasonCode;
+use millrace_core::session::inflight::Stage;
+use millrace_core::session::topic_alias::OutboundAliases;
+use millrace_core::session::{NEVER_EXPIRES, Session, Will};
+use millrace_core::time::Millis;
+
+use super::connection::{Cut, Extras, NONE, Phase};
+use super::frame::{Frame, Handover};
+use super::io::{Accepted, Close, ConnId, ListenerId, ShardId, TOKEN_END};
+use super::lifecycle::Cause;
+use super::{Command, Flow, Shard, Timer, is_v5, proxy};
+
+/// Both halves of a hand-over come within this time, or one never comes.
+const HANDOVER_TIME_MAX: Duration = Duration::from_secs(10);
+
+/// Sockets and frames of hand-overs whose other half has not come yet.
+#[derive(Default)]
+pub(super) struct Handovers {
+    waiting: HashMap<(ShardId, u64), (Half, Millis), RandomState>,
+    next: u64,
+}
+
+enum Half {
+    Socket(ConnId),
+    Frame(Handover),
+}
+
+/// Why a CONNECT is refused.
+struct Refusal(ReasonCode, String);
+
+impl Shard {
+    pub(super) fn on_accepted(&mut self, accepted: Accepted) {
+        let Accepted { conn: id, listener, peer } = accepted;
+        if self.draining {
+            self.commands.push(Command::Close(id, Close::Now));
+            return;
+        }
+        self.counters.add(Counter::ConnectionsOpened, 1);
+        self.shared.listener(listener).opened();
+        self.begin(id, listener, peer, self.now.monotonic);
+        self.commands.push(match self.shared.placement.shards() {
+            1 => Command::Receive(id),
+            _ => Command::ReceiveOnce(id),
+        });
+    }
+
+    fn begin(&mut self, id: ConnId, listener: ListenerId, peer: SocketAddr, accepted_at: Millis) {
+        let config = self.shared.listener_config(&self.config, listener);
+        let (proxied, mountpoint) = (config.proxy_protocol, config.mountpoint.len() as u16);
+        let conn = self.conns.open(id);
+        conn.phase = if proxied { Phase::Proxy } else { Phase::Connect };
+        conn.listener = listener;
+        conn.ip = peer.ip();
+        conn.port = peer.port();
+        conn.last_seen = self.now.monotonic;
+        conn.mountpoint = mountpoint;
+        self.timers.insert(accepted_at.after(self.config.limits.connect_timeout.0), Timer::Connect(id));
+    }
+
+    pub(super) fn on_connect_timeout(&mut self, id: ConnId) {
+        if self.conns.get(id).is_some_and(|conn| conn.phase != Phase::Connected) {
+            self.counters.add(Counter::ConnectsRefusedTimeout, 1);
+            self.discard(id, Close::Now);
+        }
+    }
+
+    pub(super) fn next_proxy_cut(&mut self, bytes: &[u8]) -> Result<Cut, (ReasonCode, String)> {
+        match proxy::parse(bytes) {
+            Ok(None) => Ok(Cut::Incomplete(bytes.len() + 1)),
+            Ok(Some(header)) => Ok(Cut::Packet(FixedHeader { first: 0, header_len: 0, remaining: header.len as u32 })),
+            Err(error) => Err((ReasonCode::ProtocolError, error.to_string())),
+        }
+    }
+
+    pub(super) fn on_proxy_header(&mut self, id: ConnId, bytes: &[u8]) -> Flow {
+        let conn = self.conns.at(id.slot);
+        if let Ok(Some(proxy::Header { peer: Some(peer), .. })) = proxy::parse(bytes) {
+            conn.ip = peer.ip();
+            conn.port = peer.port();
+        }
+        conn.phase = Phase::Connect;
+        Flow::Next
+    }
+
+    /// CONNECT has come. `rest` is what came behind it.
+    pub(super) fn on_connect(&mut self, id: ConnId, packet: &[u8], rest: &[u8]) -> Flow {
+        self.counters.add(Counter::PacketsReceivedConnect, 1);
+        let connect = match codec::decode(ProtocolVersion::V5, Direction::ToServer, packet) {
+            Ok(Packet::Connect(connect)) => connect,
+            Ok(_) => return self.fail(id, ReasonCode::ProtocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]"),
+            Err(error) => return self.refuse_malformed(id, packet, &error),
+        };
+        self.conns.at(id.slot).version = connect.version;
+        let assigned;
+        let client_id = if connect.client_id.is_empty() {
+            // An assigned identifier is made so that it lives here.
+            assigned = self.assign_client_id();
+            &*assigned
+        } else {
+            connect.client_id
+        };
+        let home = self.shared.placement.home(client_id.as_bytes()).shard;
+        if home != self.id {
+            self.hand_over(id, home, [packet, rest].concat());
+            return Flow::Stop;
+        }
+        match self.check_connect(id, &connect) {
+            Ok(()) => self.accept_connect(id, &connect, client_id),
+            Err(Refusal(reason, why)) => self.refuse(id, reason, &why),
+        }
+    }
+
+    fn assign_client_id(&mut self) -> String {
+        loop {
+            let id = format!("auto-{:016x}", self.shared.random());
+            if self.shared.placement.home(id.as_bytes()).shard == self.id {
+                return id;
+            }
+        }
+    }
+
+    fn hand_over(&mut self, id: ConnId, to: ShardId, bytes: Vec<u8>) {
+        let conn = self.conns.close(id.slot);
+        let token = self.handovers.next % TOKEN_END;
+        self.handovers.next += 1;
+        let handover =
+            Handover { token, listener: conn.listener, peer: conn.peer(), accepted_at: conn.last_seen, bytes };
+        self.peers.send(to, Frame::Handover(Box::new(handover)));
+        self.commands.push(Command::HandOver(id, to, token));
+    }
+
+    pub(super) fn on_adopted(&mut self, id: ConnId, from: ShardId, token: u64) {
+        match self.handovers.waiting.remove(&(from, token)) {
+            Some((Half::Frame(handover), _)) => self.adopt(id, handover),
+            _ => {
+                self.handovers.waiting.insert((from, token), (Half::Socket(id), self.now.monotonic));
+            }
+        }
+    }
+
+    pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
+        match self.handovers.waiting.remove(&(from, handover.token)) {
+            Some((Half::Socket(id), _)) => self.adopt(id, handover),
+            _ => {
+                self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
+            }
+        }
+    }
+
+    /// A socket that could not be taken here leaves its frame behind.
+    pub(super) fn expire_handovers(&mut self) {
+        let now = self.now.monotonic;
+        let lost = |(_, since): &(Half, Millis)| now.since(*since) > HANDOVER_TIME_MAX;
+        let gone: Vec<_> = self.handovers.waiting.extract_if(|_, half| lost(half)).map(|(_, (half, _))| half).collect();
+        for half in gone {
+            match half {
+                Half::Frame(handover) => self.shared.listener(handover.listener).closed(),
+                Half::Socket(id) => self.commands.push(Command::Close(id, Close::Now)),
+            }
+        }
+    }
+
+    fn adopt(&mut self, id: ConnId, handover: Handover) {
+        self.begin(id, handover.listener, handover.peer, handover.accepted_at);
+        // The PROXY header was read where the connection was accepted.
+        self.conns.at(id.slot).phase = Phase::Connect;
+        self.on_bytes(id, &handover.bytes);
+    }
+
+    fn check_connect(&mut self, id: ConnId, connect: &Connect<'_>) -> Result<(), Refusal> {
+        let mqtt = &self.config.mqtt;
+        let listener_id = self.conns.at(id.slot).listener;
+        let listener_config = self.shared.listener_config(&self.config, listener_id);
+        let listener = self.shared.listener(listener_id);
+        if listener.open() > listener_config.max_connections {
+            self.counters.add(Counter::ConnectsRefusedLimit, 1);
+            let max = listener_config.max_connections;
+            return Err(Refusal(ReasonCode::ServerBusy, format!("the listener has its max_connections of {max}")));
+        }
+        if !listener.connect_is_within(listener_config.max_connect_rate, self.now.monotonic) {
+            self.counters.add(Counter::ConnectsRefusedRate, 1);
+            let max = listener_config.max_connect_rate;
+            return Err(Refusal(
+                ReasonCode::ConnectionRateExceeded,
+                format!("over max_connect_rate {max} a second; try again later"),
+            ));
+        }
+        if self.shared.pressure() >= 1 {
+            self.counters.add(Counter::ConnectsRefusedServerBusy, 1);
+            return Err(Refusal(ReasonCode::QuotaExceeded, "the broker is at its memory watermark".into()));
+        }
+        let protocol = |reason, why: String| Err(Refusal(reason, why));
+        let len = connect.client_id.len();
+        if connect.client_id.is_empty()
+            && (connect.version == ProtocolVersion::V31 || (!is_v5(connect.version) && !connect.clean_start))
+        {
+            return protocol(
+                ReasonCode::ClientIdentifierNotValid,
+                "an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]".into(),
+            );
+        }
+        if len > usize::from(mqtt.max_client_id_length) {
+            let max = mqtt.max_client_id_length;
+            return protocol(
+                ReasonCode::ClientIdentifierNotValid,
+                format!("a Client Identifier of {len} bytes is over max_client_id_length {max}"),
+            );
+        }
+        if let Some(method) = connect.properties.str(Property::AuthenticationMethod) {
+            let method: String = method.chars().take(64).flat_map(char::escape_default).collect();
+            return protocol(
+                ReasonCode::BadAuthenticationMethod,
+                format!("Authentication Method \"{method}\" is not configured; connect without one"),
+            );
+        }
+        if let Some(will) = &connect.will {
+            if will.qos as u8 > mqtt.maximum_qos {
+                let max = mqtt.maximum_qos;
+                return protocol(ReasonCode::QoSNotSupported, format!("the Will's QoS is over maximum_qos {max}"));
+            }
+            if will.retain && !mqtt.retain_available {
+                return protocol(ReasonCode::RetainNotSupported, "retained messages are switched off".into());
+            }
+            if let Err((reason, why)) = self.check_topic(will.topic) {
+                return protocol(reason, format!("the Will's topic: {why}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn accept_connect(&mut self, id: ConnId, connect: &Connect<'_>, client_id: &str) -> Flow {
+        let v5 = is_v5(connect.version);
+        let properties = connect.properties;
+        let expiry = self.granted_expiry(connect);
+        let mountpoint = self.conns.at(id.slot).mountpoint;
+
+        let known = self.clients.find(client_id, mountpoint);
+        if let Some(client) = known {
+            self.take_over(client);
+        }
+        // A session that did not outlive its last connection is gone now.
+        let known = known.filter(|client| self.clients.get(*client).is_some());
+        let (client, session_present) = match known {
+            Some(client) if connect.clean_start => {
+                self.end_session(client, Cause::TakenOver);
+                (self.new_client(client_id, connect.version, expiry, mountpoint), false)
+            }
+            Some(client) => (client, true),
+            None => (self.new_client(client_id, connect.version, expiry, mountpoint), false),
+        };
+        self.end_absence(client);
+        self.counters.raise(Gauge::Connections, 1);
+        self.counters.raise(Gauge::SessionsConnected, 1);
+
+        let keep_alive = self.granted_keep_alive(connect.keep_alive);
+        let will = self.will_of(connect, mountpoint);
+        let receive_maximum = if v5 { properties.u16(Property::ReceiveMaximum).unwrap_or(u16::MAX) } else { u16::MAX };
+        let state = self.clients.get_mut(client).expect("found or made above");
+        state.conn = id.slot;
+        state.no_echo = connect.bridge;
+        state.ends_at = Millis::NEVER;
+        state.will_at = Millis::NEVER;
+        state.session.version = connect.version;
+        state.session.expiry = expiry;
+        state.session.will = will;
+        state.session.inflight.set_limit(receive_maximum.min(self.config.mqtt.max_inflight));
+
+        let alias_maximum = properties.u16(Property::TopicAliasMaximum).unwrap_or(0);
+        let alias_maximum = alias_maximum.min(self.config.mqtt.topic_alias_maximum_out);
+        let no_problem_information = properties.u8(Property::RequestProblemInformation) == Some(0);
+        let conn = self.conns.at(id.slot);
+        conn.phase = Phase::Connected;
+        conn.client = client;
+        conn.keep_alive = keep_alive;
+        conn.max_packet = properties.u32(Property::MaximumPacketSize).unwrap_or(u32::MAX);
+        if alias_maximum > 0 || no_problem_information || connect.username.is_some() {
+            conn.extras = Some(Box::new(Extras {
+                outbound: (alias_maximum > 0).then(|| OutboundAliases::new(alias_maximum)),
+                no_problem_information,
+                username: connect.username.map(Into::into),
+                ..Extras::default()
+            }));
+        }
+        if keep_alive > 0 {
+            let deadline = self.keep_alive_deadline(id.slot);
+            self.timers.insert(deadline, Timer::KeepAlive(id));
+        }
+        if self.shared.placement.shards() > 1 {
+            self.commands.push(Command::Receive(id));
+        }
+        self.send_connack(id, connect, client_id, session_present, expiry, keep_alive);
+        if session_present {
+            self.resume(client);
+        }
+        Flow::Next
+    }
+
+    fn new_client(&mut self, client_id: &str, version: ProtocolVersion, expiry: u32, mountpoint: u16) -> u32 {
+        self.keys += 1;
+        // The shard in the upper bits makes the key unique; 0 is the broker itself.
+        let key = u64::from(self.id.0) << 48 | self.keys;
+        let client = self.clients.insert(Session::new(client_id, key, version, expiry), mountpoint);
+        client
+    }
+
+    /// Session Expiry Interval in seconds: what was asked for, at most `sessions.max_expiry`.
+    fn granted_expiry(&self, connect: &Connect<'_>) -> u32 {
+        let sessions = &self.config.sessions;
+        if is_v5(connect.version) {
+            self.bounded_expiry(connect.properties.u32(Property::SessionExpiryInterval).unwrap_or(0))
+        } else if connect.clean_start {
+            0
+        } else {
+            u32::try_from(sessions.v3_expiry.0.as_secs()).unwrap_or(NEVER_EXPIRES)
+        }
+    }
+
+    pub(super) fn bounded_expiry(&self, asked: u32) -> u32 {
+        let longest = u32::try_from(self.config.sessions.max_expiry.0.as_secs()).unwrap_or(NEVER_EXPIRES);
+        asked.min(longest)
+    }
+
+    fn granted_keep_alive(&self, asked: u16) -> u16 {
+        let longest = self.config.mqtt.max_keep_alive;
+        if longest != 0 && (asked == 0 || asked > longest) { longest } else { asked }
+    }
+
+    fn will_of(&mut self, connect: &Connect<'_>, mountpoint: u16) -> Option<Box<Will>> {
+        let will = connect.will.as_ref()?;
+        let mut scratch = Vec::new();
+        let properties = codec::publish::forwardable(will.properties, &mut scratch);
+        let mut topic = self.config_mountpoint(mountpoint).to_owned();
+        topic.push_str(will.topic);
+        let head = MessageHead { qos: will.qos, retain: will.retain, expires_at: Millis::NEVER, publisher: 0 };
+        Some(Box::new(Will {
+            message: Message::new(&MessageView { head, topic: &topic, properties, payload: will.payload }),
+            delay: will.properties.u32(Property::WillDelayInterval).unwrap_or(0),
+            expiry: will.properties.u32(Property::MessageExpiryInterval),
+        }))
+    }
+
+    fn send_connack(
+        &mut self,
+        id: ConnId,
+        connect: &Connect<'_>,
+        client_id: &str,
+        session_present: bool,
+        expiry: u32,
+        keep_alive: u16,
+    ) {
+        let mut properties = PropertiesBuf::default();
+        if is_v5(connect.version) {
+            let mqtt = &self.config.mqtt;
+            if expiry != connect.properties.u32(Property::SessionExpiryInterval).unwrap_or(0) {
+                properties.push_u32(Property::SessionExpiryInterval, expiry);
+            }
+            properties.push_u16(Property::ReceiveMaximum, mqtt.receive_maximum);
+            if mqtt.maximum_qos < 2 {
+                properties.push_u8(Property::MaximumQoS, mqtt.maximum_qos);
+            }
+            if !mqtt.retain_available {
+                properties.push_u8(Property::RetainAvailable, 0);
+            }
+            properties.push_u32(Property::MaximumPacketSize, mqtt.max_packet_size.0 as u32);
+            if connect.client_id.is_empty() {
+                properties.push_str(Property::AssignedClientIdentifier, client_id);
+            }
+            if mqtt.topic_alias_maximum > 0 {
+                properties.push_u16(Property::TopicAliasMaximum, mqtt.topic_alias_maximum);
+            }
+            if !mqtt.wildcard_subscription_available {
+                properties.push_u8(Property::WildcardSubscriptionAvailable, 0);
+            }
+            if !mqtt.shared_subscription_available {
+                properties.push_u8(Property::SharedSubscriptionAvailable, 0);
+            }
+            if keep_alive != connect.keep_alive {
+                properties.push_u16(Property::ServerKeepAlive, keep_alive);
+            }
+            if !mqtt.response_information.is_empty()
+                && connect.properties.u8(Property::RequestResponseInformation) == Some(1)
+            {
+                properties.push_str(Property::ResponseInformation, &mqtt.response_information);
+            }
+        }
+        let packet = Packet::ConnAck(ConnAck {
+            // MQTT 3.1 has no Session Present; the bit is reserved there.
+            session_present: session_present && connect.version != ProtocolVersion::V31,
+            reason_code: ReasonCode::Success,
+            properties: properties.as_properties(),
+        });
+        self.encode(id.slot, &packet);
+        self.counters.add(Counter::PacketsSentConnack, 1);
+    }
+
+    /// Sends again what was under way [MQTT-4.4.0-1], then what waits.
+    fn resume(&mut self, client: u32) {
+        let Some(state) = self.clients.get(client) else { return };
+        let again: Vec<_> = state
+            .session
+            .unacknowledged()
+            .map(|(packet_id, entry)| (packet_id, entry.stage, entry.kept.clone()))
+            .collect();
+        for (packet_id, stage, kept) in again {
+            match (stage, kept) {
+                (Stage::Pubcomp, _) | (_, None) => self.send_pubrel(client, packet_id),
+                (_, Some(queued)) => self.encode_delivery(client, &queued, Some(packet_id), true),
+            }
+        }
+        self.set_presence(client, true);
+        self.pump(client);
+    }
+
+    /// Answers a CONNECT that cannot be decoded as well as its version allows, then closes.
+    fn refuse_malformed(&mut self, id: ConnId, packet: &[u8], error: &DecodeError) -> Flow {
+        self.conns.at(id.slot).version = match connect_level(packet) {
+            Some(3) => ProtocolVersion::V31,
+            Some(4) => ProtocolVersion::V311,
+            // Levels above 5 are answered in the newest version that is known.
+            Some(level) if level & 0x7F >= 5 => ProtocolVersion::V5,
+            _ => ProtocolVersion::V311,
+        };
+        self.refuse(id, error.reason_code(), &error.to_string())
+    }
+
+    /// CONNACK with an error, then the end of the connection [MQTT-3.2.2-5].
+    fn refuse(&mut self, id: ConnId, reason: ReasonCode, why: &str) -> Flow {
+        let version = self.conns.at(id.slot).version;
+        match reason {
+            ReasonCode::ServerBusy | ReasonCode::ConnectionRateExceeded | ReasonCode::QuotaExceeded => {}
+            _ => self.counters.add(Counter::ConnectsRefusedProtocol, 1),
+        }
+        tracing::debug!(event = "connect-refused", peer = %self.conns.at(id.slot).peer(), reason = reason.name(), "{why}");
+        // Version 3 has no return code for a malformed CONNECT: the connection is closed without an answer.
+        let answerable = is_v5(version) || !matches!(reason, ReasonCode::MalformedPacket | ReasonCode::ProtocolError);
+        if answerable {
+            let mut properties = PropertiesBuf::default();
+            if is_v5(version) {
+                properties.push_str(Property::ReasonString, why);
+            }
+            let packet =
+                ConnAck { session_present: false, reason_code: reason, properties: properties.as_properties() };
+            self.encode(id.slot, &Packet::ConnAck(packet));
+            self.counters.add(Counter::PacketsSentConnack, 1);
+        }
+        self.discard(id, if answerable { Close::Linger } else { Close::Now });
+        Flow::Stop
+    }
+
+    /// Ends a connection that has no session, after what it has in its output.
+    pub(super) fn discard(&mut self, id: ConnId, how: Close) {
+        let conn = self.conns.close(id.slot);
+        debug_assert_eq!(conn.client, NONE);
+        self.shared.listener(conn.listener).closed();
+        if how == Close::Linger && !conn.out.is_empty() {
+            self.commands.push(Command::Send(id, conn.out));
+        }
+        self.commands.push(Command::Close(id, how));
+    }
+
+    /// QoS of the Will and of publishes in one place: whether a topic may be published to by a client.
+    pub(super) fn check_topic(&self, topic: &str) -> Result<(), (ReasonCode, String)> {
+        let limits = self.topic_limits();
+        if let Err(error) = millrace_core::topic::name::TopicName::parse(topic, limits) {
+            return Err((ReasonCode::TopicNameInvalid, error.to_string()));
+        }
+        if topic.starts_with('$') && !topic.starts_with("$delayed/") {
+            return Err((
+                ReasonCode::NotAuthorized,
+                "topics that begin with $ belong to the broker; clients may publish to $delayed/{seconds}/{topic} only"
+                    .into(),
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// The Protocol Level of a CONNECT that may be malformed elsewhere.
+fn connect_level(packet: &[u8]) -> Option<u8> {
+    let header = FixedHeader::parse(packet).ok()??;
+    let body = packet.get(header.header_len.into()..)?;
+    let name = usize::from(u16::from_be_bytes([*body.first()?, *body.get(1)?]));
+    body.get(2 + name).copied()
+}

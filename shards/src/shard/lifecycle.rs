@@ -1,0 +1,307 @@
+//! Lifecycle: how a connection ends, what becomes of its Will, and how a session ends.
+
+use millrace_core::codec::properties::{PropertiesBuf, Property};
+use millrace_core::message::{Lazy, MessageHead, MessageView};
+use millrace_core::metrics::{Counter, DropReason, Gauge};
+use millrace_core::packet::{Disconnect, Packet, QoS};
+use millrace_core::reason_code::ReasonCode;
+use millrace_core::session::Will;
+use millrace_core::time::Millis;
+use std::time::Duration;
+
+use super::connection::{NONE, Phase};
+use super::io::{Close, ConnId, Gone};
+use super::route::Origin;
+use super::{Command, Flow, Shard, Timer, is_v5};
+
+/// Why a connection or a session ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cause {
+    /// DISCONNECT without an error.
+    Client,
+    /// DISCONNECT with Will Message, or any error the client names.
+    ClientWithWill,
+    /// The network connection broke.
+    Network,
+    /// Nothing was heard within one and a half times the Keep Alive.
+    KeepAlive,
+    /// The same client connected again.
+    TakenOver,
+    /// The client broke the protocol or a limit.
+    Fault(ReasonCode),
+    /// The broker stops.
+    Shutdown,
+    /// The Session Expiry Interval is over.
+    Expired,
+    /// Too many sessions are kept.
+    Limit,
+}
+
+impl Cause {
+    const fn closed(self) -> Counter {
+        match self {
+            Self::Client | Self::ClientWithWill => Counter::ConnectionsClosedClient,
+            Self::Network | Self::Expired => Counter::ConnectionsClosedNetwork,
+            Self::KeepAlive => Counter::ConnectionsClosedKeepAlive,
+            Self::TakenOver => Counter::ConnectionsClosedTakeover,
+            Self::Fault(ReasonCode::QuotaExceeded | ReasonCode::MessageRateTooHigh) | Self::Limit => {
+                Counter::ConnectionsClosedLimit
+            }
+            Self::Fault(_) => Counter::ConnectionsClosedProtocolError,
+            Self::Shutdown => Counter::ConnectionsClosedShutdown,
+        }
+    }
+
+    const fn session_ended(self) -> Counter {
+        match self {
+            Self::TakenOver => Counter::SessionsEndedTakeover,
+            Self::Expired => Counter::SessionsEndedExpired,
+            Self::Limit => Counter::SessionsEndedLimit,
+            Self::Shutdown => Counter::SessionsEndedShutdown,
+            _ => Counter::SessionsEndedClean,
+        }
+    }
+
+    /// What a DISCONNECT to the client says; `None` where there is nobody to tell.
+    const fn reason_code(self) -> Option<ReasonCode> {
+        match self {
+            Self::Client | Self::ClientWithWill | Self::Network | Self::Expired | Self::Limit => None,
+            Self::KeepAlive => Some(ReasonCode::KeepAliveTimeout),
+            Self::TakenOver => Some(ReasonCode::SessionTakenOver),
+            Self::Fault(reason) => Some(reason),
+            Self::Shutdown => Some(ReasonCode::ServerShuttingDown),
+        }
+    }
+}
+
+impl Shard {
+    /// The client broke a rule: DISCONNECT with the reason where the version has it, then the end [MQTT-4.13.1-1].
+    #[cold]
+    pub(super) fn fail(&mut self, id: ConnId, reason: ReasonCode, why: &str) -> Flow {
+        let conn = self.conns.at(id.slot);
+        tracing::debug!(event = "protocol-error", peer = %conn.peer(), reason = reason.name(), "{why}");
+        if conn.phase == Phase::Connected {
+            self.disconnect(id, Cause::Fault(reason), Some(why));
+        } else {
+            self.counters.add(Counter::ConnectsRefusedProtocol, 1);
+            self.discard(id, Close::Now);
+        }
+        Flow::Stop
+    }
+
+    pub(super) fn on_disconnect(&mut self, id: ConnId, disconnect: &Disconnect<'_>) -> Flow {
+        self.counters.add(Counter::PacketsReceivedDisconnect, 1);
+        let client = self.conns.at(id.slot).client;
+        if let Some(asked) = disconnect.properties.u32(Property::SessionExpiryInterval) {
+            let expiry = self.bounded_expiry(asked);
+            let Some(state) = self.clients.get_mut(client) else { return Flow::Stop };
+            if state.session.expiry == 0 && asked != 0 {
+                let why = "Session Expiry Interval in DISCONNECT after 0 in CONNECT (section 3.14.2.2.2)";
+                return self.fail(id, ReasonCode::ProtocolError, why);
+            }
+            state.session.expiry = expiry;
+        }
+        let cause = if disconnect.reason_code == ReasonCode::Success { Cause::Client } else { Cause::ClientWithWill };
+        self.disconnect(id, cause, None);
+        Flow::Stop
+    }
+
+    /// The transport is gone by itself.
+    pub(super) fn on_gone(&mut self, id: ConnId, _how: Gone) {
+        let Some(conn) = self.conns.get(id) else { return };
+        if conn.phase == Phase::Connected {
+            let client = conn.client;
+            let conn = self.conns.close(id.slot);
+            self.shared.listener(conn.listener).closed();
+            self.leave(client, Cause::Network);
+        } else {
+            let conn = self.conns.close(id.slot);
+            self.shared.listener(conn.listener).closed();
+            self.counters.add(Counter::ConnectionsClosedNetwork, 1);
+        }
+    }
+
+    pub(super) fn keep_alive_deadline(&mut self, slot: u32) -> Millis {
+        let conn = self.conns.at(slot);
+        conn.last_seen.after(Duration::from_millis(u64::from(conn.keep_alive) * 1500))
+    }
+
+    pub(super) fn on_keep_alive(&mut self, id: ConnId) {
+        if self.conns.get(id).is_none_or(|conn| conn.phase != Phase::Connected) {
+            return;
+        }
+        let deadline = self.keep_alive_deadline(id.slot);
+        // A client whose reading we paused cannot be heard.
+        if deadline > self.now.monotonic || self.conns.at(id.slot).paused {
+            self.timers.insert(deadline.max(Millis(self.now.monotonic.0 + 1000)), Timer::KeepAlive(id));
+        } else {
+            self.disconnect(id, Cause::KeepAlive, None);
+        }
+    }
+
+    /// Closes a connection that has a session: DISCONNECT where it is due, everything that is in its output first.
+    pub(super) fn disconnect(&mut self, id: ConnId, cause: Cause, why: Option<&str>) {
+        let version = self.conns.at(id.slot).version;
+        if let Some(reason_code) = cause.reason_code().filter(|_| is_v5(version)) {
+            let mut properties = PropertiesBuf::default();
+            if let Some(why) = why
+                && self.fits(id.slot, 16 + why.len())
+            {
+                properties.push_str(Property::ReasonString, why);
+            }
+            let packet = Packet::Disconnect(Disconnect { reason_code, properties: properties.as_properties() });
+            self.encode(id.slot, &packet);
+            self.counters.add(Counter::PacketsSentDisconnect, 1);
+        }
+        let conn = self.conns.close(id.slot);
+        self.shared.listener(conn.listener).closed();
+        // Behind a stalled send there is no room; the peer did not read for long enough.
+        if !conn.out.is_empty() && !conn.stalled {
+            self.commands.push(Command::Send(id, conn.out));
+        }
+        let how = if cause == Cause::Network || conn.stalled { Close::Now } else { Close::Linger };
+        self.commands.push(Command::Close(id, how));
+        self.leave(conn.client, cause);
+    }
+
+    /// A client's connection is over: its Will, its messages, its session.
+    fn leave(&mut self, client: u32, cause: Cause) {
+        self.counters.add(cause.closed(), 1);
+        self.counters.lower(Gauge::Connections, 1);
+        self.counters.lower(Gauge::SessionsConnected, 1);
+        self.end_feeds(client);
+        let now = self.now.monotonic;
+        let Some(state) = self.clients.get_mut(client) else { return };
+        state.conn = NONE;
+        if cause == Cause::Client {
+            // The Will is deleted with a normal DISCONNECT [MQTT-3.14.4-3].
+            state.session.will = None;
+        }
+        let full = cause != Cause::TakenOver && self.shared.offline_is_full(self.config.sessions.max_offline);
+        if !state.session.is_persistent() || full {
+            let cause = if state.session.is_persistent() { Cause::Limit } else { cause };
+            self.set_presence(client, false);
+            self.end_session(client, cause);
+            return;
+        }
+        state.away = true;
+        state.ends_at = state.session.expires_at(now);
+        let delay = state.session.will.as_ref().map(|will| will.delay);
+        state.will_at = delay.map_or(Millis::NEVER, |delay| now.after(Duration::from_secs(delay.into())));
+        let next = state.ends_at.min(state.will_at);
+        self.counters.raise(Gauge::SessionsOffline, 1);
+        self.shared.offline_changed(1);
+        self.set_presence(client, false);
+        self.pass_on(client);
+        if delay == Some(0) {
+            self.publish_will(client);
+        }
+        self.timers.insert(next, Timer::Away(self.clients.identity(client)));
+    }
+
+    /// A client that is away: its Will or the end of its session is due.
+    pub(super) fn on_away(&mut self, identity: (u32, u32)) {
+        let now = self.now.monotonic;
+        let Some(state) = self.clients.get_if(identity).filter(|client| !client.is_online()) else { return };
+        if state.ends_at <= now {
+            self.end_session(identity.0, Cause::Expired);
+            return;
+        }
+        let (will_at, ends_at) = (state.will_at, state.ends_at);
+        if will_at <= now {
+            self.publish_will(identity.0);
+        }
+        let next = if will_at > now { will_at.min(ends_at) } else { ends_at };
+        self.timers.insert(next, Timer::Away(identity));
+    }
+
+    /// The same client connects again (section 3.1.4): the old connection goes, and its session stays if it is one
+    /// that stays.
+    pub(super) fn take_over(&mut self, client: u32) {
+        match self.connection_of(client) {
+            Some(slot) => {
+                let id = self.conns.id(slot);
+                self.disconnect(id, Cause::TakenOver, Some("the same client connected again"));
+            }
+            None => {}
+        }
+        // It is back before its Will Delay was over [MQTT-3.1.3-9]; a session that ends publishes the Will by itself.
+        if let Some(state) = self.clients.get_mut(client) {
+            state.will_at = Millis::NEVER;
+        }
+    }
+
+    /// A session that was away has a connection again, or ends.
+    pub(super) fn end_absence(&mut self, client: u32) {
+        if self.clients.get_mut(client).is_some_and(|client| std::mem::take(&mut client.away)) {
+            self.counters.lower(Gauge::SessionsOffline, 1);
+            self.shared.offline_changed(-1);
+        }
+    }
+
+    /// Ends a session that has no connection: Will, subscriptions, messages.
+    pub(super) fn end_session(&mut self, client: u32, cause: Cause) {
+        if self.clients.get(client).is_none() {
+            return;
+        }
+        self.counters.add(cause.session_ended(), 1);
+        self.end_absence(client);
+        // A Will whose delay runs is due at the latest now [MQTT-3.1.3-9].
+        self.publish_will(client);
+        let subscriptions =
+            self.clients.get_mut(client).map(|client| std::mem::take(&mut client.session.subscriptions));
+        let subscriptions = subscriptions.unwrap_or_default();
+        // Groups must not choose it again for what it passes on.
+        for subscription in &subscriptions {
+            self.forget_subscription(client, &subscription.filter);
+        }
+        if let Some(state) = self.clients.get_mut(client) {
+            state.session.subscriptions = subscriptions;
+        }
+        self.pass_on(client);
+        let Some(gone) = self.clients.remove(client) else { return };
+        let mut session = gone.session;
+        for (_, entry) in session.unacknowledged() {
+            let qos = entry.kept.as_ref().map_or(QoS::AtLeastOnce, |kept| kept.grant.qos);
+            self.counters.add(Counter::deliveries_dropped(qos, DropReason::SessionEnded), 1);
+        }
+        let queued = session.take_queued();
+        self.queue_changed(queued.len(), 0);
+        for queued in queued {
+            self.counters.add(Counter::deliveries_dropped(queued.grant.qos, DropReason::SessionEnded), 1);
+        }
+    }
+
+    /// Publishes the Will of a client, if it has one.
+    fn publish_will(&mut self, client: u32) {
+        let Some(state) = self.clients.get_mut(client) else { return };
+        state.will_at = Millis::NEVER;
+        let (key, mountpoint) = (state.session.key, state.mountpoint);
+        let Some(will) = state.session.will.take() else { return };
+        let Will { message, expiry, .. } = *will;
+        let expires_at = match expiry {
+            Some(seconds) => self.now.monotonic.after(Duration::from_secs(seconds.into())),
+            None => Millis::NEVER,
+        };
+        let view = message.view();
+        let head = MessageHead { expires_at, publisher: key, ..view.head };
+        self.counters.add(Counter::MessagesOriginatedWill, 1);
+        let lazy = Lazy::new(MessageView { head, ..view });
+        if let Err((_, why)) = self.accept_message(&lazy, mountpoint, Origin::Client { client, dup: false }) {
+            tracing::debug!(event = "will-refused", "{why}");
+        }
+    }
+
+    /// Stops: no new connections, everybody is told and goes.
+    pub(super) fn drain(&mut self) {
+        self.draining = true;
+        for slot in self.conns.taken().collect::<Vec<_>>() {
+            let id = self.conns.id(slot);
+            if self.conns.at(slot).phase == Phase::Connected {
+                self.disconnect(id, Cause::Shutdown, None);
+            } else {
+                self.discard(id, Close::Now);
+            }
+        }
+    }
+}

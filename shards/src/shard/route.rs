@@ -1,0 +1,402 @@
+//! Route: one message to local sessions and to the shards that want it.
+//!
+//! Hot path: no allocation for QoS 0, none per subscriber. A packet that goes to many is encoded once for each shape
+//! (version, QoS, RETAIN) and copied; only the Packet Identifier differs.
+
+use millrace_core::codec::publish::Delivery;
+use millrace_core::message::{Lazy, MessageView};
+use millrace_core::metrics::{Counter, DropReason};
+use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
+use millrace_core::reason_code::ReasonCode;
+use millrace_core::session::outbox::Queued;
+use millrace_core::session::topic_alias::OutboundAlias;
+use millrace_core::session::{Admit, Dropped, Grant, SubscriptionIds};
+use millrace_core::time::Millis;
+use millrace_core::topic::routes::ShardSet;
+
+use super::connection::NONE;
+use super::frame::{Batch, Purpose};
+use super::io::ShardId;
+use super::peers::Waits;
+use super::publish::Accepted;
+use super::subscriptions::Target;
+use super::{Shard, is_v5, remaining_expiry};
+
+/// Scratch of the routing step, reused for each message.
+#[derive(Default)]
+pub(super) struct Router {
+    matches: Vec<Match>,
+    groups: Vec<u32>,
+    rules: Vec<u32>,
+    remote: ShardSet,
+    stamp: u32,
+    /// The packet of the shape that was encoded last.
+    frame: Vec<u8>,
+    shape: Option<Shape>,
+    packet_id_at: usize,
+    /// Scratch for properties and mounted topics of the message under way.
+    pub(super) properties: Vec<u8>,
+    pub(super) topic: String,
+}
+
+/// Where a message comes from: rules see only what this shard's own clients publish.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin {
+    /// A client of this shard.
+    Client { client: u32, dup: bool },
+    /// Another shard, or the broker itself.
+    Elsewhere,
+}
+
+/// A local client that gets the message, with all its matching subscriptions taken together.
+struct Match {
+    client: u32,
+    qos: QoS,
+    retain_as_published: bool,
+    ids: SubscriptionIds,
+}
+
+/// What two deliveries of one message must share to be the same bytes but for the Packet Identifier.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Shape {
+    version: ProtocolVersion,
+    qos: QoS,
+    retain: bool,
+    mountpoint: u16,
+}
+
+impl Shard {
+    /// A message that passed all checks: rules, the retained store, subscribers here and elsewhere.
+    pub(super) fn accept_message(
+        &mut self,
+        message: &Lazy<'_>,
+        mountpoint: u16,
+        origin: Origin,
+    ) -> Result<Accepted, (ReasonCode, String)> {
+        if message.view().topic.starts_with("$delayed/") {
+            return self.delay(message, mountpoint, origin);
+        }
+        Ok(self.publish_now(message, origin))
+    }
+
+    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin) -> Accepted {
+        let mut waits = Waits::default();
+        let mut wanted = false;
+        let view = message.view();
+        if view.head.retain {
+            wanted |= self.retain(message, &mut waits);
+        }
+        wanted |= self.route_local(message, origin) > 0;
+        wanted |= self.route_remote(message, &mut waits);
+        if !wanted {
+            self.counters.add(Counter::MessagesUnrouted, 1);
+        }
+        if view.head.qos == QoS::AtMostOnce {
+            waits = Waits::default();
+        }
+        Accepted { wanted, waits }
+    }
+
+    /// Gives a message to the other shards that have subscribers for it.
+    fn route_remote(&mut self, message: &Lazy<'_>, waits: &mut Waits) -> bool {
+        if self.routes.is_empty() {
+            return false;
+        }
+        let mut remote = std::mem::take(&mut self.router.remote);
+        remote.clear();
+        let view = message.view();
+        self.routes.shards(view.topic, &mut remote);
+        let mut any = false;
+        for shard in remote.iter() {
+            let to = ShardId(shard);
+            any = true;
+            self.peers.message(to, Purpose::Route, view, || message.keep());
+            if view.head.qos != QoS::AtMostOnce {
+                self.peers.wait_for(to, waits);
+            }
+        }
+        self.router.remote = remote;
+        any
+    }
+
+    /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
+    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin) -> usize {
+        let mut matches = std::mem::take(&mut self.router.matches);
+        let mut groups = std::mem::take(&mut self.router.groups);
+        let mut rules = std::mem::take(&mut self.router.rules);
+        self.router.stamp = self.router.stamp.wrapping_add(1);
+        self.router.shape = None;
+        let (stamp, publisher) = (self.router.stamp, message.view().head.publisher);
+        let clients = &mut self.clients;
+        self.filters.matches(message.view().topic, |subscribers| {
+            for subscriber in subscribers {
+                match subscriber.target() {
+                    Target::Group(group) => groups.push(group),
+                    // A rule with several matching filters runs once.
+                    Target::Rule(rule) if !rules.contains(&rule) => rules.push(rule),
+                    Target::Rule(_) => {}
+                    Target::Client(index) => {
+                        let Some(client) = clients.get_mut(index) else { continue };
+                        if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
+                            continue;
+                        }
+                        if client.stamp == stamp {
+                            let known = &mut matches[client.at as usize];
+                            known.qos = known.qos.max(subscriber.qos);
+                            known.retain_as_published |= subscriber.retain_as_published;
+                            if subscriber.id != 0 {
+                                known.ids.push(subscriber.id);
+                            }
+                            continue;
+                        }
+                        client.stamp = stamp;
+                        client.at = matches.len() as u32;
+                        let mut ids = SubscriptionIds::new();
+                        if subscriber.id != 0 {
+                            ids.push(subscriber.id);
+                        }
+                        matches.push(Match {
+                            client: index,
+                            qos: subscriber.qos,
+                            retain_as_published: subscriber.retain_as_published,
+                            ids,
+                        });
+                    }
+                }
+            }
+        });
+        let mut wanted = matches.len() + groups.len();
+        if let Origin::Client { client, dup } = origin
+            && !rules.is_empty()
+        {
+            wanted += rules.len();
+            self.run_rules(&rules, message.view(), client, dup);
+        }
+        rules.clear();
+        self.router.rules = rules;
+        let alone = matches.len() == 1;
+        let head = message.view().head;
+        for found in matches.drain(..) {
+            let grant = Grant {
+                qos: found.qos.min(head.qos),
+                retain: head.retain && found.retain_as_published,
+                subscription_ids: found.ids,
+                group: 0,
+            };
+            self.deliver(found.client, message, &grant, alone);
+        }
+        for group in groups.drain(..) {
+            self.deliver_to_group(group, message);
+        }
+        self.router.matches = matches;
+        self.router.groups = groups;
+        wanted
+    }
+
+    /// One delivery to one local client. `alone`: nobody else gets the same packet, so it is encoded in place.
+    pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
+        let Some(state) = self.clients.get_mut(client) else { return };
+        let now = self.now.monotonic;
+        if message.view().head.expires_at <= now {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
+            return;
+        }
+        let slot = state.conn;
+        let (online, room) = if slot == NONE {
+            (false, false)
+        } else {
+            let conn = self.conns.at(slot);
+            let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
+            (true, conn.out.len() < limit)
+        };
+        if online
+            && self.conns.at(slot).max_packet != u32::MAX
+            && !self.is_within_client_limit(slot, client, message, grant)
+        {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
+            return;
+        }
+        let Some(state) = self.clients.get_mut(client) else { return };
+        let had = state.session.queued();
+        let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
+        let has = state.session.queued();
+        if !matches!(admit, Admit::Away) {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+        }
+        match admit {
+            Admit::Send(packet_id) => {
+                if packet_id.is_none() {
+                    self.counters.add(Counter::deliveries_completed(grant.qos), 1);
+                }
+                self.encode_message(client, slot, message.view(), grant, packet_id, false, alone);
+            }
+            Admit::Queued { dropped: oldest } => {
+                self.counters.add(dropped(grant.qos, Dropped::QueueFull), u64::from(oldest));
+                self.queue_changed(had, has);
+            }
+            Admit::Away => {}
+            Admit::Dropped(why) => self.counters.add(dropped(grant.qos, why), 1),
+        }
+    }
+
+    /// Section 3.1.2.11.4: a packet over the client's Maximum Packet Size is not sent, the delivery counts as done.
+    fn is_within_client_limit(&mut self, slot: u32, client: u32, message: &Lazy<'_>, grant: &Grant) -> bool {
+        let mountpoint = self.clients.get(client).map_or(0, |client| usize::from(client.mountpoint));
+        let conn = self.conns.at(slot);
+        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mountpoint, self.now.monotonic);
+        delivery.size(conn.version) as u64 <= u64::from(conn.max_packet)
+    }
+
+    /// Encodes a delivery that was queued or is sent again.
+    pub(super) fn encode_delivery(&mut self, client: u32, queued: &Queued, packet_id: Option<PacketId>, dup: bool) {
+        let Some(slot) = self.clients.get(client).filter(|client| client.is_online()).map(|client| client.conn) else {
+            return;
+        };
+        self.encode_message(client, slot, &queued.message.view(), &queued.grant, packet_id, dup, true);
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "the parts of one packet, on the hot path")]
+    fn encode_message(
+        &mut self,
+        client: u32,
+        slot: u32,
+        view: &MessageView<'_>,
+        grant: &Grant,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        alone: bool,
+    ) {
+        self.counters.add(Counter::PacketsSentPublish, 1);
+        let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let now = self.now.monotonic;
+        let conn = self.conns.at(slot);
+        let version = conn.version;
+        let aliased = is_v5(version) && conn.extras.as_ref().is_some_and(|extras| extras.outbound.is_some());
+        let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
+        if alone || aliased || !grant.subscription_ids.is_empty() {
+            let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            if aliased && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut()) {
+                match aliases.of(delivery.topic) {
+                    OutboundAlias::None => {}
+                    OutboundAlias::Set(alias) => delivery.topic_alias = Some(alias),
+                    OutboundAlias::Use(alias) => {
+                        delivery.topic_alias = Some(alias);
+                        delivery.topic = "";
+                    }
+                }
+            }
+            delivery.encode(version, self.output(slot));
+            return;
+        }
+        if self.router.shape != Some(shape) {
+            self.router.shape = Some(shape);
+            self.router.frame.clear();
+            let packet_id = packet_id.map(|_| PacketId::MIN);
+            let delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
+        }
+        let frame = std::mem::take(&mut self.router.frame);
+        let out = self.output(slot);
+        let start = out.len();
+        out.extend_from_slice(&frame);
+        if let Some(packet_id) = packet_id {
+            let at = start + self.router.packet_id_at;
+            self.conns.at(slot).out[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
+        }
+        self.router.frame = frame;
+    }
+
+    /// Sends what waits for a client, as far as its window and its output have room; then asks for more retained
+    /// messages if there is room for those.
+    pub(super) fn pump(&mut self, client: u32) {
+        let now = self.now.monotonic;
+        let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
+        let mut expired = 0;
+        loop {
+            let Some(state) = self.clients.get_mut(client) else { return };
+            if !state.is_online() || self.conns.at(state.conn).out.len() >= limit {
+                break;
+            }
+            let had = state.session.queued();
+            let next = state.session.next_queued(now, &mut expired);
+            let (has, slot) = (state.session.queued(), state.conn);
+            self.queue_changed(had, has);
+            let Some((queued, packet_id)) = next else { break };
+            if self.conns.at(slot).max_packet != u32::MAX {
+                let lazy = Lazy::shared(&queued.message);
+                if !self.is_within_client_limit(slot, client, &lazy, &queued.grant) {
+                    self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+                    if let (Some(packet_id), Some(state)) = (packet_id, self.clients.get_mut(client)) {
+                        state.session.inflight.end(packet_id);
+                    }
+                    continue;
+                }
+            }
+            if packet_id.is_none() {
+                self.counters.add(Counter::deliveries_completed(queued.grant.qos), 1);
+            }
+            self.encode_delivery(client, &queued, packet_id, false);
+        }
+        self.counters.add(dropped(QoS::AtLeastOnce, Dropped::Expired), u64::from(expired));
+        self.feed(client);
+    }
+
+    /// Messages from another shard.
+    pub(super) fn on_messages(&mut self, from: ShardId, batch: &Batch) {
+        batch.each(|purpose, view, shared| {
+            let lazy = shared.map_or_else(|| Lazy::new(view), Lazy::shared);
+            match purpose {
+                Purpose::Route => {
+                    self.route_local(&lazy, Origin::Elsewhere);
+                }
+                Purpose::Member { member, group, qos, retain, subscription_id } => {
+                    let mut subscription_ids = SubscriptionIds::new();
+                    if subscription_id != 0 {
+                        subscription_ids.push(subscription_id);
+                    }
+                    let group = super::groups::reference(from, group);
+                    self.deliver_to_member(member, &lazy, &Grant { qos, retain, subscription_ids, group });
+                }
+                Purpose::Retain => self.retain_here(&lazy),
+            }
+        });
+    }
+}
+
+/// The PUBLISH for one delivery.
+fn delivery<'a>(
+    view: &MessageView<'a>,
+    grant: &'a Grant,
+    packet_id: Option<PacketId>,
+    dup: bool,
+    mountpoint: usize,
+    now: Millis,
+) -> Delivery<'a> {
+    Delivery {
+        dup,
+        qos: grant.qos,
+        retain: grant.retain,
+        packet_id: if grant.qos == QoS::AtMostOnce { None } else { packet_id },
+        topic: view.topic.get(mountpoint..).unwrap_or(view.topic),
+        topic_alias: None,
+        message_expiry: remaining_expiry(view.head.expires_at, now),
+        subscription_ids: &grant.subscription_ids,
+        properties: view.properties,
+        payload: view.payload,
+    }
+}
+
+/// The counter for a delivery that did not happen.
+const fn dropped(qos: QoS, why: Dropped) -> Counter {
+    Counter::deliveries_dropped(
+        qos,
+        match why {
+            Dropped::QueueFull => DropReason::QueueFull,
+            Dropped::Expired => DropReason::Expired,
+            Dropped::TooLarge => DropReason::TooLarge,
+            Dropped::Slow => DropReason::Slow,
+        },
+    )
+}

@@ -1,0 +1,134 @@
+//! Rule stage: runs the rules that want a message and hands their rows to the sinks.
+//!
+//! Runs on the shard that owns the publisher, before the message is routed. The filters of rules lie among those of
+//! subscriptions, so that a message which no rule wants costs nothing more.
+
+use millrace_core::message::MessageView;
+use millrace_core::value::Record;
+use millrace_rules::{Input, Outcome, PublishEvent, Rows, Rules, Scratch};
+
+use super::subscriptions::Subscriber;
+use super::{Shard, sys_topics};
+
+/// Where the rows for one sink go: a bounded ring to its worker.
+pub trait RowPort: Send {
+    /// Hands a row over, or applies the sink's policy for a full buffer and counts it.
+    fn offer(&mut self, record: Record);
+    /// The end of a turn: what was offered becomes visible, a sleeping worker is woken.
+    fn flush(&mut self);
+}
+
+/// The rules of one shard with the ports of their sinks.
+#[derive(Default)]
+pub struct RuleSet {
+    rules: Rules,
+    /// Ports by sink.
+    ports: Vec<Box<dyn RowPort>>,
+    /// For each rule, which ports get its rows.
+    targets: Vec<Vec<usize>>,
+    dirty: bool,
+}
+
+impl RuleSet {
+    /// The rules with the ports that this shard has, by the names of their sinks.
+    ///
+    /// # Panics
+    /// If a rule names a sink without a port; the config is checked before.
+    #[must_use]
+    pub fn new(rules: Rules, ports: Vec<(String, Box<dyn RowPort>)>) -> Self {
+        let (names, ports): (Vec<_>, Vec<_>) = ports.into_iter().unzip();
+        let port =
+            |sink: &String| names.iter().position(|name| name == sink).expect("the config names only sinks it has");
+        let targets = rules.as_slice().iter().map(|rule| rule.sinks().iter().map(port).collect()).collect();
+        Self { rules, ports, targets, dirty: false }
+    }
+}
+
+/// Scratch of the rule stage, reused for each message.
+#[derive(Default)]
+pub(super) struct RuleScratch {
+    rows: Rows,
+    json: Scratch,
+    numbers: u64,
+}
+
+impl Shard {
+    /// Puts the filters of all rules among those of subscriptions.
+    pub(super) fn register_rules(&mut self) {
+        let wanted: Vec<(String, u32)> = self
+            .rules
+            .rules
+            .as_slice()
+            .iter()
+            .flat_map(|rule| rule.filters().iter().map(|filter| (filter.clone(), rule.number())))
+            .collect();
+        for (filter, rule) in wanted {
+            self.subscribe_target(&filter, Subscriber::rule(rule));
+        }
+    }
+
+    /// Runs rules on a message of one of this shard's clients.
+    pub(super) fn run_rules(&mut self, wanting: &[u32], view: &MessageView<'_>, publisher: u32, dup: bool) {
+        let Some(client) = self.clients.get(publisher) else { return };
+        let slot = self.connection_of(publisher);
+        self.rule_scratch.numbers += 1;
+        let id =
+            u128::from(self.now.unix.0) << 64 | u128::from(self.id.0) << 48 | u128::from(self.rule_scratch.numbers);
+        let mut username = None;
+        let mut peerhost = std::net::IpAddr::from([0, 0, 0, 0]);
+        if let Some(conn) = slot.map(|slot| self.conns.look(slot)) {
+            peerhost = conn.peer().ip();
+            username = conn.extras.as_ref().and_then(|extras| extras.username.as_deref());
+        }
+        let event = PublishEvent {
+            id,
+            clientid: &client.session.client_id,
+            username,
+            peerhost,
+            topic: view.topic,
+            qos: view.head.qos,
+            retain: view.head.retain,
+            dup,
+            payload: view.payload,
+            properties: view.properties,
+            unix_ms: self.now.unix.0,
+            node: sys_topics::NODE,
+        };
+        let RuleScratch { rows, json, .. } = &mut self.rule_scratch;
+        let input = Input::publish(event, json);
+        for number in wanting {
+            let Some(rule) = self.rules.rules.get_mut(*number) else { continue };
+            match rule.evaluate(&input, rows) {
+                Outcome::Passed => {
+                    let targets = &self.rules.targets[*number as usize];
+                    for record in rows.drain() {
+                        for target in targets {
+                            self.rules.ports[*target].offer(record.clone());
+                        }
+                        self.rules.dirty |= !targets.is_empty();
+                    }
+                }
+                Outcome::NoResult => {}
+                Outcome::Failed(error) => {
+                    tracing::warn!(
+                        event = "rule-failed",
+                        rule = rule.name(),
+                        code = error.code(),
+                        position = error.span().start,
+                        "{}",
+                        error.message()
+                    );
+                }
+            }
+        }
+    }
+
+    /// The end of a turn: the rows of this turn become visible to the sinks.
+    pub(super) fn flush_rows(&mut self) {
+        if std::mem::take(&mut self.rules.dirty) {
+            for port in &mut self.rules.ports {
+                port.flush();
+            }
+        }
+    }
+}

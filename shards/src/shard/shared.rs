@@ -1,0 +1,211 @@
+//! Shared: the few numbers that all shards keep together, and what the control side tells them.
+//!
+//! Nothing here is touched for a message: limits for the whole broker are counted when something is kept or let go.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{PoisonError, RwLock};
+
+use millrace_core::metrics::{Counters, Gauge, SharedCounters};
+use millrace_core::time::{Millis, Time};
+
+use super::Shard;
+use super::io::ListenerId;
+use crate::assign::Placement;
+use crate::config::{Listener, Retained, ShardsConfig};
+
+/// What the control side tells a shard.
+#[derive(Clone, Debug)]
+pub enum Control {
+    /// Another config holds from now on.
+    Reload(Arc<ShardsConfig>),
+    /// Stop: tell all clients and let them go.
+    Drain,
+}
+
+/// The few numbers that all shards keep together.
+pub struct Shared {
+    /// Which shard owns which key.
+    pub placement: Placement,
+    /// Seed of the hashes that all shards must agree on.
+    pub seed: u64,
+    /// When the broker started.
+    pub started: Time,
+    config: RwLock<Arc<ShardsConfig>>,
+    listeners: Vec<ListenerState>,
+    listener_names: Vec<String>,
+    counters: Vec<SharedCounters>,
+    random: AtomicU64,
+    pressure: AtomicU8,
+    offline: AtomicI64,
+    delayed: AtomicI64,
+    retained: AtomicI64,
+    retained_bytes: AtomicI64,
+}
+
+/// Connections of one listener, all shards together.
+#[derive(Default)]
+pub(super) struct ListenerState {
+    open: AtomicU32,
+    /// Second in the upper half, connects in the lower.
+    window: AtomicU64,
+}
+
+impl ListenerState {
+    pub(super) fn opened(&self) {
+        self.open.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn closed(&self) {
+        self.open.fetch_sub(1, Relaxed);
+    }
+
+    pub(super) fn open(&self) -> u32 {
+        self.open.load(Relaxed)
+    }
+
+    /// Counts a connect; whether it is within the rate of this second.
+    pub(super) fn connect_is_within(&self, rate: u32, now: Millis) -> bool {
+        let second = now.0 / 1000;
+        let window = self.window.load(Relaxed);
+        if window >> 32 == second & 0xFFFF_FFFF {
+            self.window.fetch_add(1, Relaxed);
+            (window & 0xFFFF_FFFF) < u64::from(rate)
+        } else {
+            self.window.store(second << 32 | 1, Relaxed);
+            rate > 0
+        }
+    }
+}
+
+impl Shared {
+    /// For this many shards.
+    #[must_use]
+    pub fn new(config: Arc<ShardsConfig>, shards: u16, seed: u64, started: Time) -> Self {
+        let listener_names: Vec<String> = config.listeners.keys().cloned().collect();
+        Self {
+            placement: Placement::solo(shards),
+            seed,
+            started,
+            listeners: listener_names.iter().map(|_| ListenerState::default()).collect(),
+            listener_names,
+            config: RwLock::new(config),
+            counters: (0..shards).map(|_| SharedCounters::new()).collect(),
+            random: AtomicU64::new(seed | 1),
+            pressure: AtomicU8::new(0),
+            offline: AtomicI64::new(0),
+            delayed: AtomicI64::new(0),
+            retained: AtomicI64::new(0),
+            retained_bytes: AtomicI64::new(0),
+        }
+    }
+
+    /// The config that holds now; shards keep their own copy.
+    #[must_use]
+    pub fn config(&self) -> Arc<ShardsConfig> {
+        self.config.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Sets the config for shards that start later.
+    pub fn set_config(&self, config: Arc<ShardsConfig>) {
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    pub(super) fn listener(&self, listener: ListenerId) -> &ListenerState {
+        &self.listeners[usize::from(listener.0)]
+    }
+
+    pub(super) fn listener_config<'a>(&self, config: &'a ShardsConfig, listener: ListenerId) -> &'a Listener {
+        let name = &self.listener_names[usize::from(listener.0)];
+        config.listeners.get(name).expect("a reload keeps the listeners that are open")
+    }
+
+    /// The counters of all shards, added up; as old as each shard's last second.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        let mut sum = Counters::new();
+        for counters in &self.counters {
+            sum.merge(&counters.read());
+        }
+        sum
+    }
+
+    /// A number that nobody can foresee, for assigned names and random choices.
+    pub(super) fn random(&self) -> u64 {
+        // SplitMix64 over a shared counter: distinct for each call on any shard.
+        let mut z = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// How much memory there is: 0 enough; 1 no new clients; 2 less output is kept for slow clients; 3 hardly any.
+    pub fn set_pressure(&self, level: u8) {
+        self.pressure.store(level, Relaxed);
+    }
+
+    pub(super) fn pressure(&self) -> u8 {
+        self.pressure.load(Relaxed)
+    }
+
+    /// Bytes of output that one slow client may hold back.
+    #[inline]
+    pub(super) fn output_limit(&self, configured: u64) -> usize {
+        (configured >> (2 * self.pressure().saturating_sub(1))) as usize
+    }
+
+    pub(super) fn offline_is_full(&self, max: u32) -> bool {
+        self.offline.load(Relaxed) >= i64::from(max)
+    }
+
+    pub(super) fn offline_changed(&self, by: i64) {
+        self.offline.fetch_add(by, Relaxed);
+    }
+
+    pub(super) fn delayed(&self) -> u32 {
+        self.delayed.load(Relaxed).max(0) as u32
+    }
+
+    pub(super) fn delayed_changed(&self, by: i64) {
+        self.delayed.fetch_add(by, Relaxed);
+    }
+
+    pub(super) fn retained_is_full(&self, limits: &Retained) -> bool {
+        self.retained.load(Relaxed) >= i64::from(limits.max_messages)
+            || self.retained_bytes.load(Relaxed) >= i64::try_from(limits.max_bytes.0).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn retained_changed(&self, count: usize, new_count: usize, bytes: usize, new_bytes: usize) {
+        if (count, bytes) != (new_count, new_bytes) {
+            self.retained.fetch_add(new_count as i64 - count as i64, Relaxed);
+            self.retained_bytes.fetch_add(new_bytes as i64 - bytes as i64, Relaxed);
+        }
+    }
+}
+
+impl Shard {
+    pub(super) fn on_control(&mut self, control: Control) {
+        match control {
+            Control::Reload(config) => {
+                self.queue_limits = super::queue_limits(&config);
+                self.config = config;
+            }
+            Control::Drain => self.drain(),
+        }
+    }
+
+    /// A session's queue went from so many messages to so many.
+    pub(super) const fn queue_changed(&mut self, from: usize, to: usize) {
+        if to >= from {
+            self.counters.raise(Gauge::DeliveriesQueued, (to - from) as u64);
+        } else {
+            self.counters.lower(Gauge::DeliveriesQueued, (from - to) as u64);
+        }
+    }
+
+    pub(super) fn publish_counters(&mut self) {
+        self.counters.set(Gauge::RetainedMessages, self.retained.len() as u64);
+        self.counters.set(Gauge::RetainedBytes, self.retained.bytes() as u64);
+        self.shared.counters[usize::from(self.id.0)].publish(&self.counters);
+    }
+}

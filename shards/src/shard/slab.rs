@@ -1,0 +1,62 @@
+//! Slab: values with small stable indices; freed ones are used again under a new generation.
+
+/// A table of values.
+pub(crate) struct Slab<T> {
+    entries: Vec<Entry<T>>,
+    free: Vec<u32>,
+}
+
+struct Entry<T> {
+    generation: u32,
+    value: Option<T>,
+}
+
+impl<T> Default for Slab<T> {
+    fn default() -> Self {
+        Self { entries: Vec::new(), free: Vec::new() }
+    }
+}
+
+impl<T> Slab<T> {
+    /// Adds a value; returns its index.
+    pub(crate) fn insert(&mut self, value: T) -> u32 {
+        if let Some(index) = self.free.pop() {
+            self.entries[index as usize].value = Some(value);
+            return index;
+        }
+        self.entries.push(Entry { generation: 0, value: Some(value) });
+        u32::try_from(self.entries.len() - 1).expect("a shard holds under four thousand million values")
+    }
+
+    pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
+        let entry = self.entries.get_mut(index as usize)?;
+        let value = entry.value.take()?;
+        entry.generation = entry.generation.wrapping_add(1);
+        self.free.push(index);
+        Some(value)
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: u32) -> Option<&T> {
+        self.entries.get(index as usize)?.value.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
+        self.entries.get_mut(index as usize)?.value.as_mut()
+    }
+
+    /// Which tenant of the index this is.
+    pub(crate) fn generation(&self, index: u32) -> u32 {
+        self.entries.get(index as usize).map_or(0, |entry| entry.generation)
+    }
+
+    /// The value, if it is still this tenant.
+    pub(crate) fn get_if(&mut self, index: u32, generation: u32) -> Option<&mut T> {
+        let entry = self.entries.get_mut(index as usize)?;
+        if entry.generation != generation {
+            return None;
+        }
+        entry.value.as_mut()
+    }
+}

@@ -1,0 +1,345 @@
+//! Subscriptions: who wants what on this shard, and telling the other shards.
+//!
+//! A SUBACK leaves when every shard has taken the route, so that a message published after it is never missed.
+
+use millrace_core::codec::properties::{Properties, Property};
+use millrace_core::metrics::{Counter, Gauge};
+use millrace_core::packet::{Packet, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe};
+use millrace_core::reason_code::ReasonCode;
+use millrace_core::session::Subscription;
+use millrace_core::topic::filter::{self, Share};
+use millrace_core::topic::name::TopicLimits;
+use smallvec::SmallVec;
+
+use super::connection::NONE;
+use super::frame::{Frame, RouteChange};
+use super::io::{ConnId, ShardId};
+use super::peers::Waits;
+use super::replies::Reply;
+use super::retained::FeedStart;
+use super::{Flow, Shard, is_v5};
+
+/// Who gets the messages of a filter.
+pub(super) type Subscribers = SmallVec<[Subscriber; 1]>;
+
+const GROUP: u32 = 1 << 31;
+const RULE: u32 = 1 << 30;
+
+/// One that gets the messages of a filter: a client of this shard, or a shared group that lives here.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscriber {
+    target: u32,
+    /// Subscription Identifier, 0 for none.
+    pub(super) id: u32,
+    pub(super) qos: QoS,
+    pub(super) no_local: bool,
+    pub(super) retain_as_published: bool,
+}
+
+/// What a [`Subscriber`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Client(u32),
+    Group(u32),
+    /// A rule: wants messages of this shard's own publishers only, and is no route for others.
+    Rule(u32),
+}
+
+impl Subscriber {
+    fn client(client: u32, options: SubscriptionOptions, id: u32) -> Self {
+        Self {
+            target: client,
+            id,
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+        }
+    }
+
+    pub(super) const fn group(group: u32) -> Self {
+        Self::inner(group | GROUP)
+    }
+
+    pub(super) const fn rule(rule: u32) -> Self {
+        Self::inner(rule | RULE)
+    }
+
+    const fn inner(target: u32) -> Self {
+        Self { target, id: 0, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true }
+    }
+
+    #[inline]
+    pub(super) const fn target(self) -> Target {
+        match self.target & (GROUP | RULE) {
+            0 => Target::Client(self.target),
+            GROUP => Target::Group(self.target & !GROUP),
+            _ => Target::Rule(self.target & !RULE),
+        }
+    }
+
+    const fn is_rule(self) -> bool {
+        self.target & RULE != 0
+    }
+}
+
+impl Shard {
+    pub(super) fn topic_limits(&self) -> TopicLimits {
+        TopicLimits { levels: self.config.mqtt.max_topic_levels, bytes: self.config.mqtt.max_topic_length }
+    }
+
+    pub(super) fn on_subscribe(&mut self, id: ConnId, subscribe: &Subscribe<'_>) -> Flow {
+        self.counters.add(Counter::PacketsReceivedSubscribe, 1);
+        let client = self.conns.at(id.slot).client;
+        let v5 = is_v5(self.conns.at(id.slot).version);
+        if self.control_rate_exceeded(id) {
+            self.counters.add(Counter::LimitHitsMessageRate, 1);
+            return self.fail(id, ReasonCode::MessageRateTooHigh, "over control_rate SUBSCRIBE packets a second");
+        }
+        let subscription_id = subscribe.properties.u32(Property::SubscriptionIdentifier).unwrap_or(0);
+        let mut waits = Waits::default();
+        let mut feeds = Vec::new();
+        let mut reason_codes = Vec::with_capacity(subscribe.filters.len());
+        for (text, options) in &subscribe.filters {
+            let code = match filter::Subscription::parse(text, self.topic_limits()) {
+                Err(error) => {
+                    tracing::debug!(event = "subscription-refused", "{error}");
+                    ReasonCode::TopicFilterInvalid
+                }
+                Ok(parsed) => {
+                    if parsed.share.is_some() && options.no_local {
+                        let why = "No Local on a shared subscription [MQTT-3.8.3-4]";
+                        return self.fail(id, ReasonCode::ProtocolError, why);
+                    }
+                    match self.subscription_refusal(client, text, &parsed) {
+                        Some(refusal) => refusal,
+                        None => {
+                            self.subscribe(client, text, &parsed, *options, subscription_id, &mut waits, &mut feeds)
+                        }
+                    }
+                }
+            };
+            // Version 3.1.1 has one code for all failures; 3.1 has none, and the closest is QoS 0.
+            reason_codes.push(code);
+        }
+        self.counters.add(Counter::PacketsSentSuback, 1);
+        let packet =
+            Packet::SubAck(SubAck { packet_id: subscribe.packet_id, properties: Properties::default(), reason_codes });
+        debug_assert!(v5 || subscription_id == 0);
+        self.reply(id, &packet, waits, feeds);
+        Flow::Next
+    }
+
+    /// Sends a packet to a client once everybody has taken what it promises, then retained messages.
+    pub(super) fn reply(&mut self, id: ConnId, packet: &Packet<'_>, waits: Waits, feeds: Vec<FeedStart>) {
+        let pending = self.conns.at(id.slot).pending;
+        if pending == 0 && waits.is_none() {
+            self.encode(id.slot, packet);
+            self.start_feeds(id, feeds);
+            return;
+        }
+        let mut bytes = Vec::new();
+        millrace_core::codec::encode(self.conns.at(id.slot).version, packet, &mut bytes);
+        let reply = Reply::Client { conn: id, packet: bytes.as_slice().into(), feeds };
+        self.replies.hold(&mut self.conns, waits, reply);
+    }
+
+    fn subscription_refusal(
+        &mut self,
+        client: u32,
+        text: &str,
+        parsed: &filter::Subscription<'_>,
+    ) -> Option<ReasonCode> {
+        let mqtt = &self.config.mqtt;
+        if parsed.share.is_some() && !mqtt.shared_subscription_available {
+            return Some(ReasonCode::SharedSubscriptionsNotSupported);
+        }
+        if !mqtt.wildcard_subscription_available && parsed.filter.contains(['+', '#']) {
+            return Some(ReasonCode::WildcardSubscriptionsNotSupported);
+        }
+        let session = &self.clients.get(client)?.session;
+        let known = session.subscriptions.iter().any(|subscription| *subscription.filter == *text);
+        if !known && session.subscriptions.len() >= self.config.sessions.max_subscriptions as usize {
+            self.counters.add(Counter::LimitHitsSubscriptions, 1);
+            return Some(ReasonCode::QuotaExceeded);
+        }
+        None
+    }
+
+    #[allow(clippy::too_many_arguments, reason = "one entry of a SUBSCRIBE with what its packet collects")]
+    fn subscribe(
+        &mut self,
+        client: u32,
+        text: &str,
+        parsed: &filter::Subscription<'_>,
+        options: SubscriptionOptions,
+        id: u32,
+        waits: &mut Waits,
+        feeds: &mut Vec<FeedStart>,
+    ) -> ReasonCode {
+        let Some(state) = self.clients.get_mut(client) else { return ReasonCode::UnspecifiedError };
+        let mountpoint = state.mountpoint;
+        let subscriptions = &mut state.session.subscriptions;
+        let known = subscriptions.iter_mut().find(|subscription| *subscription.filter == *text);
+        let is_new = known.is_none();
+        if let Some(subscription) = known {
+            subscription.options = options;
+            subscription.id = id;
+        } else {
+            // Most clients have one subscription: no spare room for more.
+            subscriptions.reserve_exact(usize::from(subscriptions.len() < 2));
+            subscriptions.push(Subscription { filter: text.into(), options, id });
+            self.counters.raise(subscription_gauge(text), 1);
+        }
+        let mut mounted = String::new();
+        let filter = self.mount(mountpoint, parsed.filter, &mut mounted);
+        if let Some(share) = parsed.share {
+            self.join_group(client, share, filter, options, id, waits);
+            return granted(options.qos);
+        }
+        let entry = Subscriber::client(client, options, id);
+        if self.subscribe_target(filter, entry) {
+            self.announce(filter, true, Some(waits));
+        }
+        let wants_retained = match options.retain_handling {
+            RetainHandling::Send => true,
+            RetainHandling::SendIfNew => is_new,
+            RetainHandling::DoNotSend => false,
+        };
+        if wants_retained && self.config.mqtt.retain_available {
+            feeds.push(FeedStart { filter: filter.into(), options, id });
+        }
+        granted(options.qos)
+    }
+
+    /// Adds or replaces a subscriber; `true` if it is the first of its filter on this shard.
+    pub(super) fn subscribe_target(&mut self, filter: &str, subscriber: Subscriber) -> bool {
+        let subscribers = self.filters.entry(filter, Subscribers::new);
+        let first = subscribers.iter().all(|known| known.is_rule());
+        match subscribers.iter_mut().find(|known| known.target == subscriber.target) {
+            Some(known) => *known = subscriber,
+            None => subscribers.push(subscriber),
+        }
+        first
+    }
+
+    /// Removes a subscriber; tells the other shards if it was the last.
+    pub(super) fn unsubscribe_target(&mut self, filter: &str, target: Target) {
+        let Some(subscribers) = self.filters.get_mut(filter) else { return };
+        let Some(at) = subscribers.iter().rposition(|known| known.target() == target) else { return };
+        let removed = subscribers.swap_remove(at);
+        let last = !removed.is_rule() && subscribers.iter().all(|known| known.is_rule());
+        if subscribers.is_empty() {
+            self.filters.remove(filter);
+        }
+        if last {
+            self.announce(filter, false, None);
+        }
+    }
+
+    /// Tells all other shards that this one wants a filter, or does not any more.
+    pub(super) fn announce(&mut self, filter: &str, wanted: bool, mut waits: Option<&mut Waits>) {
+        for shard in (0..self.shared.placement.shards()).map(ShardId).filter(|shard| *shard != self.id) {
+            self.peers.send(shard, Frame::Route(Box::new(RouteChange { filter: filter.into(), wanted })));
+            if let Some(waits) = &mut waits {
+                self.peers.wait_for(shard, waits);
+            }
+        }
+    }
+
+    pub(super) fn on_route_change(&mut self, from: ShardId, change: &RouteChange) {
+        if change.wanted {
+            self.routes.add(&change.filter, from.0);
+        } else {
+            self.routes.remove(&change.filter, from.0);
+        }
+    }
+
+    pub(super) fn on_unsubscribe(&mut self, id: ConnId, unsubscribe: &Unsubscribe<'_>) -> Flow {
+        self.counters.add(Counter::PacketsReceivedUnsubscribe, 1);
+        if self.control_rate_exceeded(id) {
+            self.counters.add(Counter::LimitHitsMessageRate, 1);
+            return self.fail(id, ReasonCode::MessageRateTooHigh, "over control_rate UNSUBSCRIBE packets a second");
+        }
+        let client = self.conns.at(id.slot).client;
+        let mut reason_codes = Vec::with_capacity(unsubscribe.filters.len());
+        for text in &unsubscribe.filters {
+            let Some(state) = self.clients.get_mut(client) else { continue };
+            let subscriptions = &mut state.session.subscriptions;
+            let code = match subscriptions.iter().position(|subscription| *subscription.filter == **text) {
+                Some(at) => {
+                    subscriptions.swap_remove(at);
+                    self.forget_subscription(client, text);
+                    ReasonCode::Success
+                }
+                None => ReasonCode::NoSubscriptionExisted,
+            };
+            reason_codes.push(code);
+        }
+        self.counters.add(Counter::PacketsSentUnsuback, 1);
+        let packet = Packet::UnsubAck(SubAck {
+            packet_id: unsubscribe.packet_id,
+            properties: Properties::default(),
+            reason_codes,
+        });
+        self.reply(id, &packet, Waits::default(), Vec::new());
+        Flow::Next
+    }
+
+    /// Takes a subscription that the session does not list any more out of the filters or its group.
+    pub(super) fn forget_subscription(&mut self, client: u32, text: &str) {
+        self.counters.lower(subscription_gauge(text), 1);
+        let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let (share, filter) = Share::split(text);
+        let mut mounted = String::new();
+        let filter = self.mount(mountpoint, filter, &mut mounted).to_owned();
+        match share {
+            Some(share) => self.leave_group(client, share, &filter),
+            None => self.unsubscribe_target(&filter, Target::Client(client)),
+        }
+    }
+
+    /// The mountpoint text of that length: of the listener that has one of it.
+    pub(super) fn config_mountpoint(&self, bytes: u16) -> &str {
+        if bytes == 0 {
+            return "";
+        }
+        self.config
+            .listeners
+            .values()
+            .map(|listener| &*listener.mountpoint)
+            .find(|mountpoint| mountpoint.len() == usize::from(bytes))
+            .unwrap_or("")
+    }
+
+    /// A topic or filter with its client's mountpoint in front.
+    pub(super) fn mount<'a>(&self, mountpoint: u16, text: &'a str, mounted: &'a mut String) -> &'a str {
+        if mountpoint == 0 {
+            return text;
+        }
+        mounted.clear();
+        mounted.push_str(self.config_mountpoint(mountpoint));
+        mounted.push_str(text);
+        mounted
+    }
+
+    /// Whether a client is connected, and where.
+    pub(super) fn connection_of(&self, client: u32) -> Option<u32> {
+        self.clients.get(client).map(|client| client.conn).filter(|slot| *slot != NONE)
+    }
+}
+
+const fn granted(qos: QoS) -> ReasonCode {
+    match qos {
+        QoS::AtMostOnce => ReasonCode::Success,
+        QoS::AtLeastOnce => ReasonCode::GrantedQoS1,
+        QoS::ExactlyOnce => ReasonCode::GrantedQoS2,
+    }
+}
+
+fn subscription_gauge(text: &str) -> Gauge {
+    match Share::split(text) {
+        (Some(_), _) => Gauge::SubscriptionsShared,
+        (None, filter) if filter::has_wildcards(filter) => Gauge::SubscriptionsWildcard,
+        (None, _) => Gauge::SubscriptionsExact,
+    }
+}

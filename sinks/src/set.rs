@@ -70,7 +70,13 @@ impl Sinks {
     /// A setting that cannot work, or no thread to be had; then nothing is left running.
     #[cfg_attr(
         not(feature = "sqlite"),
-        allow(unreachable_code, unused_mut, unused_variables, reason = "a build without any kind of sink")
+        allow(
+            unreachable_code,
+            unused_mut,
+            unused_variables,
+            clippy::never_loop,
+            reason = "a build without any kind of sink"
+        )
     )]
     pub fn start<N: AsRef<str>>(
         configs: &[(N, SinkConfig)],

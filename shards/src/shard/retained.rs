@@ -125,6 +125,15 @@ impl Shard {
         for start in starts {
             let Some(conn) = self.conns.get(id) else { return };
             let client = conn.client;
+            let is_same = |filter: &str| {
+                let mounted = start.filter.strip_suffix(filter);
+                mounted.is_some_and(|mountpoint| mountpoint.len() == usize::from(conn.mountpoint))
+            };
+            let subscriptions = self.clients.get(client).map_or(&[][..], |client| &client.session.subscriptions);
+            if !subscriptions.iter().any(|subscription| is_same(&subscription.filter)) {
+                // It was unsubscribed while its SUBACK waited.
+                continue;
+            }
             let (shard, last) = if has_wildcards(&start.filter) {
                 (0, self.shared.placement.shards() - 1)
             } else {

@@ -69,7 +69,7 @@ pub(super) struct Conn {
     pub(super) last_seen: Millis,
     /// Largest packet that the client takes.
     pub(super) max_packet: u32,
-    /// Bytes of its listener's mountpoint.
+    /// Its listener's mountpoint, 0 for none.
     pub(super) mountpoint: u16,
     pub(super) port: u16,
     pub(super) ip: IpAddr,

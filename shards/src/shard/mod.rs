@@ -371,6 +371,15 @@ impl Shard {
         }
     }
 
+    /// Frees the slot of a connection that is gone for this shard.
+    fn free(&mut self, slot: u32) -> Conn {
+        let conn = self.conns.close(slot);
+        if conn.paused != 0 {
+            self.counters.lower(Gauge::RecvPausedNow, 1);
+        }
+        conn
+    }
+
     /// Stops reading from a connection; whether this reason is new.
     fn pause(&mut self, id: ConnId, why: Pause) -> bool {
         let conn = self.conns.at(id.slot);

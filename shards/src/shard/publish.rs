@@ -84,8 +84,7 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.router.properties);
         let mut mounted = std::mem::take(&mut self.router.topic);
         let mountpoint = self.conns.at(id.slot).mountpoint;
-        let topic =
-            if mountpoint == 0 || topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, &mut mounted) };
+        let topic = self.mount_topic(mountpoint, topic, &mut mounted);
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };

@@ -127,7 +127,7 @@ impl Shard {
             let client = conn.client;
             let is_same = |filter: &str| {
                 let mounted = start.filter.strip_suffix(filter);
-                mounted.is_some_and(|mountpoint| mountpoint.len() == usize::from(conn.mountpoint))
+                mounted.is_some_and(|mountpoint| *mountpoint == *self.shared.mountpoint(conn.mountpoint))
             };
             let subscriptions = self.clients.get(client).map_or(&[][..], |client| &client.session.subscriptions);
             if !subscriptions.iter().any(|subscription| is_same(&subscription.filter)) {

@@ -202,6 +202,10 @@ impl Shard {
     pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
+        // `mount/#` matches the parent level too, which lies outside the mountpoint.
+        if state.mountpoint != 0 && !message.view().topic.starts_with(self.shared.mountpoint(state.mountpoint)) {
+            return;
+        }
         if message.view().head.expires_at <= now {
             self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
@@ -258,9 +262,10 @@ impl Shard {
 
     /// Section 3.1.2.11.4: a packet over the client's Maximum Packet Size is not sent, the delivery counts as done.
     fn is_within_client_limit(&mut self, slot: u32, client: u32, message: &Lazy<'_>, grant: &Grant) -> bool {
-        let mountpoint = self.clients.get(client).map_or(0, |client| usize::from(client.mountpoint));
+        let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let mounted = self.shared.mountpoint(mountpoint).len();
         let conn = self.conns.at(slot);
-        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mountpoint, self.now.monotonic);
+        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mounted, self.now.monotonic);
         delivery.size(conn.version) as u64 <= u64::from(conn.max_packet)
     }
 
@@ -285,13 +290,14 @@ impl Shard {
     ) {
         self.counters.add(Counter::PacketsSentPublish, 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let mounted = self.shared.mountpoint(mountpoint).len();
         let now = self.now.monotonic;
         let conn = self.conns.at(slot);
         let version = conn.version;
         let aliased = is_v5(version) && conn.extras.as_ref().is_some_and(|extras| extras.outbound.is_some());
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
         if alone || aliased || !grant.subscription_ids.is_empty() {
-            let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            let mut delivery = delivery(view, grant, packet_id, dup, mounted, now);
             // An alias must not make the packet too large for the client.
             let has_room = conn.max_packet == u32::MAX
                 || delivery.size(version) + ALIAS_BYTES <= usize::try_from(conn.max_packet).unwrap_or(usize::MAX);
@@ -315,7 +321,7 @@ impl Shard {
             self.router.shape = Some(shape);
             self.router.frame.clear();
             let packet_id = packet_id.map(|_| PacketId::MIN);
-            let delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            let delivery = delivery(view, grant, packet_id, dup, mounted, now);
             self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
         }
         let frame = std::mem::take(&mut self.router.frame);
@@ -429,7 +435,7 @@ fn delivery<'a>(
     grant: &'a Grant,
     packet_id: Option<PacketId>,
     dup: bool,
-    mountpoint: usize,
+    mounted: usize,
     now: Millis,
 ) -> Delivery<'a> {
     Delivery {
@@ -437,7 +443,7 @@ fn delivery<'a>(
         qos: grant.qos,
         retain: grant.retain,
         packet_id: if grant.qos == QoS::AtMostOnce { None } else { packet_id },
-        topic: view.topic.get(mountpoint..).unwrap_or(view.topic),
+        topic: view.topic.get(mounted..).unwrap_or(view.topic),
         topic_alias: None,
         message_expiry: remaining_expiry(view.head.expires_at, now),
         subscription_ids: &grant.subscription_ids,

@@ -314,28 +314,20 @@ impl Shard {
         }
     }
 
-    /// The mountpoint text of that length: of the listener that has one of it.
-    pub(super) fn config_mountpoint(&self, bytes: u16) -> &str {
-        if bytes == 0 {
-            return "";
-        }
-        self.config
-            .listeners
-            .values()
-            .map(|listener| &*listener.mountpoint)
-            .find(|mountpoint| mountpoint.len() == usize::from(bytes))
-            .unwrap_or("")
-    }
-
     /// A topic or filter with its client's mountpoint in front.
     pub(super) fn mount<'a>(&self, mountpoint: u16, text: &'a str, mounted: &'a mut String) -> &'a str {
         if mountpoint == 0 {
             return text;
         }
         mounted.clear();
-        mounted.push_str(self.config_mountpoint(mountpoint));
+        mounted.push_str(self.shared.mountpoint(mountpoint));
         mounted.push_str(text);
         mounted
+    }
+
+    /// A topic to publish to with its client's mountpoint in front; `$delayed/…` is mounted when it is due.
+    pub(super) fn mount_topic<'a>(&self, mountpoint: u16, topic: &'a str, mounted: &'a mut String) -> &'a str {
+        if topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, mounted) }
     }
 
     /// Whether a client is connected, and where.

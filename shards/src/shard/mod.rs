@@ -24,6 +24,7 @@ mod route;
 mod rule_stage;
 mod shared;
 mod slab;
+mod subscribers;
 mod subscriptions;
 mod sys_topics;
 mod timer_wheel;
@@ -109,7 +110,7 @@ pub struct Shard {
     queue_limits: QueueLimits,
     conns: Conns,
     clients: Clients,
-    filters: FilterTrie<subscriptions::Subscribers>,
+    filters: FilterTrie<subscribers::Subscribers>,
     routes: RouteTable,
     router: Router,
     groups: Groups,
@@ -300,7 +301,7 @@ impl Shard {
 
     fn on_pingreq(&mut self, id: ConnId) -> Flow {
         self.counters.add(Counter::PacketsReceivedPingreq, 1);
-        if self.control_rate_exceeded(id) {
+        if self.control_rate_exceeded(id, 0) {
             return Flow::Next;
         }
         self.append(id.slot, &[0xD0, 0]);
@@ -371,6 +372,13 @@ impl Shard {
         }
     }
 
+    /// While a ring is full whoever makes work for other shards is not read further.
+    fn hold_if_congested(&mut self, id: ConnId) {
+        if self.congested && self.pause(id, Pause::Mesh) {
+            self.held.push(id);
+        }
+    }
+
     /// Frees the slot of a connection that is gone for this shard.
     fn free(&mut self, slot: u32) -> Conn {
         let conn = self.conns.close(slot);
@@ -416,10 +424,11 @@ impl Shard {
     }
 
     /// Counts a packet that makes work; whether it is over the rate by more than one buffer could bring.
-    fn control_rate_exceeded(&mut self, id: ConnId) -> bool {
+    fn control_rate_exceeded(&mut self, id: ConnId, work: usize) -> bool {
         let limit = self.config.limits.control_rate;
         let rate = self.conns.at(id.slot).rate.at(self.now.monotonic);
-        rate.controls = rate.controls.saturating_add(1);
+        // A filter costs about as much as eight packets that carry none.
+        rate.controls = rate.controls.saturating_add(1 + work as u32 / 8);
         limit != 0 && rate.controls > limit.saturating_mul(4)
     }
 

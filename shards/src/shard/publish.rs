@@ -12,7 +12,7 @@ use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Acked;
 use millrace_core::time::Millis;
 
-use super::connection::{Conn, Pause};
+use super::connection::Conn;
 use super::io::ConnId;
 use super::peers::Waits;
 use super::replies::Reply;
@@ -35,9 +35,7 @@ impl Shard {
         let conn = self.conns.at(id.slot);
         let (client, v5) = (conn.client, is_v5(conn.version));
         conn.rate.at(self.now.monotonic).publishes += 1;
-        if self.congested && self.pause(id, Pause::Mesh) {
-            self.held.push(id);
-        }
+        self.hold_if_congested(id);
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {
             let why = format!("QoS {} is over maximum_qos {} [MQTT-3.2.2-11]", qos as u8, mqtt.maximum_qos);

@@ -20,7 +20,8 @@ use super::frame::{Batch, Purpose};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::publish::Accepted;
-use super::subscriptions::Target;
+use super::rule_stage::Publisher;
+use super::subscribers::Target;
 use super::{Shard, is_v5, remaining_expiry};
 
 /// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
@@ -45,9 +46,11 @@ pub(super) struct Router {
 
 /// Where a message comes from: rules see only what this shard's own clients publish.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Origin {
+pub(super) enum Origin<'a> {
     /// A client of this shard.
     Client { client: u32, dup: bool },
+    /// Somebody who was a client of this shard when it published.
+    Publisher(&'a Publisher),
     /// Another shard, or the broker itself.
     Elsewhere,
 }
@@ -75,7 +78,7 @@ impl Shard {
         &mut self,
         message: &Lazy<'_>,
         mountpoint: u16,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<Accepted, (ReasonCode, String)> {
         if message.view().topic.starts_with("$delayed/") {
             return self.delay(message, mountpoint, origin);
@@ -83,7 +86,7 @@ impl Shard {
         Ok(self.publish_now(message, origin))
     }
 
-    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin) -> Accepted {
+    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> Accepted {
         let mut waits = Waits::default();
         let mut wanted = false;
         let view = message.view();
@@ -124,7 +127,7 @@ impl Shard {
     }
 
     /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
-    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin) -> usize {
+    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
         let mut matches = std::mem::take(&mut self.router.matches);
         let mut groups = std::mem::take(&mut self.router.groups);
         let mut rules = std::mem::take(&mut self.router.rules);
@@ -133,7 +136,7 @@ impl Shard {
         let (stamp, publisher) = (self.router.stamp, message.view().head.publisher);
         let clients = &mut self.clients;
         self.filters.matches(message.view().topic, |subscribers| {
-            for subscriber in subscribers {
+            for subscriber in subscribers.iter() {
                 match subscriber.target() {
                     Target::Group(group) => groups.push(group),
                     // A rule with several matching filters runs once.
@@ -171,11 +174,9 @@ impl Shard {
             }
         });
         let mut wanted = matches.len() + groups.len();
-        if let Origin::Client { client, dup } = origin
-            && !rules.is_empty()
-        {
+        if !rules.is_empty() && !matches!(origin, Origin::Elsewhere) {
             wanted += rules.len();
-            self.run_rules(&rules, message.view(), client, dup);
+            self.run_rules(&rules, message.view(), origin);
         }
         rules.clear();
         self.router.rules = rules;

@@ -45,6 +45,7 @@ pub struct Shared {
     pressure: AtomicU8,
     offline: AtomicI64,
     delayed: AtomicI64,
+    delayed_bytes: AtomicI64,
     retained: AtomicI64,
     retained_bytes: AtomicI64,
 }
@@ -113,6 +114,7 @@ impl Shared {
             pressure: AtomicU8::new(0),
             offline: AtomicI64::new(0),
             delayed: AtomicI64::new(0),
+            delayed_bytes: AtomicI64::new(0),
             retained: AtomicI64::new(0),
             retained_bytes: AtomicI64::new(0),
         }
@@ -194,8 +196,13 @@ impl Shared {
         self.delayed.load(Relaxed).max(0) as u32
     }
 
-    pub(super) fn delayed_changed(&self, by: i64) {
+    pub(super) fn delayed_bytes(&self) -> u64 {
+        self.delayed_bytes.load(Relaxed).max(0) as u64
+    }
+
+    pub(super) fn delayed_changed(&self, by: i64, bytes: i64) {
         self.delayed.fetch_add(by, Relaxed);
+        self.delayed_bytes.fetch_add(bytes, Relaxed);
     }
 
     pub(super) fn retained_count_is_full(&self, limits: &Retained) -> bool {

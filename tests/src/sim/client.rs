@@ -130,7 +130,6 @@ pub struct Client {
     pub link: Option<LinkId>,
     /// What it knows of its session.
     pub epoch: Epoch,
-    born: u64,
     /// Whether the broker must have a session for it.
     has_session: Option<bool>,
     /// What the session under way was granted.
@@ -187,7 +186,6 @@ impl Client {
             phase: Phase::Offline(0),
             link: None,
             epoch: Epoch::default(),
-            born: 0,
             has_session: Some(false),
             expiry: 0,
             insist_clean: false,
@@ -402,7 +400,7 @@ impl Client {
         }
         self.epoch = Epoch::default();
         self.epoch.max_packet = self.habits.max_packet.unwrap_or(u32::MAX);
-        self.born = oracle.now();
+        oracle.now();
         self.out.clear();
         self.unreleased.clear();
         self.redo.clear();
@@ -647,7 +645,7 @@ impl Client {
             }
             return;
         }
-        oracle.arrived(self.index, self.born, &mut self.epoch, &arrival);
+        oracle.arrived(self.index, &mut self.epoch, &arrival);
     }
 
     fn finish_out(&mut self, id: u16, oracle: &mut Oracle) {
@@ -672,8 +670,8 @@ impl Client {
         known.retain_as_published = options.retain_as_published;
         known.no_local = options.no_local;
         known.id = subscription_id;
-        if known.is_shared() {
-            oracle.joined(self.index, self.born, filter);
+        if known.is_shared() && !known.leaving {
+            oracle.joined(self.index, known.made, filter);
         }
     }
 

@@ -132,7 +132,7 @@ pub struct WillStory {
 
 #[derive(Debug)]
 struct Group {
-    /// Members ever, with the tick of their SUBACK; and whether they stayed.
+    /// Members ever, by client and when they asked; whether they stayed.
     members: BTreeMap<(usize, u64), Membership>,
     /// Deliveries by message.
     received: BTreeMap<u64, Vec<(usize, u8)>>,
@@ -216,7 +216,7 @@ impl Oracle {
     }
 
     /// A PUBLISH came that is not a repetition the client knows of.
-    pub fn arrived(&mut self, client: usize, born: u64, epoch: &mut Epoch, arrival: &Arrival<'_>) {
+    pub fn arrived(&mut self, client: usize, epoch: &mut Epoch, arrival: &Arrival<'_>) {
         self.now();
         let who = || format!("client {client}: {arrival:?}");
         if arrival.topic.starts_with('$') {
@@ -250,7 +250,6 @@ impl Oracle {
         if let Some(share) = share {
             let group = self.groups.entry(share.filter.clone()).or_default();
             group.received.entry(uid).or_default().push((client, arrival.qos));
-            let _ = born;
             return;
         }
         epoch.seen.insert(uid);
@@ -311,10 +310,10 @@ impl Oracle {
     }
 
     /// A client is a member of a group.
-    pub fn joined(&mut self, client: usize, born: u64, filter: &str) {
+    pub fn joined(&mut self, client: usize, made: u64, filter: &str) {
         let now = self.now();
         let group = self.groups.entry(filter.to_owned()).or_default();
-        group.members.entry((client, born)).or_insert(Membership { since: now, stayed: true });
+        group.members.entry((client, made)).or_insert(Membership { since: now, stayed: true });
     }
 
     /// A client asks to become a member; whether it is one shows only if the SUBACK comes.

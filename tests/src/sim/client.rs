@@ -14,6 +14,8 @@ use millrace_core::packet::{
 };
 use millrace_core::reason_code::ReasonCode;
 
+use millrace_core::topic::filter::Share;
+
 use super::network::{LinkId, Network};
 use super::oracle::{Arrival, Epoch, Oracle, Sent, Subscribed, WillStory};
 use super::rng::Rng;
@@ -69,7 +71,7 @@ struct Out {
 
 #[derive(Clone, Debug)]
 enum Change {
-    Subscribe(Vec<(String, SubscriptionOptions)>, u32),
+    Subscribe(Vec<(String, SubscriptionOptions)>, u32, u64),
     Unsubscribe(Vec<String>, u64),
 }
 
@@ -128,7 +130,6 @@ pub struct Client {
     pub link: Option<LinkId>,
     /// What it knows of its session.
     pub epoch: Epoch,
-    born: u64,
     /// Whether the broker must have a session for it.
     has_session: Option<bool>,
     /// What the session under way was granted.
@@ -185,7 +186,6 @@ impl Client {
             phase: Phase::Offline(0),
             link: None,
             epoch: Epoch::default(),
-            born: 0,
             has_session: Some(false),
             expiry: 0,
             insist_clean: false,
@@ -400,7 +400,7 @@ impl Client {
         }
         self.epoch = Epoch::default();
         self.epoch.max_packet = self.habits.max_packet.unwrap_or(u32::MAX);
-        self.born = oracle.now();
+        oracle.now();
         self.out.clear();
         self.unreleased.clear();
         self.redo.clear();
@@ -495,14 +495,14 @@ impl Client {
                 self.due.push_back((AckKind::PubComp, id));
             }
             Packet::SubAck(ack) => {
-                let Some(Change::Subscribe(filters, subscription_id)) = self.changes.remove(&ack.packet_id.get())
+                let Some(Change::Subscribe(filters, subscription_id, sent)) = self.changes.remove(&ack.packet_id.get())
                 else {
                     panic!("{name}: {ack:?} is no answer")
                 };
                 assert_eq!(ack.reason_codes.len(), filters.len(), "{name}: {ack:?}");
                 for (code, (filter, options)) in ack.reason_codes.iter().zip(&filters) {
                     assert_eq!(*code as u8, options.qos as u8, "{name}: {filter}");
-                    self.subscribed(filter, *options, subscription_id, oracle);
+                    self.subscribed(filter, *options, subscription_id, sent, oracle);
                 }
                 self.epoch.changed = oracle.now();
                 self.epoch.changing -= 1;
@@ -582,11 +582,11 @@ impl Client {
             match self.role {
                 Role::Watcher => {
                     let options = SubscriptionOptions { qos: QoS::ExactlyOnce, ..SubscriptionOptions::default() };
-                    self.change(Change::Subscribe(vec![("w/#".into(), options)], 0), network, oracle, now);
+                    self.change(Change::Subscribe(vec![("w/#".into(), options)], 0, 0), network, oracle, now);
                 }
                 Role::Probe => {
                     let options = SubscriptionOptions { qos: QoS::AtLeastOnce, ..SubscriptionOptions::default() };
-                    self.change(Change::Subscribe(vec![("#".into(), options)], 0), network, oracle, now);
+                    self.change(Change::Subscribe(vec![("#".into(), options)], 0, 0), network, oracle, now);
                 }
                 Role::Worker => {}
             }
@@ -645,7 +645,7 @@ impl Client {
             }
             return;
         }
-        oracle.arrived(self.index, self.born, &mut self.epoch, &arrival);
+        oracle.arrived(self.index, &mut self.epoch, &arrival);
     }
 
     fn finish_out(&mut self, id: u16, oracle: &mut Oracle) {
@@ -654,17 +654,24 @@ impl Client {
         oracle.acked(out.uid);
     }
 
-    fn subscribed(&mut self, filter: &str, options: SubscriptionOptions, subscription_id: u32, oracle: &mut Oracle) {
+    fn subscribed(
+        &mut self,
+        filter: &str,
+        options: SubscriptionOptions,
+        subscription_id: u32,
+        sent: u64,
+        oracle: &mut Oracle,
+    ) {
         let now = oracle.now();
-        let known = self.epoch.subscriptions.iter_mut().rev().find(|known| known.filter == filter);
+        let known = self.epoch.subscriptions.iter_mut().rev().find(|known| known.filter == filter && known.made <= sent);
         let known = known.expect("noted when it was sent");
         known.acked.get_or_insert(now);
         known.qos = options.qos as u8;
         known.retain_as_published = options.retain_as_published;
         known.no_local = options.no_local;
         known.id = subscription_id;
-        if known.is_shared() {
-            oracle.joined(self.index, self.born, filter, options.qos as u8, self.epoch.max_packet);
+        if known.is_shared() && !known.leaving {
+            oracle.joined(self.index, known.made, filter);
         }
     }
 
@@ -762,17 +769,21 @@ impl Client {
         }
     }
 
-    fn change(&mut self, change: Change, network: &mut Network, oracle: &mut Oracle, now: u64) {
+    fn change(&mut self, mut change: Change, network: &mut Network, oracle: &mut Oracle, now: u64) {
         let packet_id = self.free_id();
         self.epoch.changing += 1;
-        match &change {
-            Change::Subscribe(filters, subscription_id) => {
-                for (filter, options) in filters {
+        match &mut change {
+            Change::Subscribe(filters, subscription_id, sent) => {
+                *sent = oracle.now();
+                for (filter, options) in &*filters {
+                    if Share::split(filter).0.is_some() {
+                        oracle.joins(filter, options.qos as u8, self.epoch.max_packet);
+                    }
                     let known = self.epoch.subscriptions.iter_mut();
                     let mut known = known.filter(|known| known.filter == *filter && !known.leaving);
                     if let Some(known) = known.next() {
                         known.qos_min = known.qos_min.min(options.qos as u8);
-                        known.no_local |= options.no_local;
+                        known.no_local_ever |= options.no_local;
                         known.retain_as_published |= options.retain_as_published;
                         continue;
                     }
@@ -781,12 +792,14 @@ impl Client {
                         qos_min: options.qos as u8,
                         qos: options.qos as u8,
                         no_local: options.no_local,
+                        no_local_ever: options.no_local,
                         retain_as_published: options.retain_as_published,
                         id: *subscription_id,
                         acked: None,
                         gone: None,
                         leaving: false,
                         left: 0,
+                        made: *sent,
                     });
                 }
                 let mut properties = PropertiesBuf::new();
@@ -798,7 +811,7 @@ impl Client {
                 self.send(network, now, &Packet::Subscribe(subscribe));
             }
             Change::Unsubscribe(filters, sent) => {
-                for filter in filters {
+                for filter in &*filters {
                     let known = self.epoch.subscriptions.iter_mut();
                     for known in known.filter(|known| known.filter == *filter && !known.leaving) {
                         known.leaving = true;
@@ -841,7 +854,7 @@ impl Client {
             }
         }
         let subscription_id = if v5 && rng.chance(50) { rng.between(1, 500) as u32 } else { 0 };
-        self.change(Change::Subscribe(filters, subscription_id), network, oracle, now);
+        self.change(Change::Subscribe(filters, subscription_id, 0), network, oracle, now);
     }
 
     fn unsubscribe(&mut self, network: &mut Network, oracle: &mut Oracle, rng: &mut Rng, now: u64) {

@@ -258,7 +258,7 @@ impl Sim {
         for client in &mut self.clients {
             client.calm_down(self.now);
         }
-        self.calm_until(|sim| sim.clients.iter().all(Client::is_settled), "all clients to settle");
+        self.calm_until(Self::is_settled, "all clients to settle");
         // The answer to a PINGREQ comes behind everything that was due before; Wills may be due still.
         let end = self.now + 25_000;
         while self.now < end {
@@ -266,11 +266,18 @@ impl Sim {
             for client in &mut self.clients {
                 client.ping(&mut self.network, self.now);
             }
-            self.calm_until(
-                |sim| sim.clients.iter().all(Client::is_settled) && sim.network.mesh_is_idle(),
-                "all clients to settle",
-            );
+            self.calm_until(Self::is_settled, "all clients to settle");
         }
+    }
+
+    /// Nobody waits for anything.
+    fn is_settled(&self) -> bool {
+        self.clients.iter().all(Client::is_settled)
+            && self.network.mesh_is_idle()
+            && self.shards.iter().all(|shard| {
+                let census = shard.census();
+                (census.queued, census.inflight, census.feeds, census.replies) == (0, 0, 0, 0)
+            })
     }
 
     fn judge(&mut self) {
@@ -295,8 +302,9 @@ impl Sim {
         let allowed = if self.setup.short_queues { dropped } else { 0 };
         assert!(
             missing.len() as u64 <= allowed,
-            "{} acknowledged messages are missing, {dropped} were dropped: {missing:#?}",
-            missing.len()
+            "{} acknowledged messages are missing, {dropped} were dropped: {missing:#?}\n{:?}",
+            missing.len(),
+            self.census()
         );
         if !self.setup.short_queues {
             self.oracle.judge_wills();
@@ -315,7 +323,7 @@ impl Sim {
         self.calm_until(|sim| sim.clients[index].is_settled(), "the probe to settle");
         for _ in 0..20 {
             self.clients[index].ping(&mut self.network, self.now);
-            self.calm_until(|sim| sim.clients[index].is_settled() && sim.network.mesh_is_idle(), "retained messages");
+            self.calm_until(Self::is_settled, "retained messages");
         }
         let epoch = &self.clients[index].epoch;
         self.oracle.judge_retained(epoch);

@@ -45,8 +45,10 @@ pub struct Subscribed {
     pub qos_min: u8,
     /// The QoS it has now.
     pub qos: u8,
-    /// No Local, now or ever.
+    /// No Local.
     pub no_local: bool,
+    /// No Local, now or ever.
+    pub no_local_ever: bool,
     /// Retain As Published.
     pub retain_as_published: bool,
     /// Subscription Identifier, 0 for none.
@@ -59,6 +61,8 @@ pub struct Subscribed {
     pub leaving: bool,
     /// When.
     pub left: u64,
+    /// When the first SUBSCRIBE for it was sent.
+    pub made: u64,
 }
 
 impl Subscribed {
@@ -126,20 +130,27 @@ pub struct WillStory {
     pub must: Option<(u32, u32)>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Group {
-    /// Members ever, with the tick of their SUBACK; and whether they stayed.
+    /// Members ever, by client and when they asked; whether they stayed.
     members: BTreeMap<(usize, u64), Membership>,
     /// Deliveries by message.
     received: BTreeMap<u64, Vec<(usize, u8)>>,
+    /// Lowest QoS and Maximum Packet Size of all who may be or have been members.
+    qos_min: u8,
+    max_packet: u32,
 }
 
 #[derive(Debug)]
 struct Membership {
     since: u64,
     stayed: bool,
-    qos: u8,
-    max_packet: u32,
+}
+
+impl Default for Group {
+    fn default() -> Self {
+        Self { members: BTreeMap::new(), received: BTreeMap::new(), qos_min: 2, max_packet: u32::MAX }
+    }
 }
 
 /// The judge of one simulation.
@@ -205,7 +216,7 @@ impl Oracle {
     }
 
     /// A PUBLISH came that is not a repetition the client knows of.
-    pub fn arrived(&mut self, client: usize, born: u64, epoch: &mut Epoch, arrival: &Arrival<'_>) {
+    pub fn arrived(&mut self, client: usize, epoch: &mut Epoch, arrival: &Arrival<'_>) {
         self.now();
         let who = || format!("client {client}: {arrival:?}");
         if arrival.topic.starts_with('$') {
@@ -239,7 +250,6 @@ impl Oracle {
         if let Some(share) = share {
             let group = self.groups.entry(share.filter.clone()).or_default();
             group.received.entry(uid).or_default().push((client, arrival.qos));
-            let _ = born;
             return;
         }
         epoch.seen.insert(uid);
@@ -300,10 +310,17 @@ impl Oracle {
     }
 
     /// A client is a member of a group.
-    pub fn joined(&mut self, client: usize, born: u64, filter: &str, qos: u8, max_packet: u32) {
+    pub fn joined(&mut self, client: usize, made: u64, filter: &str) {
         let now = self.now();
         let group = self.groups.entry(filter.to_owned()).or_default();
-        group.members.entry((client, born)).or_insert(Membership { since: now, stayed: true, qos, max_packet });
+        group.members.entry((client, made)).or_insert(Membership { since: now, stayed: true });
+    }
+
+    /// A client asks to become a member; whether it is one shows only if the SUBACK comes.
+    pub fn joins(&mut self, filter: &str, qos: u8, max_packet: u32) {
+        let group = self.groups.entry(filter.to_owned()).or_default();
+        group.qos_min = group.qos_min.min(qos);
+        group.max_packet = group.max_packet.min(max_packet);
     }
 
     /// A member has left, or its session is gone.
@@ -331,7 +348,7 @@ impl Oracle {
             let wanting = epoch.subscriptions.iter().filter(|known| !known.is_shared() && known.is_for(&sent.topic));
             let mut wanting = wanting.filter(|known| {
                 let throughout = known.acked.is_some_and(|acked| acked < sent.first_sent) && !known.leaving;
-                throughout && known.qos_min > 0 && !(known.no_local && sent.publisher == client)
+                throughout && known.qos_min > 0 && !(known.no_local_ever && sent.publisher == client)
             });
             let Some(wanting) = wanting.next() else { continue };
             if wanting.retain_as_published && sent.retain {
@@ -355,7 +372,7 @@ impl Oracle {
                 let uid = uid as u64;
                 let empty = Vec::new();
                 let received = group.received.get(&uid).unwrap_or(&empty);
-                let context = || format!("{filter}: message {uid} {sent:?} went to {received:?}");
+                let context = || format!("{filter}: message {uid} {sent:?} went to {received:?}; members {:?}", group.members);
                 let exact = received.iter().filter(|(_, qos)| *qos == 2).count();
                 assert!(exact <= 1, "{}: more than once", context());
                 let clients: BTreeSet<_> = received.iter().map(|(client, _)| *client).collect();
@@ -368,10 +385,8 @@ impl Oracle {
                     continue;
                 }
                 let lasting = group.members.values().any(|member| member.stayed && member.since < sent.first_sent);
-                let all_lose_nothing = group
-                    .members
-                    .values()
-                    .all(|member| member.qos > 0 && sent.size + sent.topic.len() + 128 <= member.max_packet as usize);
+                let all_lose_nothing =
+                    group.qos_min > 0 && sent.size + sent.topic.len() + 128 <= group.max_packet as usize;
                 let may_end = sent.qos == 2 && self.groups_lost;
                 if lasting && all_lose_nothing && !may_end {
                     self.proven += 1;

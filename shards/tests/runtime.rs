@@ -44,9 +44,7 @@ fn a_connection_handed_over_keeps_its_bytes() {
             for index in 0..30_u16 {
                 let mut client = relays.connect();
                 let to = index % shards;
-                client
-                    .write_all(format!("H{to}hello").as_bytes())
-                    .expect("open");
+                client.write_all(format!("H{to}hello").as_bytes()).expect("open");
                 clients.push((to, client));
             }
             for (to, client) in &mut clients {
@@ -83,10 +81,7 @@ fn frames_wake_a_sleeping_shard_and_keep_their_order() {
                 let mut answer = [0; 4];
                 client.read_exact(&mut answer).expect("it comes back");
                 assert_eq!(u32::from_be_bytes(answer), round);
-                assert!(
-                    start.elapsed() < Duration::from_millis(500),
-                    "a wake was lost"
-                );
+                assert!(start.elapsed() < Duration::from_millis(500), "a wake was lost");
             }
             drop(client);
             relays.wait_until_empty();
@@ -138,10 +133,7 @@ fn what_was_sent_before_a_lingering_close_arrives_and_then_the_end() {
             let start = Instant::now();
             client.read_to_end(&mut answer).expect("an end in order");
             assert!(answer.starts_with(b"the last words"));
-            assert!(
-                start.elapsed() < Duration::from_secs(1),
-                "the end came late"
-            );
+            assert!(start.elapsed() < Duration::from_secs(1), "the end came late");
         }
         relays.wait_until_empty();
         relays.end();
@@ -342,9 +334,7 @@ fn no_connection_is_taken_after_listening_has_stopped() {
         let mut client = relays.connect();
         client.write_all(b"Ex").expect("open");
         relays.runtime.stop_listening();
-        wait_for("connections are refused", || {
-            std::net::TcpStream::connect(relays.address).is_err()
-        });
+        wait_for("connections are refused", || std::net::TcpStream::connect(relays.address).is_err());
         let mut answer = [0];
         client.read_exact(&mut answer).expect("an echo");
         relays.end();
@@ -372,10 +362,7 @@ fn a_shard_turns_every_second_without_work() {
 fn reset(client: std::net::TcpStream, hard: bool) {
     use std::os::fd::AsRawFd;
     if hard {
-        let linger = libc::linger {
-            l_onoff: 1,
-            l_linger: 0,
-        };
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
         // SAFETY: the option is of this type and size, and the socket is open.
         #[allow(unsafe_code, reason = "the standard library cannot ask for a reset")]
         unsafe {

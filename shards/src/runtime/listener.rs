@@ -5,8 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{ListenerSettings, StartError, sys};
+
+/// How long a port that no process holds may stay taken.
+const ORPHAN_MAX: Duration = Duration::from_secs(3);
+/// How often it is tried.
+const ORPHAN_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// One listener's sockets, a shard each, and the address they are bound to.
 pub(crate) struct Bound {
@@ -20,17 +27,37 @@ pub(crate) fn bind(settings: &ListenerSettings, shards: u16) -> Result<Bound, St
     let failed = |source: io::Error, address: SocketAddr| failure(settings, address, source);
     let mut address = settings.address;
     if address.port() != 0 {
-        let alone = sys::bind(address, false, None).map_err(|error| failed(error, address))?;
-        drop(alone);
+        wait_until_free(address).map_err(|error| failed(error, address))?;
     }
     let mut sockets = Vec::with_capacity(usize::from(shards));
     for _ in 0..shards {
-        let socket = sys::bind(address, true, settings.send_buffer)
-            .map_err(|error| failed(error, address))?;
+        let socket = sys::bind(address, true, settings.send_buffer).map_err(|error| failed(error, address))?;
         address = sys::local_address(&socket).map_err(|error| failed(error, address))?;
         sockets.push(socket);
     }
     Ok(Bound { address, sockets })
+}
+
+/// Tries an address alone. The sockets of a process that has just ended may be open for a moment longer, as the kernel
+/// takes rings down behind its back: so a port that nobody holds is tried again for a while.
+fn wait_until_free(address: SocketAddr) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match sys::bind(address, false, None) {
+            Ok(alone) => {
+                drop(alone);
+                return Ok(());
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && start.elapsed() < ORPHAN_MAX
+                    && holder(address.port()).is_none() =>
+            {
+                thread::sleep(ORPHAN_LOOK_EVERY);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Opens all sockets of a listener for connections: from here on they wait to be accepted.
@@ -44,17 +71,9 @@ pub(crate) fn listen(settings: &ListenerSettings, bound: &Bound) -> Result<(), S
 fn failure(settings: &ListenerSettings, address: SocketAddr, source: io::Error) -> StartError {
     let listener = settings.name.clone();
     if source.kind() == io::ErrorKind::AddrInUse {
-        StartError::PortInUse {
-            listener,
-            address,
-            holder: holder(address.port()),
-        }
+        StartError::PortInUse { listener, address, holder: holder(address.port()) }
     } else {
-        StartError::Bind {
-            listener,
-            address,
-            source,
-        }
+        StartError::Bind { listener, address, source }
     }
 }
 
@@ -80,9 +99,7 @@ fn holder(port: u16) -> Option<String> {
 
 fn holds(descriptors: &Path, wanted: &str) -> bool {
     fs::read_dir(descriptors).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted))
+        entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted))
     })
 }
 
@@ -92,11 +109,7 @@ fn listening_inode(table: &str, port: u16) -> Option<u64> {
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let (local, state) = (fields.get(1)?, fields.get(3)?);
-        if local.ends_with(&wanted) && *state == "0A" {
-            fields.get(9)?.parse().ok()
-        } else {
-            None
-        }
+        if local.ends_with(&wanted) && *state == "0A" { fields.get(9)?.parse().ok() } else { None }
     })
 }
 
@@ -106,12 +119,7 @@ mod tests {
     use std::net::TcpListener;
 
     fn settings(address: SocketAddr) -> ListenerSettings {
-        ListenerSettings {
-            id: crate::shard::io::ListenerId(0),
-            name: "default".into(),
-            address,
-            send_buffer: None,
-        }
+        ListenerSettings { id: crate::shard::io::ListenerId(0), name: "default".into(), address, send_buffer: None }
     }
 
     #[test]
@@ -123,10 +131,7 @@ mod tests {
         };
         let text = error.to_string();
         assert!(text.contains("(listeners.default) is in use by"), "{text}");
-        assert!(
-            text.contains(&format!("pid {}", std::process::id())),
-            "{text}"
-        );
+        assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
     }
 
     #[test]

@@ -1,22 +1,20 @@
 //! Receive buffers: chunks that grow with need, and a ledger of whose each one is.
 //!
 //! Invariants: a buffer is the kernel's, ours, or (under epoll) free; giving one back twice is an assertion.
-#![allow(
-    unsafe_code,
-    reason = "the kernel writes into the chunks, so they are raw memory, lent out buffer by buffer"
-)]
+#![allow(unsafe_code, reason = "the kernel writes into the chunks, so they are raw memory, lent out buffer by buffer")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
 
 use super::Buffer;
 
-/// Size of one buffer.
-pub(crate) const BUFFER_BYTES: usize = 2048;
+/// Size of one buffer. Measured with pairs of clients: at 64 bytes a message 2 to 16 KiB cost the same, at 4 KiB a
+/// message 8 KiB costs little more than half of 2 KiB, and 16 KiB no less.
+pub(crate) const BUFFER_BYTES: usize = 8192;
 /// Buffers that are allocated at a time.
-pub(crate) const CHUNK: u16 = 256;
+pub(crate) const CHUNK: u16 = 64;
 /// Buffers at most.
-pub(crate) const BUFFERS_MAX: u16 = 4096;
+pub(crate) const BUFFERS_MAX: u16 = 2048;
 
 /// The memory and the ledger.
 pub(crate) struct Chunks {
@@ -27,10 +25,7 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     pub(crate) const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            lent: Vec::new(),
-        }
+        Self { chunks: Vec::new(), lent: Vec::new() }
     }
 
     /// Number of buffers.
@@ -47,12 +42,9 @@ impl Chunks {
         let first = self.len();
         // SAFETY: the layout has a size that is not zero.
         let memory = unsafe { alloc_zeroed(layout()) };
-        let Some(memory) = NonNull::new(memory) else {
-            handle_alloc_error(layout())
-        };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout()) };
         self.chunks.push(memory);
-        self.lent
-            .resize(self.lent.len() + usize::from(CHUNK), false);
+        self.lent.resize(self.lent.len() + usize::from(CHUNK), false);
         first..self.len()
     }
 
@@ -68,10 +60,7 @@ impl Chunks {
         let lent = &mut self.lent[usize::from(id)];
         assert!(!*lent, "buffer {id} came although it was not given back");
         *lent = true;
-        assert!(
-            len as usize <= BUFFER_BYTES,
-            "a buffer holds {BUFFER_BYTES} bytes"
-        );
+        assert!(len as usize <= BUFFER_BYTES, "a buffer holds {BUFFER_BYTES} bytes");
         Buffer { id, len }
     }
 
@@ -83,10 +72,7 @@ impl Chunks {
     }
 
     pub(crate) fn bytes(&self, buffer: &Buffer) -> &[u8] {
-        assert!(
-            self.lent[usize::from(buffer.id)],
-            "only a lent buffer is read"
-        );
+        assert!(self.lent[usize::from(buffer.id)], "only a lent buffer is read");
         // SAFETY: the buffer is lent to this thread, so the kernel does not write into it; `len` was checked against
         // the size of a buffer, and the memory was zeroed when it was allocated.
         unsafe { std::slice::from_raw_parts(self.address(buffer.id).as_ptr(), buffer.len as usize) }

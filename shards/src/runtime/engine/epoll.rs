@@ -465,7 +465,10 @@ impl Engine for Epoll {
         self.now = now;
         self.expire_lingering();
         let mut wait = wait;
-        if let Some(until) = self.accept_rest_until {
+        // A full table has no room before a connection ends, which is an event of its own.
+        if let Some(until) = self.accept_rest_until
+            && self.slots.used() < self.settings.slots as usize
+        {
             if until <= now {
                 self.accept_rest_until = None;
                 self.watch_listeners(libc::EPOLLIN);

@@ -19,6 +19,8 @@ mod buffers;
 pub(crate) mod epoll;
 mod pool;
 mod slots;
+#[cfg(test)]
+mod tests;
 pub(crate) mod uring;
 
 /// How long a lingering connection has.

@@ -6,10 +6,9 @@ mod common;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
-use common::Relay;
+use common::{Relay, settings};
 use millrace_shards::config::EngineChoice;
-use millrace_shards::runtime::{self, EngineUsed, ListenerSettings, Settings, StartError};
-use millrace_shards::shard::io::ListenerId;
+use millrace_shards::runtime::{self, EngineUsed, StartError};
 
 /// Lets `io_uring_setup` fail on this thread and all that it starts.
 fn refuse_io_uring(errno: i32) {
@@ -29,19 +28,6 @@ fn refuse_io_uring(errno: i32) {
     assert_eq!(result, 0, "this host has seccomp");
 }
 
-fn settings(engine: EngineChoice) -> Settings {
-    Settings {
-        engine,
-        listeners: vec![ListenerSettings {
-            id: ListenerId(0),
-            name: "default".into(),
-            address: "127.0.0.1:0".parse().expect("an address"),
-            send_buffer: None,
-        }],
-        connections_max: 100,
-    }
-}
-
 fn relays() -> Vec<impl FnOnce() -> Relay + Send> {
     (0..2).map(|me| move || Relay::new(me, 2)).collect()
 }
@@ -59,7 +45,7 @@ fn on_a_thread_that_is_refused<T: Send + 'static>(errno: i32, then: impl FnOnce(
 fn auto_takes_epoll_where_io_uring_is_refused_and_says_why() {
     for (errno, name) in [(libc::EPERM, "EPERM"), (libc::ENOSYS, "ENOSYS")] {
         on_a_thread_that_is_refused(errno, move || {
-            let runtime = runtime::start(&settings(EngineChoice::Auto), relays()).expect("epoll works");
+            let runtime = runtime::start(&settings(EngineChoice::Auto, None), relays()).expect("epoll works");
             assert_eq!(runtime.engine(), EngineUsed::Epoll);
             assert!(runtime.fallback().is_some_and(|reason| reason.contains(name)), "{:?}", runtime.fallback());
             let mut client = TcpStream::connect(runtime.addresses()[0].1).expect("it listens");
@@ -75,7 +61,7 @@ fn auto_takes_epoll_where_io_uring_is_refused_and_says_why() {
 #[test]
 fn io_uring_that_is_wanted_and_refused_is_an_error_with_its_remedy() {
     let error = on_a_thread_that_is_refused(libc::EPERM, || {
-        runtime::start(&settings(EngineChoice::IoUring), relays()).err().expect("it is refused")
+        runtime::start(&settings(EngineChoice::IoUring, None), relays()).err().expect("it is refused")
     });
     assert_eq!(error.to_string(), "the kernel refuses io_uring_setup (EPERM)");
     assert_eq!(error.code(), "H0003");
@@ -86,7 +72,7 @@ fn io_uring_that_is_wanted_and_refused_is_an_error_with_its_remedy() {
 fn want_of_memory_or_descriptors_is_told_and_no_reason_for_epoll() {
     for errno in [libc::ENOMEM, libc::EMFILE] {
         let error = on_a_thread_that_is_refused(errno, || {
-            runtime::start(&settings(EngineChoice::Auto), relays()).err().expect("nothing is started")
+            runtime::start(&settings(EngineChoice::Auto, None), relays()).err().expect("nothing is started")
         });
         assert!(matches!(error, StartError::IoUringFailed { .. }), "{error}");
     }

@@ -215,10 +215,14 @@ where
     L: Logic + 'static,
     M: FnOnce() -> L + 'static,
 {
-    let executor = LocalExecutorBuilder::new(Placement::Fixed(seat.cpu))
-        .io_memory(EXECUTOR_IO_MEMORY)
-        .ring_depth(EXECUTOR_RING_DEPTH)
-        .make();
+    let executor = |placement| {
+        LocalExecutorBuilder::new(placement).io_memory(EXECUTOR_IO_MEMORY).ring_depth(EXECUTOR_RING_DEPTH).make()
+    };
+    let executor = executor(Placement::Fixed(seat.cpu)).or_else(|error| {
+        // A container may hide the topology by which the executor finds its processor.
+        sys::pin(seat.cpu).map_err(|_| error)?;
+        executor(Placement::Unbound)
+    });
     match executor {
         Ok(executor) => executor.run(drive_uring(seat)),
         Err(error) => {

@@ -87,7 +87,7 @@ struct Conn {
     /// Events that are reported include room to write.
     writing: bool,
     tail: Option<Box<Tail>>,
-    lingered_bytes: u64,
+    lingered_bytes: u32,
 }
 
 /// Buffers with a free list.
@@ -320,7 +320,7 @@ impl Epoll {
                     share = share.saturating_sub(BUFFER_BYTES);
                     if tenant.lingering {
                         buffers.free.push(id);
-                        tenant.lingered_bytes += received as u64;
+                        tenant.lingered_bytes += received as u32;
                         if tenant.lingered_bytes > LINGER_BYTES_MAX {
                             self.end(conn);
                             return;

@@ -4,9 +4,13 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use common::{Ask, ENGINES, Shards, pattern, wait_for};
+use millrace_shards::config::EngineChoice;
+use millrace_shards::runtime::background::Pending;
 use millrace_shards::shard::io::ShardId;
 
 #[test]
@@ -235,7 +239,7 @@ fn resets_at_any_point_leave_nothing_behind() {
 fn a_quiet_client_is_served_among_many_that_flood() {
     for engine in ENGINES {
         let relays = Shards::start(engine, 1);
-        let stop = std::sync::atomic::AtomicBool::new(false);
+        let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             let floods: Vec<_> = (0..64)
                 .map(|_| {
@@ -253,7 +257,7 @@ fn a_quiet_client_is_served_among_many_that_flood() {
                 for flood in &floods {
                     flood.set_nonblocking(true).expect("a socket");
                 }
-                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                while !stop.load(Ordering::Relaxed) {
                     for mut flood in &floods {
                         let _ = flood.write(&noise);
                     }
@@ -269,7 +273,7 @@ fn a_quiet_client_is_served_among_many_that_flood() {
                 assert_eq!(answer[0], round);
                 slowest = slowest.max(start.elapsed());
             }
-            stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            stop.store(true, Ordering::Relaxed);
             assert!(slowest < Duration::from_millis(500), "it took {slowest:?}");
         });
         relays.wait_until_empty();
@@ -356,6 +360,32 @@ fn a_shard_turns_every_second_without_work() {
         }
         relays.end();
     }
+}
+
+#[test]
+fn a_background_task_runs_beside_a_reactor_that_sleeps() {
+    let done = Arc::new(AtomicBool::new(false));
+    let settings = common::settings(EngineChoice::IoUring, None);
+    let finished = Arc::clone(&done);
+    let make = move || {
+        let pending = Pending::new();
+        glommio::spawn_local(async move {
+            for _ in 0..3 {
+                glommio::timer::sleep(Duration::from_millis(5)).await;
+            }
+            finished.store(true, Ordering::SeqCst);
+            drop(pending);
+        })
+        .detach();
+        common::Relay::new(0, 1)
+    };
+    let runtime = millrace_shards::runtime::start(&settings, vec![make]).expect("this host can run it");
+    wait_for("the task is done", || done.load(Ordering::SeqCst));
+    let turns = runtime.vitals()[0].turns();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(runtime.vitals()[0].turns() < turns + 5, "nothing is pending, and still it does not sleep");
+    runtime.stop();
+    runtime.join();
 }
 
 /// Closes with a reset, or in order.

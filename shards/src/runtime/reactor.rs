@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
 use millrace_core::time::{Millis, Time};
@@ -171,16 +171,17 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         if background::is_pending() {
             wait = wait.min(background::SLEEP_MAX);
         }
-        if !wait.is_zero() && !self.mesh.may_sleep() {
+        let flagged = !wait.is_zero();
+        if flagged && !self.mesh.may_sleep() {
             wait = Duration::ZERO;
         }
+        let lain_down = (wait == SLEEP_MAX).then(Instant::now);
         self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
-        let before = self.now;
         self.now = sys::now();
-        if !wait.is_zero() {
+        if flagged {
             self.mesh.awake();
-            if self.events.is_empty() && self.now.monotonic.since(before.monotonic) >= SLEEP_MAX && self.mesh.has_mail()
-            {
+            let overslept = lain_down.is_some_and(|at| at.elapsed() >= SLEEP_MAX);
+            if overslept && self.events.is_empty() && self.mesh.has_mail() {
                 Counters::count(&self.engine.counters().wakes_lost);
             }
         }

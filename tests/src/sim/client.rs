@@ -663,7 +663,8 @@ impl Client {
         oracle: &mut Oracle,
     ) {
         let now = oracle.now();
-        let known = self.epoch.subscriptions.iter_mut().rev().find(|known| known.filter == filter && known.made <= sent);
+        let known =
+            self.epoch.subscriptions.iter_mut().rev().find(|known| known.filter == filter && known.made <= sent);
         let known = known.expect("noted when it was sent");
         known.acked.get_or_insert(now);
         known.qos = options.qos as u8;

@@ -372,7 +372,8 @@ impl Oracle {
                 let uid = uid as u64;
                 let empty = Vec::new();
                 let received = group.received.get(&uid).unwrap_or(&empty);
-                let context = || format!("{filter}: message {uid} {sent:?} went to {received:?}; members {:?}", group.members);
+                let context =
+                    || format!("{filter}: message {uid} {sent:?} went to {received:?}; members {:?}", group.members);
                 let exact = received.iter().filter(|(_, qos)| *qos == 2).count();
                 assert!(exact <= 1, "{}: more than once", context());
                 let clients: BTreeSet<_> = received.iter().map(|(client, _)| *client).collect();

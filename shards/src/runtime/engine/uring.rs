@@ -99,7 +99,7 @@ pub(crate) struct Uring {
     pushed: u64,
     flights: VecDeque<Flight>,
     /// Number of the first of `flights`.
-    flights_base: u64,
+    flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
     /// Receives that found no buffer, oldest first.
@@ -165,8 +165,9 @@ struct Conn {
     cancelling: bool,
     /// In `starved`.
     starved: bool,
-    /// A send is in `flights`, the one with this number.
-    flying: Option<u64>,
+    /// A send is in `flights`, the one with this number (its lowest bits).
+    flying: bool,
+    flight: u32,
     /// The tail's send is in flight.
     tail_armed: bool,
     shutting: bool,
@@ -178,7 +179,7 @@ struct Conn {
     /// In `heard`, and whether something came since it was looked at.
     watched: bool,
     spoke: bool,
-    lingered_bytes: u64,
+    lingered_bytes: u32,
     tail: Option<Box<Tail>>,
 }
 
@@ -190,7 +191,8 @@ impl Conn {
             armed: false,
             cancelling: false,
             starved: false,
-            flying: None,
+            flying: false,
+            flight: 0,
             tail_armed: false,
             shutting: false,
             shut: false,
@@ -330,11 +332,7 @@ impl Uring {
             kind::ACCEPT => self.accept_completed(data, result, events),
             kind::SHUTDOWN => self.shutdown_completed(conn_of(data), result),
             kind::CANCEL => self.cancel_failed(conn_of(data)),
-            kind::PROBE => {
-                if !matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS) {
-                    self.transport_failed(conn_of(data), events);
-                }
-            }
+            kind::PROBE if !is_transient(result) => self.transport_failed(conn_of(data), events),
             kind::CLOSE => debug_assert!(false, "a close of an idle slot failed: {result}"),
             kind::HAND_OVER => self.hand_over_completed(conn_of(data), result),
             kind::ADOPT => self.adopt_completed(data, result, events),
@@ -528,7 +526,7 @@ impl Uring {
                 if let Some(buffer) = buffer {
                     buffers.recycle(buffer);
                 }
-                tenant.lingered_bytes += u64::from(result.unsigned_abs());
+                tenant.lingered_bytes += result.unsigned_abs();
                 if lingers && tenant.lingered_bytes > LINGER_BYTES_MAX {
                     self.end(conn);
                     return;
@@ -643,7 +641,8 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        tenant.flying = Some(self.flights_base + self.flights.len() as u64);
+        tenant.flying = true;
+        tenant.flight = self.flights_base.wrapping_add(self.flights.len() as u32);
         let entry = opcode::Send::new(Fixed(conn.slot), bytes.as_ptr(), length_of(&bytes))
             .flags(SEND_NOW)
             .build()
@@ -658,16 +657,14 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        let Some(number) = tenant.flying.take() else {
+        if !std::mem::take(&mut tenant.flying) {
             return;
-        };
-        let index = usize::try_from(number - self.flights_base).expect("in the deque");
-        let flight = &mut self.flights[index];
+        }
+        let flight = &mut self.flights[tenant.flight.wrapping_sub(self.flights_base) as usize];
         debug_assert!(flight.conn == conn);
         let bytes = std::mem::take(&mut flight.bytes);
         let sent = usize::try_from(result).unwrap_or(0);
-        let transient = matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS);
-        if result < 0 && !transient {
+        if result < 0 && !is_transient(result) {
             self.pool.put(bytes);
             self.transport_failed(conn, events);
             return;
@@ -720,7 +717,7 @@ impl Uring {
         let Some(tail) = &mut tenant.tail else {
             return;
         };
-        if result <= 0 && !matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS) {
+        if result <= 0 && !is_transient(result) {
             self.transport_failed(conn, events);
             return;
         }
@@ -765,15 +762,15 @@ impl Uring {
             }
             let number = self.flights_base;
             let flight = self.flights.pop_front().expect("looked at above");
-            self.flights_base += 1;
+            self.flights_base = number.wrapping_add(1);
             self.pool.put(flight.bytes);
             let Some(tenant) = self.slots.get_mut(flight.conn) else {
                 continue;
             };
-            if tenant.flying != Some(number) {
+            if !tenant.flying || tenant.flight != number {
                 continue;
             }
-            tenant.flying = None;
+            tenant.flying = false;
             if tenant.state == State::Closing {
                 continue;
             }
@@ -811,7 +808,7 @@ impl Uring {
             return;
         };
         tenant.state = State::Lingering;
-        if tenant.flying.is_some() {
+        if tenant.flying {
             self.unsettled = true;
         }
         self.lingering.push_back((self.now.after(LINGER), conn));
@@ -824,7 +821,7 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        if tenant.state == State::Lingering && tenant.flying.is_none() && tenant.tail.is_none() && !tenant.shut {
+        if tenant.state == State::Lingering && !tenant.flying && tenant.tail.is_none() && !tenant.shut {
             tenant.shut = true;
             tenant.shutting = true;
             let entry = opcode::Shutdown::new(Fixed(conn.slot), libc::SHUT_WR)
@@ -1033,7 +1030,7 @@ impl Engine for Uring {
         };
         if bytes.is_empty() {
             self.pool.put(bytes);
-        } else if tenant.flying.is_some() || tenant.tail.is_some() {
+        } else if tenant.flying || tenant.tail.is_some() {
             let tail = tenant.tail.get_or_insert_default();
             tail.held.extend_from_slice(&bytes);
             self.pool.put(bytes);
@@ -1159,6 +1156,9 @@ impl Uring {
 /// What a probe sends.
 static NOTHING: [u8; 1] = [0];
 
+/// A connection costs its slot, whether it is used or not.
+const _: () = assert!(size_of::<Conn>() <= 32);
+
 /// Stands where an operation belongs to no connection.
 const NOBODY: ConnId = ConnId { slot: 0, generation: 0 };
 
@@ -1185,6 +1185,11 @@ fn length_of(bytes: &[u8]) -> u32 {
 
 fn is_scarcity(errno: i32) -> bool {
     matches!(errno, libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS)
+}
+
+/// Whether a send that failed may go through later.
+fn is_transient(result: i32) -> bool {
+    matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS)
 }
 
 /// What `io_uring_enter` may answer without anything being wrong.

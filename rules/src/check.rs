@@ -8,12 +8,12 @@ use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, Path, Query, Step};
 use crate::columns::ColumnTree;
 use crate::compile;
 use crate::diagnostics::{Diagnostic, Severity, Span, nearest};
-use crate::fields::{Event, EventField};
+use crate::fields::{Event, EventField, FieldInfo};
 use crate::filter;
 use crate::functions::{self, Body, Function};
 use crate::ops;
 use crate::parse::DEPTH_MAX;
-use crate::tree::{Node, NodeKind, Plan};
+use crate::tree::{Node, NodeKind, Output, Plan};
 use crate::value_type::Type;
 
 /// Checks a rule.
@@ -58,6 +58,9 @@ fn needed_first(condition: Option<&Node>, slots: &[Node]) -> Vec<usize> {
     (0..slots.len()).filter(|slot| wanted[*slot]).collect()
 }
 
+/// The parts of `flags`.
+const FLAGS: [&str; 2] = ["retain", "dup"];
+
 struct Checker<'s> {
     sql: &'s str,
     event: Event,
@@ -93,8 +96,7 @@ impl<'s> Checker<'s> {
         match field {
             Field::All(span) => {
                 for info in self.event.fields() {
-                    columns.set(info.name, slots.len());
-                    slots.push(Node { kind: NodeKind::Field(info.field), ty: info.ty, span: *span });
+                    self.whole_field(info, *span, slots, columns);
                 }
             }
             Field::Expr { expr, alias } => {
@@ -122,6 +124,23 @@ impl<'s> Checker<'s> {
                 slots.push(node);
             }
         }
+    }
+
+    /// One field of `*`. `flags` is put together from its parts: a map of its own would be an allocation a row.
+    fn whole_field(&mut self, info: &FieldInfo, span: Span, slots: &mut Vec<Node>, columns: &mut ColumnTree) {
+        let field = Node { kind: NodeKind::Field(info.field), ty: info.ty, span };
+        let mut slot_of = |node| {
+            slots.push(node);
+            Output::Slot(slots.len() - 1)
+        };
+        let output = if info.field == EventField::Flags {
+            let part = |flag: &str| self.part(field.clone(), vec![Step::Name(flag.to_owned())]);
+            let flags = FLAGS.map(part).map(&mut slot_of);
+            Output::Map(FLAGS.map(str::to_owned).into_iter().zip(flags).collect())
+        } else {
+            slot_of(field)
+        };
+        columns.set(info.name, output);
     }
 
     /// Where a field without AS goes: a path to its own place, anything else under its own text.
@@ -357,7 +376,7 @@ impl<'s> Checker<'s> {
             return Node { kind: NodeKind::Payload(path.steps.clone().into_boxed_slice()), ty: Type::ANY, span };
         }
         if let (EventField::Flags, [Step::Name(name), rest @ ..]) = (info.field, path.steps.as_slice())
-            && (!rest.is_empty() || !matches!(name.as_str(), "retain" | "dup"))
+            && (!rest.is_empty() || !FLAGS.contains(&name.as_str()))
         {
             let mut diagnostic = Diagnostic::error("R0101", span, format!("`flags` has no `{name}`"));
             diagnostic.help = Some("it has `flags.retain` and `flags.dup`".to_owned());
@@ -415,7 +434,9 @@ impl<'s> Checker<'s> {
         let name = path.root.as_ref();
         let fields = self.event.fields().iter().map(|info| info.name);
         let aliases = self.aliases.iter().map(|(alias, ..)| alias[0].as_str());
-        let near = nearest(name, fields.chain(aliases));
+        // Guessing is for people, who read the first mistakes.
+        const GUESSES_MAX: usize = 20;
+        let near = (self.diagnostics.len() < GUESSES_MAX).then(|| nearest(name, fields.chain(aliases))).flatten();
         if path.quoted {
             return Diagnostic::error(
                 "R0102",

@@ -298,7 +298,7 @@ impl Program {
     fn run(&self, input: &Input<'_>, row: &mut Row) -> Result<bool, EvalError> {
         let frame = Frame { input, constants: &self.constants };
         let mut slots = SmallVec::<[Value<'_>; 16]>::new();
-        slots.resize(self.slots.len(), Value::Null);
+        slots.resize_with(self.slots.len(), || Value::Null);
         for &slot in &self.early {
             slots[slot] = self.slots[slot].0(&frame, &slots)?;
         }

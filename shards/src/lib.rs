@@ -10,4 +10,6 @@
 
 pub mod assign;
 pub mod config;
+pub mod mesh;
+pub mod runtime;
 pub mod shard;

@@ -8,4 +8,5 @@
 
 pub mod broker;
 pub mod process;
+pub mod sim;
 pub mod wire;

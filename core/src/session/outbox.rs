@@ -56,6 +56,23 @@ impl Outbox {
         Some(queued)
     }
 
+    /// Takes some of the deliveries out, oldest first.
+    pub fn extract(&mut self, take: impl Fn(&Queued) -> bool) -> Vec<Queued> {
+        if !self.queue.iter().any(&take) {
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        for queued in std::mem::take(&mut self.queue) {
+            if take(&queued) {
+                taken.push(queued);
+            } else {
+                self.queue.push_back(queued);
+            }
+        }
+        self.bytes -= taken.iter().map(Queued::bytes).sum::<u64>();
+        taken
+    }
+
     /// Deliveries that wait.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -28,6 +28,8 @@ pub(super) struct Client {
     pub(super) feeds: Option<Box<Feeds>>,
     /// It is a bridge that wants no message of its own back.
     pub(super) no_echo: bool,
+    /// It had a connection, has none, and its session is kept.
+    pub(super) away: bool,
     /// While it is away: when its session ends.
     pub(super) ends_at: Millis,
     /// While it is away: when its Will is due.
@@ -71,6 +73,7 @@ impl Clients {
             mountpoint,
             feeds: None,
             no_echo: false,
+            away: false,
             ends_at: Millis::NEVER,
             will_at: Millis::NEVER,
         });
@@ -97,6 +100,11 @@ impl Clients {
     #[inline]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Client> {
         self.slab.get_mut(index)
+    }
+
+    /// All of them.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
+        self.slab.iter()
     }
 
     /// The client, if it is still this one.

@@ -14,7 +14,6 @@ use millrace_core::message::{Message, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
-use millrace_core::session::inflight::Stage;
 use millrace_core::session::topic_alias::OutboundAliases;
 use millrace_core::session::{NEVER_EXPIRES, Session, Will};
 use millrace_core::time::Millis;
@@ -35,8 +34,16 @@ pub(super) struct Handovers {
     next: u64,
 }
 
+impl Handovers {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 enum Half {
     Socket(ConnId),
+    /// A socket that failed before its frame came.
+    Gone,
     Frame(Handover),
 }
 
@@ -156,6 +163,7 @@ impl Shard {
     pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
         match self.handovers.waiting.remove(&(from, handover.token)) {
             Some((Half::Socket(id), _)) => self.adopt(id, handover),
+            Some((Half::Gone, _)) => self.shared.listener(handover.listener).closed(),
             _ => {
                 self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
             }
@@ -171,11 +179,26 @@ impl Shard {
             match half {
                 Half::Frame(handover) => self.shared.listener(handover.listener).closed(),
                 Half::Socket(id) => self.commands.push(Command::Close(id, Close::Now)),
+                Half::Gone => {}
             }
         }
     }
 
+    /// A socket is gone that was waiting for its frame.
+    pub(super) fn on_gone_unknown(&mut self, id: ConnId) {
+        let mut halves = self.handovers.waiting.values_mut().map(|(half, _)| half);
+        if let Some(half) = halves.find(|half| matches!(half, Half::Socket(socket) if *socket == id)) {
+            *half = Half::Gone;
+            self.counters.add(Counter::ConnectionsClosedNetwork, 1);
+        }
+    }
+
     fn adopt(&mut self, id: ConnId, handover: Handover) {
+        if self.draining {
+            self.shared.listener(handover.listener).closed();
+            self.commands.push(Command::Close(id, Close::Now));
+            return;
+        }
         self.begin(id, handover.listener, handover.peer, handover.accepted_at);
         // The PROXY header was read where the connection was accepted.
         self.conns.at(id.slot).phase = Phase::Connect;
@@ -263,6 +286,7 @@ impl Shard {
             Some(client) => (client, true),
             None => (self.new_client(client_id, connect.version, expiry, mountpoint), false),
         };
+        self.end_absence(client);
         self.counters.raise(Gauge::Connections, 1);
         self.counters.raise(Gauge::SessionsConnected, 1);
 
@@ -409,17 +433,8 @@ impl Shard {
 
     /// Sends again what was under way [MQTT-4.4.0-1], then what waits.
     fn resume(&mut self, client: u32) {
-        let Some(state) = self.clients.get(client) else { return };
-        let again: Vec<_> = state
-            .session
-            .unacknowledged()
-            .map(|(packet_id, entry)| (packet_id, entry.stage, entry.kept.clone()))
-            .collect();
-        for (packet_id, stage, kept) in again {
-            match (stage, kept) {
-                (Stage::Pubcomp, _) | (_, None) => self.send_pubrel(client, packet_id),
-                (_, Some(queued)) => self.encode_delivery(client, &queued, Some(packet_id), true),
-            }
+        if let Some(state) = self.clients.get_mut(client) {
+            state.session.inflight.resume();
         }
         self.set_presence(client, true);
         self.pump(client);

@@ -40,13 +40,17 @@ pub(super) struct Conn {
     /// Granted Keep Alive in seconds.
     pub(super) keep_alive: u16,
     /// Replies that wait for other shards.
-    pub(super) pending: u16,
+    pub(super) pending: u32,
+    /// PUBACKs among them.
+    pub(super) pubacks: u32,
     /// The runtime holds bytes that did not fit into the socket.
     pub(super) stalled: bool,
     /// In the list of connections that have output.
     pub(super) dirty: bool,
     /// Reading stopped, because a mesh ring is full or a rate is exceeded.
     pub(super) paused: bool,
+    /// Something waits until its output has left.
+    pub(super) waits_for_room: bool,
     /// In the walk over pending replies: an earlier one still waits.
     pub(super) blocked: bool,
     /// When the last bytes came, for Keep Alive.
@@ -106,9 +110,11 @@ impl Default for Conn {
             listener: ListenerId(0),
             keep_alive: 0,
             pending: 0,
+            pubacks: 0,
             stalled: false,
             dirty: false,
             paused: false,
+            waits_for_room: false,
             blocked: false,
             last_seen: Millis(0),
             max_packet: u32::MAX,

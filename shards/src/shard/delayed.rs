@@ -23,6 +23,12 @@ pub(super) struct Delayed {
     next: u64,
 }
 
+impl Delayed {
+    pub(super) fn len(&self) -> usize {
+        self.due.len()
+    }
+}
+
 struct Due {
     at: Millis,
     /// Keeps the order of messages that are due at the same time.

@@ -108,7 +108,7 @@ impl Shard {
 
     /// The transport is gone by itself.
     pub(super) fn on_gone(&mut self, id: ConnId, _how: Gone) {
-        let Some(conn) = self.conns.get(id) else { return };
+        let Some(conn) = self.conns.get(id) else { return self.on_gone_unknown(id) };
         if conn.phase == Phase::Connected {
             let client = conn.client;
             let conn = self.conns.close(id.slot);
@@ -177,12 +177,14 @@ impl Shard {
             // The Will is deleted with a normal DISCONNECT [MQTT-3.14.4-3].
             state.session.will = None;
         }
-        if !state.session.is_persistent() || self.shared.offline_is_full(self.config.sessions.max_offline) {
+        let full = cause != Cause::TakenOver && self.shared.offline_is_full(self.config.sessions.max_offline);
+        if !state.session.is_persistent() || full {
             let cause = if state.session.is_persistent() { Cause::Limit } else { cause };
             self.set_presence(client, false);
             self.end_session(client, cause);
             return;
         }
+        state.away = true;
         state.ends_at = state.session.expires_at(now);
         let delay = state.session.will.as_ref().map(|will| will.delay);
         state.will_at = delay.map_or(Millis::NEVER, |delay| now.after(Duration::from_secs(delay.into())));
@@ -229,20 +231,21 @@ impl Shard {
         }
     }
 
-    /// A session that was away has a connection again.
-    pub(super) fn came_back(&mut self) {
-        self.counters.lower(Gauge::SessionsOffline, 1);
-        self.shared.offline_changed(-1);
+    /// A session that was away has a connection again, or ends.
+    pub(super) fn end_absence(&mut self, client: u32) {
+        if self.clients.get_mut(client).is_some_and(|client| std::mem::take(&mut client.away)) {
+            self.counters.lower(Gauge::SessionsOffline, 1);
+            self.shared.offline_changed(-1);
+        }
     }
 
     /// Ends a session that has no connection: Will, subscriptions, messages.
     pub(super) fn end_session(&mut self, client: u32, cause: Cause) {
-        let Some(state) = self.clients.get(client) else { return };
-        let was_offline = state.ends_at != Millis::NEVER || cause == Cause::Expired;
-        self.counters.add(cause.session_ended(), 1);
-        if was_offline {
-            self.came_back();
+        if self.clients.get(client).is_none() {
+            return;
         }
+        self.counters.add(cause.session_ended(), 1);
+        self.end_absence(client);
         // A Will whose delay runs is due at the latest now [MQTT-3.1.3-9].
         self.publish_will(client);
         let subscriptions =

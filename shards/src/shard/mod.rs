@@ -5,6 +5,7 @@
 //! who wants what, `groups` whose turn it is, `retained` what is kept for later, `lifecycle` how a connection and a
 //! session end, `peers` and `replies` what goes to other shards and what waits for them.
 
+mod census;
 mod client;
 mod connect;
 mod connection;
@@ -50,6 +51,7 @@ use retained::RetainedStore;
 use route::Router;
 use timer_wheel::TimerWheel;
 
+pub use census::Census;
 pub use rule_stage::{RowPort, RuleSet};
 pub use shared::{Control, Shared};
 
@@ -117,7 +119,7 @@ pub struct Shard {
     dirty: Vec<u32>,
     /// Connections whose reading stopped because a mesh ring was full.
     held: Vec<ConnId>,
-    /// Clients whose next page of retained messages waits until their output has left.
+    /// Clients for whom more waits until their output has left.
     hungry: Vec<u32>,
     congested: bool,
     draining: bool,
@@ -170,6 +172,12 @@ impl Shard {
         };
         shard.register_rules();
         shard
+    }
+
+    /// What has been counted, as of now; readers on other threads see [`Shared::counters`].
+    #[must_use]
+    pub const fn counters(&self) -> &Counters {
+        &self.counters
     }
 
     /// Bytes came. They are only borrowed.
@@ -465,7 +473,7 @@ impl logic::Logic for Shard {
                 self.presence(from, name, filter, member, online);
             }
             Frame::GroupAcked { group, member, count } => self.on_group_acked(from, group, member, count),
-            Frame::GroupReturn { group, messages } => self.on_group_return(group, messages),
+            Frame::GroupReturn(returned) => self.on_group_return(from, *returned),
             Frame::Mark { turn } => self.peers.owe(from, turn),
             Frame::Taken { turn } => {
                 self.peers.taken(from, turn);
@@ -497,7 +505,7 @@ impl logic::Logic for Shard {
     fn turn(&mut self, now: Time, out: &mut impl Output) {
         self.now = now;
         for client in std::mem::take(&mut self.hungry) {
-            self.feed(client);
+            self.pump(client);
         }
         while let Some(timer) = self.timers.pop(now.monotonic) {
             self.fire(timer);
@@ -514,6 +522,9 @@ impl logic::Logic for Shard {
                 continue;
             }
             let bytes = std::mem::take(&mut conn.out);
+            if std::mem::take(&mut conn.waits_for_room) && conn.client != NONE {
+                self.hungry.push(conn.client);
+            }
             self.counters.add(Counter::SentBytes, bytes.len() as u64);
             out.send(id, bytes);
             sent += 1;

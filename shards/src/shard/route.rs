@@ -5,9 +5,10 @@
 
 use millrace_core::codec::publish::Delivery;
 use millrace_core::message::{Lazy, MessageView};
-use millrace_core::metrics::{Counter, DropReason};
+use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
+use millrace_core::session::inflight::Stage;
 use millrace_core::session::outbox::Queued;
 use millrace_core::session::topic_alias::OutboundAlias;
 use millrace_core::session::{Admit, Dropped, Grant, SubscriptionIds};
@@ -21,6 +22,9 @@ use super::peers::Waits;
 use super::publish::Accepted;
 use super::subscriptions::Target;
 use super::{Shard, is_v5, remaining_expiry};
+
+/// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
+const ALIAS_BYTES: usize = 5;
 
 /// Scratch of the routing step, reused for each message.
 #[derive(Default)]
@@ -198,7 +202,7 @@ impl Shard {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
         if message.view().head.expires_at <= now {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
             return;
         }
@@ -214,7 +218,7 @@ impl Shard {
             && self.conns.at(slot).max_packet != u32::MAX
             && !self.is_within_client_limit(slot, client, message, grant)
         {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
             return;
         }
@@ -223,7 +227,7 @@ impl Shard {
         let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
         let has = state.session.queued();
         if !matches!(admit, Admit::Away) {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
         }
         match admit {
             Admit::Send(packet_id) => {
@@ -233,11 +237,21 @@ impl Shard {
                 self.encode_message(client, slot, message.view(), grant, packet_id, false, alone);
             }
             Admit::Queued { dropped: oldest } => {
+                if online && !room {
+                    self.conns.at(slot).waits_for_room = true;
+                }
                 self.counters.add(dropped(grant.qos, Dropped::QueueFull), u64::from(oldest));
                 self.queue_changed(had, has);
             }
             Admit::Away => {}
             Admit::Dropped(why) => self.counters.add(dropped(grant.qos, why), 1),
+        }
+    }
+
+    /// A delivery begins. Those through groups were counted when the member was chosen: they may wander.
+    fn count_created(&mut self, grant: &Grant) {
+        if grant.group == 0 || grant.qos == QoS::AtMostOnce {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
         }
     }
 
@@ -277,7 +291,13 @@ impl Shard {
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
         if alone || aliased || !grant.subscription_ids.is_empty() {
             let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
-            if aliased && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut()) {
+            // An alias must not make the packet too large for the client.
+            let has_room = conn.max_packet == u32::MAX
+                || delivery.size(version) + ALIAS_BYTES <= usize::try_from(conn.max_packet).unwrap_or(usize::MAX);
+            if aliased
+                && has_room
+                && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut())
+            {
                 match aliases.of(delivery.topic) {
                     OutboundAlias::None => {}
                     OutboundAlias::Set(alias) => delivery.topic_alias = Some(alias),
@@ -316,24 +336,46 @@ impl Shard {
         let mut expired = 0;
         loop {
             let Some(state) = self.clients.get_mut(client) else { return };
-            if !state.is_online() || self.conns.at(state.conn).out.len() >= limit {
+            let slot = state.conn;
+            if !state.is_online() {
+                break;
+            }
+            let conn = self.conns.at(slot);
+            if conn.out.len() >= limit {
+                conn.waits_for_room = true;
+                break;
+            }
+            if let Some((packet_id, entry)) = state.session.inflight.next_unseen() {
+                match entry.kept.clone() {
+                    Some(queued) if entry.stage != Stage::Pubcomp => self.send_again(client, slot, packet_id, &queued),
+                    _ => self.send_pubrel(client, packet_id),
+                }
+                continue;
+            }
+            if state.session.inflight.has_unseen() {
                 break;
             }
             let had = state.session.queued();
-            let next = state.session.next_queued(now, &mut expired);
-            let (has, slot) = (state.session.queued(), state.conn);
+            let gone = state.session.expire_queued(now);
+            expired += gone;
+            let had = had - gone as usize;
+            self.counters.lower(Gauge::DeliveriesQueued, gone.into());
+            if conn.max_packet != u32::MAX
+                && let Some(queued) = state.session.front().cloned()
+                && !self.is_within_client_limit(slot, client, &Lazy::shared(&queued.message), &queued.grant)
+            {
+                self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+                if let Some(state) = self.clients.get_mut(client) {
+                    state.session.pop_queued();
+                }
+                self.queue_changed(had, had - 1);
+                continue;
+            }
+            let Some(state) = self.clients.get_mut(client) else { return };
+            let next = state.session.next_queued();
+            let has = state.session.queued();
             self.queue_changed(had, has);
             let Some((queued, packet_id)) = next else { break };
-            if self.conns.at(slot).max_packet != u32::MAX {
-                let lazy = Lazy::shared(&queued.message);
-                if !self.is_within_client_limit(slot, client, &lazy, &queued.grant) {
-                    self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
-                    if let (Some(packet_id), Some(state)) = (packet_id, self.clients.get_mut(client)) {
-                        state.session.inflight.end(packet_id);
-                    }
-                    continue;
-                }
-            }
             if packet_id.is_none() {
                 self.counters.add(Counter::deliveries_completed(queued.grant.qos), 1);
             }
@@ -341,6 +383,21 @@ impl Shard {
         }
         self.counters.add(dropped(QoS::AtLeastOnce, Dropped::Expired), u64::from(expired));
         self.feed(client);
+    }
+
+    /// Sends a delivery again after a reconnect, unless this connection takes smaller packets only.
+    fn send_again(&mut self, client: u32, slot: u32, packet_id: PacketId, queued: &Queued) {
+        let lazy = Lazy::shared(&queued.message);
+        if self.conns.at(slot).max_packet != u32::MAX
+            && !self.is_within_client_limit(slot, client, &lazy, &queued.grant)
+        {
+            self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+            if let Some(state) = self.clients.get_mut(client) {
+                state.session.inflight.end(packet_id);
+            }
+            return;
+        }
+        self.encode_delivery(client, queued, Some(packet_id), true);
     }
 
     /// Messages from another shard.

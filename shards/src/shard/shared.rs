@@ -82,8 +82,7 @@ impl Shared {
     /// For this many shards.
     #[must_use]
     pub fn new(config: Arc<ShardsConfig>, shards: u16, seed: u64, started: Time) -> Self {
-        let enabled = config.listeners.iter().filter(|(_, listener)| listener.enabled);
-        let listener_names: Vec<String> = enabled.map(|(name, _)| name.clone()).collect();
+        let listener_names: Vec<String> = config.listeners.keys().cloned().collect();
         Self {
             placement: Placement::solo(shards),
             seed,

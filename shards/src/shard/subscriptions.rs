@@ -197,9 +197,7 @@ impl Shard {
             return granted(options.qos);
         }
         let entry = Subscriber::client(client, options, id);
-        if self.subscribe_target(filter, entry) {
-            self.announce(filter, true, Some(waits));
-        }
+        self.subscribe_announced(filter, entry, waits);
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,
@@ -209,6 +207,15 @@ impl Shard {
             feeds.push(FeedStart { filter: filter.into(), options, id });
         }
         granted(options.qos)
+    }
+
+    /// Adds or replaces a subscriber, who may rely on it once what is waited for has come.
+    pub(super) fn subscribe_announced(&mut self, filter: &str, subscriber: Subscriber, waits: &mut Waits) {
+        if self.subscribe_target(filter, subscriber) {
+            self.announce(filter, true);
+        }
+        // Not only the first subscriber of a filter relies on the route.
+        self.peers.wait_for_routes(self.id, waits);
     }
 
     /// Adds or replaces a subscriber; `true` if it is the first of its filter on this shard.
@@ -232,17 +239,17 @@ impl Shard {
             self.filters.remove(filter);
         }
         if last {
-            self.announce(filter, false, None);
+            self.announce(filter, false);
         }
     }
 
     /// Tells all other shards that this one wants a filter, or does not any more.
-    pub(super) fn announce(&mut self, filter: &str, wanted: bool, mut waits: Option<&mut Waits>) {
+    fn announce(&mut self, filter: &str, wanted: bool) {
         for shard in (0..self.shared.placement.shards()).map(ShardId).filter(|shard| *shard != self.id) {
             self.peers.send(shard, Frame::Route(Box::new(RouteChange { filter: filter.into(), wanted })));
-            if let Some(waits) = &mut waits {
-                self.peers.wait_for(shard, waits);
-            }
+        }
+        if wanted {
+            self.peers.announced();
         }
     }
 
@@ -262,13 +269,17 @@ impl Shard {
         }
         let client = self.conns.at(id.slot).client;
         let mut reason_codes = Vec::with_capacity(unsubscribe.filters.len());
+        let mut waits = Waits::default();
         for text in &unsubscribe.filters {
             let Some(state) = self.clients.get_mut(client) else { continue };
             let subscriptions = &mut state.session.subscriptions;
             let code = match subscriptions.iter().position(|subscription| *subscription.filter == **text) {
                 Some(at) => {
                     subscriptions.swap_remove(at);
-                    self.forget_subscription(client, text);
+                    // A group elsewhere chooses this member until it has heard of it [MQTT-3.10.4-2].
+                    if let Some(home) = self.forget_subscription(client, text).filter(|home| *home != self.id) {
+                        self.peers.wait_for(home, &mut waits);
+                    }
                     ReasonCode::Success
                 }
                 None => ReasonCode::NoSubscriptionExisted,
@@ -281,20 +292,25 @@ impl Shard {
             properties: Properties::default(),
             reason_codes,
         });
-        self.reply(id, &packet, Waits::default(), Vec::new());
+        self.reply(id, &packet, waits, Vec::new());
         Flow::Next
     }
 
-    /// Takes a subscription that the session does not list any more out of the filters or its group.
-    pub(super) fn forget_subscription(&mut self, client: u32, text: &str) {
+    /// Takes a subscription that the session does not list any more out of the filters or its group; says where the
+    /// group lives.
+    pub(super) fn forget_subscription(&mut self, client: u32, text: &str) -> Option<ShardId> {
         self.counters.lower(subscription_gauge(text), 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
         let (share, filter) = Share::split(text);
         let mut mounted = String::new();
         let filter = self.mount(mountpoint, filter, &mut mounted).to_owned();
         match share {
-            Some(share) => self.leave_group(client, share, &filter),
-            None => self.unsubscribe_target(&filter, Target::Client(client)),
+            Some(share) => Some(self.leave_group(client, share, &filter)),
+            None => {
+                self.unsubscribe_target(&filter, Target::Client(client));
+                self.end_feeds_of(client, &filter);
+                None
+            }
         }
     }
 

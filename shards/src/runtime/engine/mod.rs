@@ -1,0 +1,159 @@
+//! The seam between the reactor and the kernel: turn-wise verbs, with one engine on `io_uring` and one on `epoll`.
+//!
+//! Invariants: a connection is a slot and a generation in both; after `close`, `release` and `hand_over` no event with
+//! its id comes out of [`Engine::is_open`]'s sieve; a slot has its next tenant only when no operation of the last one
+//! is in flight.
+//! Not here: what is done with an event (`reactor.rs`).
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use millrace_core::time::Millis;
+
+use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
+
+mod buffer_ring;
+mod buffers;
+pub(crate) mod epoll;
+mod pool;
+mod slots;
+pub(crate) mod uring;
+
+/// How long a lingering connection has.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+/// What a lingering peer may still send before it is cut off.
+pub(crate) const LINGER_BYTES_MAX: u64 = 16 << 20;
+/// How long accepting rests after the kernel refused a descriptor or memory.
+pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A received buffer: the engine's until it is recycled.
+#[derive(Debug)]
+pub(crate) struct Buffer {
+    pub(crate) id: u16,
+    pub(crate) len: u32,
+}
+
+/// What a turn brought.
+#[derive(Debug)]
+pub(crate) enum Event {
+    Accepted {
+        conn: ConnId,
+        listener: ListenerId,
+        peer: SocketAddr,
+    },
+    Received {
+        conn: ConnId,
+        buffer: Buffer,
+    },
+    Gone {
+        conn: ConnId,
+        how: Gone,
+    },
+    Stalled {
+        conn: ConnId,
+        unsent: usize,
+    },
+    Drained {
+        conn: ConnId,
+    },
+    Adopted {
+        conn: ConnId,
+        from: ShardId,
+        token: u64,
+    },
+    /// Another thread rang the bell.
+    Bell,
+}
+
+/// Where received bytes lie.
+pub(crate) trait Buffers {
+    /// The bytes of a buffer.
+    fn bytes(&self, buffer: &Buffer) -> &[u8];
+    /// Gives a buffer back.
+    fn recycle(&mut self, buffer: Buffer);
+}
+
+/// The verbs. A verb on a connection that is not open does nothing.
+pub(crate) trait Engine: Sized {
+    type Buffers: Buffers;
+
+    /// Starts to accept from a listening socket.
+    fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> std::io::Result<()>;
+    /// Stops accepting for good.
+    fn stop_listening(&mut self);
+    /// Gives the kernel what was asked for, waits for at most `wait` until something happens, collects what did.
+    fn turn(&mut self, buffers: &mut Self::Buffers, now: Millis, wait: Duration, events: &mut Vec<Event>);
+    /// Whether the logic may still hear of the connection.
+    fn is_open(&self, conn: ConnId) -> bool;
+    fn receive_once(&mut self, conn: ConnId);
+    fn receive(&mut self, conn: ConnId);
+    fn pause(&mut self, conn: ConnId);
+    /// An empty buffer for output.
+    fn buffer(&mut self) -> Vec<u8>;
+    fn recycle(&mut self, buffer: Vec<u8>);
+    fn send(&mut self, conn: ConnId, bytes: Vec<u8>);
+    fn close(&mut self, conn: ConnId, how: Close, now: Millis);
+    /// Gives a socket to another shard. A descriptor that is returned goes there through the mesh.
+    fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd>;
+    /// Takes a socket that came through the mesh.
+    fn adopt(&mut self, socket: OwnedFd) -> Option<ConnId>;
+    /// Wakes another shard.
+    fn wake(&mut self, shard: ShardId);
+    /// The counters of this shard.
+    fn counters(&self) -> &Counters;
+}
+
+/// What happened on a shard, counted by its thread and read by others.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Turns of the reactor.
+    pub turns: AtomicU64,
+    /// Connections accepted.
+    pub accepted: AtomicU64,
+    /// Connections open, lingering ones included.
+    pub open: AtomicU64,
+    /// Times that accepting rested for want of a descriptor or of memory.
+    pub accept_rests: AtomicU64,
+    /// Receives that found no free buffer.
+    pub buffers_short: AtomicU64,
+    /// Receive buffers that exist.
+    pub buffers: AtomicU64,
+    /// Sends that did not fit into the socket at once.
+    pub sends_short: AtomicU64,
+    /// Sockets that came from another shard.
+    pub adopted: AtomicU64,
+    /// Sockets that another shard could not take; they were closed.
+    pub handovers_failed: AtomicU64,
+    /// Times that the completion queue overflowed; nothing is lost by it.
+    pub completions_overflowed: AtomicU64,
+    /// Completions of a connection that was gone; they were not applied.
+    pub completions_late: AtomicU64,
+    /// Wakes that could not be sent.
+    pub wakes_failed: AtomicU64,
+    /// Mesh entries found only because the longest sleep was over: always 0 unless a wake was lost.
+    pub wakes_lost: AtomicU64,
+}
+
+impl Counters {
+    /// Adds one: only the owning thread writes, so no locked instruction is needed.
+    pub(crate) fn count(counter: &AtomicU64) {
+        counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// Bytes of a send that wait for the socket.
+#[derive(Debug, Default)]
+struct Tail {
+    bytes: Vec<u8>,
+    sent: usize,
+    /// What was given to `send` since, against the rule or before the short send was known.
+    held: Vec<u8>,
+}
+
+impl Tail {
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.sent..]
+    }
+}

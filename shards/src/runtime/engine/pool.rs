@@ -1,0 +1,51 @@
+//! Output buffers that are used again, bounded in bytes.
+
+/// Bytes that lie idle at most.
+const POOL_BYTES_MAX: usize = 16 << 20;
+/// A larger buffer goes back to the allocator.
+const BUFFER_BYTES_KEPT: usize = 256 << 10;
+
+#[derive(Default)]
+pub(crate) struct Pool {
+    idle: Vec<Vec<u8>>,
+    bytes: usize,
+}
+
+impl Pool {
+    /// An empty buffer, the one that was used last.
+    #[inline]
+    pub(crate) fn take(&mut self) -> Vec<u8> {
+        self.idle.pop().map_or_else(Vec::new, |buffer| {
+            self.bytes -= buffer.capacity();
+            buffer
+        })
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, mut buffer: Vec<u8>) {
+        let bytes = buffer.capacity();
+        if bytes != 0 && bytes <= BUFFER_BYTES_KEPT && self.bytes + bytes <= POOL_BYTES_MAX {
+            buffer.clear();
+            self.bytes += bytes;
+            self.idle.push(buffer);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_buffers_and_too_many_of_them_are_not_kept() {
+        let mut pool = Pool::default();
+        pool.put(Vec::with_capacity(BUFFER_BYTES_KEPT + 1));
+        assert_eq!(pool.take().capacity(), 0);
+        for _ in 0..1000 {
+            pool.put(Vec::with_capacity(BUFFER_BYTES_KEPT));
+        }
+        assert_eq!(pool.idle.len(), POOL_BYTES_MAX / BUFFER_BYTES_KEPT);
+        pool.put(Vec::from(*b"x"));
+        assert!(pool.take().is_empty());
+    }
+}

@@ -1,0 +1,328 @@
+//! One turn of a shard: what the kernel and the mesh brought goes into the logic, what the logic wants goes out.
+//!
+//! Runs on: the shard's thread.
+//! Invariants: one enter, one flush and one clock reading a turn; the sleep flag is up only around the wait; the
+//! longest sleep is a second, so that a watchdog sees the shard turn.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::time::Duration;
+
+use crossbeam::channel::Receiver;
+use millrace_core::time::{Millis, Time};
+
+use super::engine::{Buffers, Counters, Engine, Event};
+use super::{background, sys};
+use crate::mesh::Endpoint;
+use crate::shard::io::{Close, ConnId, Output, ShardId};
+use crate::shard::logic::Logic;
+
+/// The longest sleep.
+const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// What shards send each other at this level.
+pub(crate) enum Entry<F> {
+    /// A frame of the logic.
+    Frame(F),
+    /// A socket, where the engine cannot send it by itself.
+    Socket { socket: OwnedFd, token: u64 },
+}
+
+/// What a shard is doing, for the watchdog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Phase {
+    /// For something to happen.
+    Waiting,
+    /// Handing received bytes and other events to the logic.
+    Receiving,
+    /// Handing over what other shards sent.
+    Mesh,
+    /// Handing over what other threads asked.
+    Control,
+    /// Deadlines and output of the logic.
+    Turning,
+    /// Publishing to other shards.
+    Flushing,
+    /// Other tasks of the executor.
+    Background,
+    /// It has ended.
+    Ended,
+}
+
+impl Phase {
+    fn from_u8(number: u8) -> Self {
+        [Self::Waiting, Self::Receiving, Self::Mesh, Self::Control, Self::Turning, Self::Flushing, Self::Background]
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or(Self::Ended)
+    }
+}
+
+/// What other threads see of a shard.
+#[derive(Debug, Default)]
+pub struct Vitals {
+    pub(crate) counters: Arc<Counters>,
+    phase: AtomicU8,
+    pub(crate) stop_listening: AtomicBool,
+    pub(crate) stop: AtomicBool,
+}
+
+impl Vitals {
+    /// Turns so far.
+    #[must_use]
+    pub fn turns(&self) -> u64 {
+        self.counters.turns.load(Ordering::Relaxed)
+    }
+
+    /// What it has counted.
+    #[must_use]
+    pub fn counters(&self) -> &Counters {
+        &self.counters
+    }
+
+    /// What it is doing.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        Phase::from_u8(self.phase.load(Ordering::Relaxed))
+    }
+
+    pub(crate) fn enter(&self, phase: Phase) {
+        self.phase.store(phase as u8, Ordering::Relaxed);
+    }
+}
+
+/// Drives one shard.
+pub(crate) struct Reactor<E: Engine, L: Logic> {
+    engine: E,
+    buffers: E::Buffers,
+    mesh: Endpoint<Entry<L::Frame>>,
+    logic: L,
+    control: Receiver<L::Control>,
+    vitals: Arc<Vitals>,
+    events: Vec<Event>,
+    /// The mesh had to keep something back.
+    congested: bool,
+    /// Another thread rang the bell.
+    rung: bool,
+    now: Time,
+}
+
+/// The engine and the mesh as the logic sees them.
+struct Out<'a, E, F> {
+    engine: &'a mut E,
+    mesh: &'a mut Endpoint<Entry<F>>,
+    now: Millis,
+}
+
+impl<E: Engine, L: Logic> Reactor<E, L> {
+    pub(crate) fn new(
+        engine: E,
+        buffers: E::Buffers,
+        mesh: Endpoint<Entry<L::Frame>>,
+        logic: L,
+        control: Receiver<L::Control>,
+        vitals: Arc<Vitals>,
+    ) -> Self {
+        Self {
+            engine,
+            buffers,
+            mesh,
+            logic,
+            control,
+            vitals,
+            events: Vec::new(),
+            congested: false,
+            rung: false,
+            now: sys::now(),
+        }
+    }
+
+    /// Turns once; false when the shard shall end.
+    pub(crate) fn turn(&mut self) -> bool {
+        self.wait();
+        self.take_events();
+        self.take_mail();
+        self.take_control();
+        self.vitals.enter(Phase::Turning);
+        let now = self.now;
+        let (logic, _, mut out) = self.parts();
+        logic.turn(now, &mut out);
+        self.flush();
+        if self.vitals.stop_listening.load(Ordering::Relaxed) {
+            self.engine.stop_listening();
+        }
+        !self.vitals.stop.load(Ordering::Relaxed)
+    }
+
+    /// The engine and its buffers, to end them.
+    pub(crate) fn into_engine(self) -> (E, E::Buffers) {
+        (self.engine, self.buffers)
+    }
+
+    fn wait(&mut self) {
+        self.vitals.enter(Phase::Waiting);
+        let mut wait = SLEEP_MAX.min(self.logic.next_deadline().since(self.now.monotonic));
+        if background::is_pending() {
+            wait = wait.min(background::SLEEP_MAX);
+        }
+        if !wait.is_zero() && !self.mesh.may_sleep() {
+            wait = Duration::ZERO;
+        }
+        self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
+        let before = self.now;
+        self.now = sys::now();
+        if !wait.is_zero() {
+            self.mesh.awake();
+            if self.events.is_empty() && self.now.monotonic.since(before.monotonic) >= SLEEP_MAX && self.mesh.has_mail()
+            {
+                Counters::count(&self.engine.counters().wakes_lost);
+            }
+        }
+        Counters::count(&self.engine.counters().turns);
+    }
+
+    fn take_events(&mut self) {
+        self.vitals.enter(Phase::Receiving);
+        let mut events = std::mem::take(&mut self.events);
+        for event in events.drain(..) {
+            self.take_event(event);
+        }
+        self.events = events;
+    }
+
+    fn take_event(&mut self, event: Event) {
+        let now = self.now;
+        let (logic, buffers, mut out) = self.parts();
+        match event {
+            Event::Received { conn, buffer } => {
+                if out.engine.is_open(conn) {
+                    logic.received(now, conn, buffers.bytes(&buffer), &mut out);
+                }
+                buffers.recycle(buffer);
+            }
+            Event::Accepted { conn, listener, peer } => {
+                let accepted = crate::shard::io::Accepted { conn, listener, peer };
+                logic.accepted(now, accepted, &mut out);
+            }
+            Event::Gone { conn, how } => {
+                if out.engine.is_open(conn) {
+                    out.engine.close(conn, Close::Now, now.monotonic);
+                    logic.gone(now, conn, how, &mut out);
+                }
+            }
+            Event::Stalled { conn, unsent } => {
+                if out.engine.is_open(conn) {
+                    logic.stalled(conn, unsent);
+                }
+            }
+            Event::Drained { conn } => {
+                if out.engine.is_open(conn) {
+                    logic.drained(now, conn, &mut out);
+                }
+            }
+            Event::Adopted { conn, from, token } => {
+                logic.adopted(now, conn, from, token, &mut out);
+            }
+            Event::Bell => self.rung = true,
+        }
+    }
+
+    fn take_mail(&mut self) {
+        self.vitals.enter(Phase::Mesh);
+        let now = self.now;
+        self.mesh.open_mail();
+        while let Some((from, entry)) = self.mesh.pop() {
+            let (logic, _, mut out) = self.parts();
+            match entry {
+                Entry::Frame(frame) => logic.frame(now, from, frame, &mut out),
+                Entry::Socket { socket, token } => match out.engine.adopt(socket) {
+                    Some(conn) => logic.adopted(now, conn, from, token, &mut out),
+                    None => Counters::count(&out.engine.counters().handovers_failed),
+                },
+            }
+        }
+        let Self { mesh, engine, .. } = self;
+        mesh.close_mail(|shard| engine.wake(shard));
+    }
+
+    fn take_control(&mut self) {
+        if !std::mem::take(&mut self.rung) {
+            return;
+        }
+        self.vitals.enter(Phase::Control);
+        // What comes meanwhile rings again.
+        for _ in 0..self.control.len() {
+            if let Ok(message) = self.control.try_recv() {
+                let now = self.now;
+                let (logic, _, mut out) = self.parts();
+                logic.control(now, message, &mut out);
+            }
+        }
+    }
+
+    fn flush(&mut self) {
+        self.vitals.enter(Phase::Flushing);
+        self.congested |= self.mesh.waiting() > 0;
+        let Self { mesh, engine, .. } = self;
+        mesh.flush(|shard| engine.wake(shard));
+        if self.congested && self.mesh.waiting() == 0 {
+            let now = self.now;
+            let (logic, _, mut out) = self.parts();
+            logic.mesh_drained(now, &mut out);
+            let Self { mesh, engine, .. } = self;
+            self.congested = mesh.waiting() > 0;
+            mesh.flush(|shard| engine.wake(shard));
+        }
+    }
+
+    fn parts(&mut self) -> (&mut L, &mut E::Buffers, Out<'_, E, L::Frame>) {
+        let out = Out { engine: &mut self.engine, mesh: &mut self.mesh, now: self.now.monotonic };
+        (&mut self.logic, &mut self.buffers, out)
+    }
+}
+
+impl<E: Engine, F> Output<F> for Out<'_, E, F> {
+    #[inline]
+    fn buffer(&mut self) -> Vec<u8> {
+        self.engine.buffer()
+    }
+
+    #[inline]
+    fn recycle(&mut self, buffer: Vec<u8>) {
+        self.engine.recycle(buffer);
+    }
+
+    #[inline]
+    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        self.engine.send(conn, bytes);
+    }
+
+    fn receive_once(&mut self, conn: ConnId) {
+        self.engine.receive_once(conn);
+    }
+
+    fn receive(&mut self, conn: ConnId) {
+        self.engine.receive(conn);
+    }
+
+    fn pause(&mut self, conn: ConnId) {
+        self.engine.pause(conn);
+    }
+
+    fn close(&mut self, conn: ConnId, how: Close) {
+        self.engine.close(conn, how, self.now);
+    }
+
+    fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) {
+        if let Some(socket) = self.engine.hand_over(conn, to, token) {
+            self.mesh.push(to, Entry::Socket { socket, token });
+        }
+    }
+
+    #[inline]
+    fn frame(&mut self, to: ShardId, frame: F) -> bool {
+        self.mesh.push(to, Entry::Frame(frame))
+    }
+}

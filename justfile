@@ -18,7 +18,7 @@ test name="":
 
 # The simulator, on one seed or on its usual ones.
 sim seed="":
-    MILLRACE_SIM_SEED={{seed}} cargo test -p millrace-tests --test sim
+    {{ if seed == "" { "" } else { "MILLRACE_SIM_SEED=" + seed + " " } }}cargo test -p millrace-tests --test simulator
 
 # A fuzz body with seeded input on the stable toolchain, for instance `just fuzz decode`.
 fuzz target:

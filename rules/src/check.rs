@@ -2,6 +2,8 @@
 //!
 //! All mistakes of a rule are reported at once. Not here: what an operator does (`ops.rs`).
 
+use millrace_core::topic::filter::{FilterError, TopicFilter};
+use millrace_core::topic::name::TopicLimits;
 use millrace_core::value::Value;
 
 use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, Path, Query, Step};
@@ -9,7 +11,6 @@ use crate::columns::ColumnTree;
 use crate::compile;
 use crate::diagnostics::{Diagnostic, Severity, Span, nearest};
 use crate::fields::{Event, EventField, FieldInfo};
-use crate::filter;
 use crate::functions::{self, Body, Function};
 use crate::ops;
 use crate::parse::DEPTH_MAX;
@@ -79,12 +80,8 @@ impl<'s> Checker<'s> {
                     Diagnostic::error("R0105", source.span, format!("`{text}` is not an event that rules can read"))
                         .help("a rule reads messages: name topic filters, FROM \"sensors/#\""),
                 );
-            } else if let Err(why) = filter::check(text) {
-                self.diagnostics.push(Diagnostic::error(
-                    "R0104",
-                    source.span,
-                    format!("`{text}` is not a topic filter: {why}"),
-                ));
+            } else if let Err(why) = filter(text) {
+                self.diagnostics.push(Diagnostic::error("R0104", source.span, format!("`{text}`: {why}")));
             } else if !filters.iter().any(|known| known == text) {
                 filters.push(text.to_owned());
             }
@@ -262,9 +259,9 @@ impl<'s> Checker<'s> {
             }
             if op == BinaryOp::Matches
                 && let Some(Value::Text(text)) = right.constant()
-                && let Err(why) = filter::check(text)
+                && let Err(why) = filter(text)
             {
-                self.error("R0104", right.span, format!("'{text}' is not a topic filter: {why}"));
+                self.error("R0104", right.span, format!("'{text}': {why}"));
             }
             return Node { kind: NodeKind::Compare(op, Box::new(left), Box::new(right)), ty: Type::BOOL, span };
         }
@@ -478,6 +475,11 @@ impl<'s> Checker<'s> {
             }
         }
     }
+}
+
+/// Checks a Topic Filter; how long it may be is the listener's business.
+fn filter(text: &str) -> Result<(), FilterError> {
+    TopicFilter::parse(text, TopicLimits::PROTOCOL).map(|_| ())
 }
 
 /// Joins slots to a map; where a name comes twice the later one counts.

@@ -7,6 +7,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use millrace_core::codec::properties::{Carrier, Properties};
 use millrace_core::packet::QoS;
 use millrace_core::value::Value;
 
@@ -109,7 +110,9 @@ impl<'a> Input<'a> {
                 Ok(text) => Value::text(text),
                 Err(_) => Value::Bytes(event.payload.into()),
             },
-            EventField::PubProps => pub_props(event.properties),
+            EventField::PubProps => {
+                pub_props(Properties::check(event.properties, Carrier::Publish).unwrap_or_default())
+            }
             EventField::PublishReceivedAt | EventField::Timestamp => {
                 Value::Int(i64::try_from(event.unix_ms).unwrap_or(i64::MAX))
             }

@@ -19,7 +19,6 @@ pub mod config;
 pub mod diagnostics;
 pub mod error;
 pub mod fields;
-mod filter;
 pub mod functions;
 pub mod input;
 pub mod json;

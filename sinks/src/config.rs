@@ -21,9 +21,9 @@ impl SinkConfig {
     /// What all kinds of sink have.
     #[must_use]
     pub const fn buffering(&self) -> Buffering {
-        match self {
+        match *self {
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(config) => config.buffering(),
+            Self::Sqlite(ref config) => config.buffering(),
         }
     }
 }

@@ -68,6 +68,16 @@ impl Sinks {
     ///
     /// # Errors
     /// A setting that cannot work, or no thread to be had; then nothing is left running.
+    #[cfg_attr(
+        not(feature = "sqlite"),
+        allow(
+            unreachable_code,
+            unused_mut,
+            unused_variables,
+            clippy::never_loop,
+            reason = "a build without any kind of sink"
+        )
+    )]
     pub fn start<N: AsRef<str>>(
         configs: &[(N, SinkConfig)],
         shards: usize,
@@ -78,9 +88,9 @@ impl Sinks {
             let name = name.as_ref();
             let wrong = |why| SinkError::Config { sink: name.to_owned(), why };
             config.buffering().check().map_err(wrong)?;
-            let sink: Box<dyn Sink> = match config {
+            let sink: Box<dyn Sink> = match *config {
                 #[cfg(feature = "sqlite")]
-                SinkConfig::Sqlite(config) => Box::new(Sqlite::new(config, data_dir).map_err(wrong)?),
+                SinkConfig::Sqlite(ref config) => Box::new(Sqlite::new(config, data_dir).map_err(wrong)?),
             };
             sinks.push((name.to_owned(), config.buffering(), sink));
         }

@@ -18,6 +18,9 @@ fn run_all(seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
     let mut failed = Vec::new();
     let mut proven = 0;
     for seed in seeds {
+        if number("MILLRACE_SIM_VERBOSE").is_some() {
+            eprintln!("seed {seed}");
+        }
         match catch_unwind(|| run(seed)) {
             Ok(more) => proven += more,
             Err(_) => failed.push(seed),

@@ -132,7 +132,7 @@ impl Shard {
         }
         let deadline = self.keep_alive_deadline(id.slot);
         // A client whose reading we paused cannot be heard.
-        if deadline > self.now.monotonic || self.conns.at(id.slot).paused {
+        if deadline > self.now.monotonic || self.conns.at(id.slot).paused != 0 {
             self.timers.insert(deadline.max(Millis(self.now.monotonic.0 + 1000)), Timer::KeepAlive(id));
         } else {
             self.disconnect(id, Cause::KeepAlive, None);

@@ -12,12 +12,12 @@ use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Acked;
 use millrace_core::time::Millis;
 
-use super::connection::Conn;
+use super::connection::{Conn, Pause};
 use super::io::ConnId;
 use super::peers::Waits;
 use super::replies::Reply;
 use super::route::Origin;
-use super::{Command, Flow, Shard, is_v5};
+use super::{Flow, Shard, is_v5};
 
 /// What came of a message that was accepted.
 pub(super) struct Accepted {
@@ -35,10 +35,8 @@ impl Shard {
         let conn = self.conns.at(id.slot);
         let (client, v5) = (conn.client, is_v5(conn.version));
         conn.rate.at(self.now.monotonic).publishes += 1;
-        if self.congested && !conn.paused {
-            conn.paused = true;
+        if self.congested && self.pause(id, Pause::Mesh) {
             self.held.push(id);
-            self.commands.push(Command::Pause(id));
         }
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {

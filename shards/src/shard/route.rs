@@ -144,8 +144,9 @@ impl Shard {
                         if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
                             continue;
                         }
-                        if client.stamp == stamp {
-                            let known = &mut matches[client.at as usize];
+                        // The stamp comes round again after 2^32 messages: what it points at must be this client.
+                        let known = matches.get_mut(client.at as usize).filter(|known| known.client == index);
+                        if let Some(known) = known.filter(|_| client.stamp == stamp) {
                             known.qos = known.qos.max(subscriber.qos);
                             known.retain_as_published |= subscriber.retain_as_published;
                             if subscriber.id != 0 {

@@ -170,9 +170,13 @@ impl Shared {
         self.delayed.fetch_add(by, Relaxed);
     }
 
-    pub(super) fn retained_is_full(&self, limits: &Retained) -> bool {
+    pub(super) fn retained_count_is_full(&self, limits: &Retained) -> bool {
         self.retained.load(Relaxed) >= i64::from(limits.max_messages)
-            || self.retained_bytes.load(Relaxed) >= i64::try_from(limits.max_bytes.0).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn retained_bytes_are_full(&self, limits: &Retained, more: u64) -> bool {
+        let bytes = u64::try_from(self.retained_bytes.load(Relaxed)).unwrap_or(0);
+        bytes.saturating_add(more) > limits.max_bytes.0
     }
 
     pub(super) fn retained_changed(&self, count: usize, new_count: usize, bytes: usize, new_bytes: usize) {

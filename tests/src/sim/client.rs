@@ -70,7 +70,7 @@ struct Out {
 #[derive(Clone, Debug)]
 enum Change {
     Subscribe(Vec<(String, SubscriptionOptions)>, u32),
-    Unsubscribe(Vec<String>),
+    Unsubscribe(Vec<String>, u64),
 }
 
 /// The connection's end, as far as its Will is concerned.
@@ -508,12 +508,12 @@ impl Client {
                 self.epoch.changing -= 1;
             }
             Packet::UnsubAck(ack) => {
-                let Some(Change::Unsubscribe(filters)) = self.changes.remove(&ack.packet_id.get()) else {
+                let Some(Change::Unsubscribe(filters, sent)) = self.changes.remove(&ack.packet_id.get()) else {
                     panic!("{name}: {ack:?} is no answer")
                 };
                 for filter in &filters {
                     for known in self.epoch.subscriptions.iter_mut().filter(|known| known.filter == *filter) {
-                        if known.leaving {
+                        if known.leaving && known.left <= sent {
                             known.gone.get_or_insert(oracle.tick + 1);
                         }
                     }
@@ -786,6 +786,7 @@ impl Client {
                         acked: None,
                         gone: None,
                         leaving: false,
+                        left: 0,
                     });
                 }
                 let mut properties = PropertiesBuf::new();
@@ -796,10 +797,12 @@ impl Client {
                 let subscribe = Subscribe { packet_id: id(packet_id), properties: properties.as_properties(), filters };
                 self.send(network, now, &Packet::Subscribe(subscribe));
             }
-            Change::Unsubscribe(filters) => {
+            Change::Unsubscribe(filters, sent) => {
                 for filter in filters {
-                    for known in self.epoch.subscriptions.iter_mut().filter(|known| known.filter == *filter) {
+                    let known = self.epoch.subscriptions.iter_mut();
+                    for known in known.filter(|known| known.filter == *filter && !known.leaving) {
                         known.leaving = true;
+                        known.left = *sent;
                         if known.is_shared() {
                             oracle.left(self.index, filter);
                         }
@@ -845,7 +848,8 @@ impl Client {
         let known: Vec<_> =
             self.epoch.subscriptions.iter().filter(|known| !known.leaving).map(|known| &known.filter).collect();
         let filter = if known.is_empty() { "t/none".into() } else { known[rng.index(known.len())].clone() };
-        self.change(Change::Unsubscribe(vec![filter]), network, oracle, now);
+        let sent = oracle.now();
+        self.change(Change::Unsubscribe(vec![filter], sent), network, oracle, now);
     }
 
     /// Sends what it owes.

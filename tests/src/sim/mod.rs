@@ -149,7 +149,9 @@ impl Sim {
             clients.push(Client::new(index, Role::Worker, habits));
         }
         let network = Network::new(setup.shards, setup.ring_capacity, setup.tiny_chunks);
-        Self { setup, rng, now: start, network, shared, shards, clients, oracle: Oracle::default() }
+        let mut oracle = Oracle::default();
+        oracle.lossy = setup.short_queues;
+        Self { setup, rng, now: start, network, shared, shards, clients, oracle }
     }
 
     /// Runs all parts. Panics with what is wrong.

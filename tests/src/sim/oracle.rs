@@ -3,7 +3,7 @@
 //! It knows nothing of shards. A moment is a tick: it counts what clients send and receive, so that "published after
 //! the SUBACK had come" has a meaning without clocks.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use millrace_core::topic::filter::{Share, matches};
 
@@ -57,6 +57,8 @@ pub struct Subscribed {
     pub gone: Option<u64>,
     /// UNSUBSCRIBE was sent.
     pub leaving: bool,
+    /// When.
+    pub left: u64,
 }
 
 impl Subscribed {
@@ -90,6 +92,8 @@ pub struct Epoch {
     pub max_packet: u32,
     /// How often each message came as a new delivery, by QoS of the delivery.
     received: HashMap<u64, [u32; 3]>,
+    /// Every message that came in whatever way.
+    seen: HashSet<u64>,
     /// The last new message by publisher, topic, QoS of the message and of the delivery.
     last: HashMap<(usize, String, u8, u8), u64>,
     /// Retained messages of the subscription under way, by topic.
@@ -154,6 +158,8 @@ pub struct Oracle {
     pub groups_disturbed: bool,
     /// Some member's session ended, so that QoS 2 messages may have ended with it.
     pub groups_lost: bool,
+    /// Queues are short.
+    pub lossy: bool,
     /// What is missing, each with its story.
     pub missing: Vec<String>,
     /// Messages found delivered in the end; a simulation in which nothing happens proves nothing.
@@ -236,6 +242,7 @@ impl Oracle {
             let _ = born;
             return;
         }
+        epoch.seen.insert(uid);
         let fresh_retained = arrival.retain && sent.retain;
         if fresh_retained {
             // An old message for a new subscription, or a new one with Retain As Published: the same bytes.
@@ -249,8 +256,15 @@ impl Oracle {
         }
         if total == 1 {
             let key = (sent.publisher, sent.topic.clone(), sent.qos, arrival.qos);
-            if let Some(last) = epoch.last.insert(key, uid) {
-                assert!(last < uid || sent.will, "{}: message {uid} came after {last}", who());
+            // A message that was sent again is new to whom missed it before.
+            let promised = epoch.subscriptions.iter().any(|known| {
+                let before = known.acked.is_some_and(|acked| acked < sent.first_sent);
+                known.is_for(arrival.topic) && before && known.qos_min > 0 && !known.leaving
+            });
+            let again = sent.tries > 1 && !(promised && arrival.qos > 0 && !self.lossy);
+            if let Some(last) = epoch.last.insert(key, uid).filter(|_| !again) {
+                let other = &self.sent[last as usize];
+                assert!(last < uid || sent.will, "client {client}: message {uid} {sent:?} came after {last} {other:?}");
             }
         }
     }
@@ -324,7 +338,7 @@ impl Oracle {
                 continue;
             }
             self.proven += 1;
-            if !epoch.received.contains_key(&(uid as u64)) {
+            if !epoch.seen.contains(&(uid as u64)) {
                 self.missing.push(format!("client {client} never got message {uid} {sent:?} for {wanting:?}"));
             }
         }

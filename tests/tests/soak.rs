@@ -58,7 +58,7 @@ fn churn(broker: &Broker, _received: &AtomicU64, round: u64) {
     let id = format!("soak-churn-{}", round % 200);
     let resume = Connect::new(V5, &id).resume().will(Will::new("soak/will", &id).qos(1));
     // Every fourth visit begins anew, so that what waits stays bounded.
-    let connect = resume.clone().clean(round / 200 % 4 == 0);
+    let connect = resume.clone().clean((round / 200).is_multiple_of(4));
     let (mut client, _) = Client::connect_with(broker, &connect);
     let filters = [(format!("soak/churn/{}", round % 200), 1), ("$share/soak/soak/shared".to_owned(), 1)];
     let filters: Vec<(&str, u8)> = filters.iter().map(|(filter, qos)| (filter.as_str(), *qos)).collect();

@@ -7,7 +7,7 @@
 //! | packets over the socket | [`connection`] |
 //! | one message or many out | [`publish`] |
 //! | messages in | [`subscribe`] |
-//! | what `-F` prints of a message | [`format`] |
+//! | what `-F` prints of a message | [`mod@format`] |
 
 pub mod connection;
 pub mod format;

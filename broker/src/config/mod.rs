@@ -10,7 +10,7 @@
 //! | how it becomes structs | [`de`] |
 //! | what a key may hold beyond its type | [`keys`], [`validate`] |
 //! | how a problem is told | [`report`] |
-//! | how it is printed with origins | [`print`] |
+//! | how it is printed with origins | [`mod@print`] |
 //! | what a reload changes | [`difference`] |
 
 use std::collections::BTreeMap;

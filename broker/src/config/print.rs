@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::tree::{Node, Table};
 use super::{Config, as_toml, flat};
 
-/// What [`print`] leaves out and adds.
+/// What [`print()`] leaves out and adds.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options {
     /// Only what differs from the built-in.

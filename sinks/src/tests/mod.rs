@@ -1,12 +1,14 @@
-//! From SQL to rows in a file, and what happens on the way when things go wrong.
+//! From rows to a file, and what happens on the way when things go wrong.
 
 #[cfg(feature = "sqlite")]
 mod sqlite;
-#[cfg(feature = "sqlite")]
-mod thread;
 mod worker;
 
+#[cfg(feature = "sqlite")]
+use std::path::PathBuf;
 use std::sync::Arc;
+#[cfg(feature = "sqlite")]
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use millrace_core::value::{Columns, Record, Row, Value};
 
@@ -22,4 +24,26 @@ fn record(columns: &Arc<Columns>, values: &[Value<'_>]) -> Record {
         row.push(value).expect("a small row");
     }
     row.record(columns, 0, 1_000)
+}
+
+#[cfg(feature = "sqlite")]
+/// A directory that goes with the test.
+struct TempDir(PathBuf);
+
+#[cfg(feature = "sqlite")]
+impl TempDir {
+    fn new() -> Self {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let path = std::env::temp_dir().join(format!("millrace-sinks-{}-{number}", std::process::id()));
+        std::fs::create_dir_all(&path).expect("a temporary directory");
+        Self(path)
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl Drop for TempDir {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
 }

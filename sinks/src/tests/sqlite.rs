@@ -8,7 +8,7 @@ use std::time::Duration;
 use millrace_core::value::{Columns, Record, Value};
 use rusqlite::Connection;
 
-use super::thread::TempDir;
+use super::TempDir;
 use super::{columns, record};
 use crate::config::SqliteConfig;
 use crate::sink::Verdict;

@@ -138,7 +138,7 @@ fn flood(act: Act, buffering: Buffering, shards: usize, each: i64) -> (crate::Sn
     let dropped: u64 = publishing.into_iter().map(|shard| shard.join().expect("no panic")).sum();
     let stopped = sinks.stop(Duration::from_secs(20)).remove(0);
     stop.store(true, Ordering::SeqCst);
-    assert!(sampling.join().expect("every sample balances") > 10);
+    assert!(sampling.join().expect("every sample balances") > 0);
     let account = stopped.account;
     assert!(stopped.in_time && account.is_balanced(), "{account:?}");
     assert_eq!((account.queued, account.inflight, account.queued_bytes), (0, 0, 0), "{account:?}");

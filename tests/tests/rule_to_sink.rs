@@ -1,38 +1,17 @@
-//! The whole thread: SQL, closure, record, ring, batch, file.
+//! The whole way of a row: SQL, closure, record, ring, batch, file.
 
-use std::path::PathBuf;
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use millrace_core::packet::QoS;
 use millrace_rules::{Input, Outcome, PublishEvent, Rows, RuleConfig, Rules, Scratch};
-
-use crate::{Offered, SinkConfig, Sinks};
-
-/// A directory that goes with the test.
-pub(super) struct TempDir(pub(super) PathBuf);
-
-impl TempDir {
-    pub(super) fn new() -> Self {
-        static NEXT: AtomicU32 = AtomicU32::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let path = std::env::temp_dir().join(format!("millrace-sinks-{}-{number}", std::process::id()));
-        std::fs::create_dir_all(&path).expect("a temporary directory");
-        Self(path)
-    }
-}
-
-impl Drop for TempDir {
-    fn drop(&mut self) {
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
+use millrace_sinks::{Offered, SinkConfig, Sinks};
+use millrace_tests::broker::fresh_dir;
 
 #[test]
 fn a_publish_is_a_row_in_the_file_within_a_second() {
-    let dir = TempDir::new();
+    let dir = fresh_dir("row");
     let config: SinkConfig = toml::from_str("kind = 'sqlite'\nfile = 'demo.sqlite'\ntable = 'demo'").expect("config");
-    let (sinks, mut ports) = Sinks::start(&[("demo", config)], 1, &dir.0).expect("started");
+    let (sinks, mut ports) = Sinks::start(&[("demo", config)], 1, &dir).expect("started");
     let sql = "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
     let rule =
         RuleConfig { sql: sql.to_owned(), sinks: vec!["demo".to_owned()], enabled: true, description: String::new() };
@@ -63,7 +42,7 @@ fn a_publish_is_a_row_in_the_file_within_a_second() {
     }
     let published = Instant::now();
     ports[0][0].flush();
-    let file = dir.0.join("demo.sqlite");
+    let file = dir.join("demo.sqlite");
     let read = || -> rusqlite::Result<(String, String, f64, i64)> {
         rusqlite::Connection::open_with_flags(&file, rusqlite::OpenFlags::SQLITE_OPEN_READ_ONLY)?.query_row(
             "SELECT clientid, topic, t, timestamp FROM demo",
@@ -83,4 +62,5 @@ fn a_publish_is_a_row_in_the_file_within_a_second() {
     let account = &stopped[0].account;
     assert!(stopped[0].in_time && account.is_balanced());
     assert_eq!((account.accepted, account.written), (1, 1));
+    let _ = std::fs::remove_dir_all(&dir);
 }

@@ -133,9 +133,7 @@ impl<T> Endpoint<T> {
     pub fn flush(&mut self, mut wake: impl FnMut(ShardId)) {
         let mut index = 0;
         while let Some(&to) = self.touched.get(index) {
-            let outgoing = self.to[usize::from(to)]
-                .as_mut()
-                .expect("only other shards are touched");
+            let outgoing = self.to[usize::from(to)].as_mut().expect("only other shards are touched");
             let desk = &self.desks[usize::from(to)];
             let mut asked = false;
             loop {
@@ -164,11 +162,7 @@ impl<T> Endpoint<T> {
 
     /// Begins reading: what came until now is due, later entries are for the next turn.
     pub fn open_mail(&mut self) {
-        for (word, mail) in self
-            .unread
-            .iter_mut()
-            .zip(&self.desks[usize::from(self.me)].mail)
-        {
+        for (word, mail) in self.unread.iter_mut().zip(&self.desks[usize::from(self.me)].mail) {
             if mail.load(Ordering::Relaxed) != 0 {
                 *word |= mail.swap(0, Ordering::SeqCst);
             }
@@ -179,9 +173,7 @@ impl<T> Endpoint<T> {
     pub fn pop(&mut self) -> Option<(ShardId, T)> {
         loop {
             if let Some((source, left)) = self.reading {
-                let consumer = self.from[usize::from(source)]
-                    .as_mut()
-                    .expect("only other shards set a bit");
+                let consumer = self.from[usize::from(source)].as_mut().expect("only other shards set a bit");
                 if left > 0
                     && let Some(entry) = consumer.pop()
                 {
@@ -199,11 +191,8 @@ impl<T> Endpoint<T> {
             };
             let bit = self.unread[word].trailing_zeros();
             self.unread[word] &= self.unread[word] - 1;
-            let source = u16::try_from(word * 64).expect("made from a u16")
-                + u16::try_from(bit).expect("under 64");
-            let due = self.from[usize::from(source)]
-                .as_ref()
-                .map_or(0, Consumer::len);
+            let source = u16::try_from(word * 64).expect("made from a u16") + u16::try_from(bit).expect("under 64");
+            let due = self.from[usize::from(source)].as_ref().map_or(0, Consumer::len);
             self.reading = Some((source, due));
         }
     }
@@ -231,10 +220,7 @@ impl<T> Endpoint<T> {
     #[must_use]
     pub fn has_mail(&self) -> bool {
         let desk = &self.desks[usize::from(self.me)];
-        !self.own.is_empty()
-            || any(&desk.mail)
-            || any(&desk.room)
-            || self.unread.iter().any(|word| *word != 0)
+        !self.own.is_empty() || any(&desk.mail) || any(&desk.room) || self.unread.iter().any(|word| *word != 0)
     }
 
     /// Raises the sleep flag, then looks once more: true if the shard may sleep.
@@ -251,11 +237,7 @@ impl<T> Endpoint<T> {
 
 impl<T> Outgoing<T> {
     fn new(producer: Producer<T>) -> Self {
-        Self {
-            producer,
-            overflow: VecDeque::new(),
-            touched: false,
-        }
+        Self { producer, overflow: VecDeque::new(), touched: false }
     }
 
     /// Moves what waits into the ring, as far as there is room; says how many.
@@ -275,11 +257,7 @@ impl<T> Outgoing<T> {
 impl Desk {
     fn new(shards: u16) -> Self {
         let bits = || (0..words(shards)).map(|_| AtomicU64::new(0)).collect();
-        Self {
-            sleeper: Sleeper::new(),
-            mail: bits(),
-            room: bits(),
-        }
+        Self { sleeper: Sleeper::new(), mail: bits(), room: bits() }
     }
 }
 
@@ -401,8 +379,7 @@ mod tests {
                         }
                         mesh.flush(wake);
                         if mesh.may_sleep() && sent == ROUNDS {
-                            ear.recv_timeout(Duration::from_secs(10))
-                                .expect("a wake was lost");
+                            ear.recv_timeout(Duration::from_secs(10)).expect("a wake was lost");
                         }
                         mesh.awake();
                         mesh.open_mail();

@@ -43,9 +43,7 @@ fn a_connection_handed_over_keeps_its_bytes() {
             for index in 0..30_u16 {
                 let mut client = relays.connect();
                 let to = index % shards;
-                client
-                    .write_all(format!("H{to}hello").as_bytes())
-                    .expect("open");
+                client.write_all(format!("H{to}hello").as_bytes()).expect("open");
                 clients.push((to, client));
             }
             for (to, client) in &mut clients {
@@ -82,10 +80,7 @@ fn frames_wake_a_sleeping_shard_and_keep_their_order() {
                 let mut answer = [0; 4];
                 client.read_exact(&mut answer).expect("it comes back");
                 assert_eq!(u32::from_be_bytes(answer), round);
-                assert!(
-                    start.elapsed() < Duration::from_millis(500),
-                    "a wake was lost"
-                );
+                assert!(start.elapsed() < Duration::from_millis(500), "a wake was lost");
             }
             drop(client);
             relays.wait_until_empty();

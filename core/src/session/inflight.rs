@@ -95,7 +95,8 @@ impl Inflight {
     pub fn has_room(&self) -> bool {
         self.unseen_open == 0
             && self.open < self.limit
-            && self.entries.len() < 2 * usize::from(self.limit) && self.entries.len() < IDS as usize
+            && self.entries.len() < 2 * usize::from(self.limit)
+            && self.entries.len() < IDS as usize
     }
 
     /// Deliveries under way.

@@ -43,10 +43,7 @@ pub struct Control<C> {
 
 impl<C> Clone for Control<C> {
     fn clone(&self) -> Self {
-        Self {
-            sender: self.sender.clone(),
-            bell: self.bell.clone(),
-        }
+        Self { sender: self.sender.clone(), bell: self.bell.clone() }
     }
 }
 

@@ -25,8 +25,7 @@ pub(crate) fn bind(settings: &ListenerSettings, shards: u16) -> Result<Bound, St
     }
     let mut sockets = Vec::with_capacity(usize::from(shards));
     for _ in 0..shards {
-        let socket = sys::bind(address, true, settings.send_buffer)
-            .map_err(|error| failed(error, address))?;
+        let socket = sys::bind(address, true, settings.send_buffer).map_err(|error| failed(error, address))?;
         address = sys::local_address(&socket).map_err(|error| failed(error, address))?;
         sockets.push(socket);
     }
@@ -44,17 +43,9 @@ pub(crate) fn listen(settings: &ListenerSettings, bound: &Bound) -> Result<(), S
 fn failure(settings: &ListenerSettings, address: SocketAddr, source: io::Error) -> StartError {
     let listener = settings.name.clone();
     if source.kind() == io::ErrorKind::AddrInUse {
-        StartError::PortInUse {
-            listener,
-            address,
-            holder: holder(address.port()),
-        }
+        StartError::PortInUse { listener, address, holder: holder(address.port()) }
     } else {
-        StartError::Bind {
-            listener,
-            address,
-            source,
-        }
+        StartError::Bind { listener, address, source }
     }
 }
 
@@ -80,9 +71,7 @@ fn holder(port: u16) -> Option<String> {
 
 fn holds(descriptors: &Path, wanted: &str) -> bool {
     fs::read_dir(descriptors).is_ok_and(|entries| {
-        entries
-            .flatten()
-            .any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted))
+        entries.flatten().any(|entry| fs::read_link(entry.path()).is_ok_and(|link| link.as_os_str() == wanted))
     })
 }
 
@@ -92,11 +81,7 @@ fn listening_inode(table: &str, port: u16) -> Option<u64> {
     table.lines().skip(1).find_map(|line| {
         let fields: Vec<&str> = line.split_ascii_whitespace().collect();
         let (local, state) = (fields.get(1)?, fields.get(3)?);
-        if local.ends_with(&wanted) && *state == "0A" {
-            fields.get(9)?.parse().ok()
-        } else {
-            None
-        }
+        if local.ends_with(&wanted) && *state == "0A" { fields.get(9)?.parse().ok() } else { None }
     })
 }
 
@@ -106,12 +91,7 @@ mod tests {
     use std::net::TcpListener;
 
     fn settings(address: SocketAddr) -> ListenerSettings {
-        ListenerSettings {
-            id: crate::shard::io::ListenerId(0),
-            name: "default".into(),
-            address,
-            send_buffer: None,
-        }
+        ListenerSettings { id: crate::shard::io::ListenerId(0), name: "default".into(), address, send_buffer: None }
     }
 
     #[test]
@@ -123,10 +103,7 @@ mod tests {
         };
         let text = error.to_string();
         assert!(text.contains("(listeners.default) is in use by"), "{text}");
-        assert!(
-            text.contains(&format!("pid {}", std::process::id())),
-            "{text}"
-        );
+        assert!(text.contains(&format!("pid {}", std::process::id())), "{text}");
     }
 
     #[test]

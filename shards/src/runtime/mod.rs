@@ -185,9 +185,7 @@ impl StartError {
                  `millrace doctor` shows what it has"
                     .into(),
             ],
-            Self::PortInUse {
-                listener, address, ..
-            } => vec![format!(
+            Self::PortInUse { listener, address, .. } => vec![format!(
                 "stop it, or choose another port: --set listeners.{listener}.port={}",
                 address.port().checked_mul(10).unwrap_or(18_830)
             )],

@@ -92,8 +92,7 @@ pub fn probe() -> Host {
 #[must_use]
 pub fn shards_by_default() -> u16 {
     let cpus = sys::allowed_cpus().len() as u64;
-    let quota =
-        cpu_quota_percent(Path::new("/")).map_or(cpus, |percent| percent.div_ceil(100).max(1));
+    let quota = cpu_quota_percent(Path::new("/")).map_or(cpus, |percent| percent.div_ceil(100).max(1));
     u16::try_from(cpus.min(quota)).unwrap_or(super::SHARDS_MAX)
 }
 
@@ -137,9 +136,7 @@ fn cgroups(root: &Path, controller: &str) -> (Vec<std::path::PathBuf>, Vec<std::
     let (mut v2, mut v1) = (Vec::new(), Vec::new());
     for line in text.lines() {
         let mut fields = line.splitn(3, ':');
-        let (Some(_), Some(controllers), Some(path)) =
-            (fields.next(), fields.next(), fields.next())
-        else {
+        let (Some(_), Some(controllers), Some(path)) = (fields.next(), fields.next(), fields.next()) else {
             continue;
         };
         let (base, found) = if controllers.is_empty() {
@@ -149,10 +146,7 @@ fn cgroups(root: &Path, controller: &str) -> (Vec<std::path::PathBuf>, Vec<std::
                 .map(|name| root.join("sys/fs/cgroup").join(name))
                 .into_iter()
                 .find(|folder| folder.is_dir());
-            (
-                mounted.unwrap_or_else(|| root.join("sys/fs/cgroup").join(controller)),
-                &mut v1,
-            )
+            (mounted.unwrap_or_else(|| root.join("sys/fs/cgroup").join(controller)), &mut v1)
         } else {
             continue;
         };
@@ -191,10 +185,7 @@ fn cpu_quota_percent(root: &Path) -> Option<u64> {
     });
     let old = v1.iter().filter_map(|folder| {
         let quota: i64 = number(folder.join("cpu.cfs_quota_us"))?;
-        percent(
-            u64::try_from(quota).ok()?,
-            number(folder.join("cpu.cfs_period_us"))?,
-        )
+        percent(u64::try_from(quota).ok()?, number(folder.join("cpu.cfs_period_us"))?)
     });
     new.chain(old).min()
 }
@@ -218,8 +209,7 @@ mod tests {
     use super::*;
 
     fn host(name: &str, files: &[(&str, &str)]) -> std::path::PathBuf {
-        let root =
-            std::env::temp_dir().join(format!("millrace-probe-{name}-{}", std::process::id()));
+        let root = std::env::temp_dir().join(format!("millrace-probe-{name}-{}", std::process::id()));
         for (path, text) in files {
             let path = root.join(path);
             fs::create_dir_all(path.parent().expect("a file in a folder")).expect("a folder");
@@ -251,10 +241,7 @@ mod tests {
             "v1",
             &[
                 ("proc/self/cgroup", "5:memory:/x\n4:cpu,cpuacct:/x\n"),
-                (
-                    "sys/fs/cgroup/memory/x/memory.limit_in_bytes",
-                    "9223372036854771712\n",
-                ),
+                ("sys/fs/cgroup/memory/x/memory.limit_in_bytes", "9223372036854771712\n"),
                 ("sys/fs/cgroup/memory/memory.limit_in_bytes", "1073741824\n"),
                 ("sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us", "-1\n"),
                 ("sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us", "100000\n"),

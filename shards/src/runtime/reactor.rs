@@ -53,18 +53,10 @@ pub enum Phase {
 
 impl Phase {
     fn from_u8(number: u8) -> Self {
-        [
-            Self::Waiting,
-            Self::Receiving,
-            Self::Mesh,
-            Self::Control,
-            Self::Turning,
-            Self::Flushing,
-            Self::Background,
-        ]
-        .get(usize::from(number))
-        .copied()
-        .unwrap_or(Self::Ended)
+        [Self::Waiting, Self::Receiving, Self::Mesh, Self::Control, Self::Turning, Self::Flushing, Self::Background]
+            .get(usize::from(number))
+            .copied()
+            .unwrap_or(Self::Ended)
     }
 }
 
@@ -178,19 +170,12 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         if !wait.is_zero() && !self.mesh.may_sleep() {
             wait = Duration::ZERO;
         }
-        self.engine.turn(
-            &mut self.buffers,
-            self.now.monotonic,
-            wait,
-            &mut self.events,
-        );
+        self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
         let before = self.now;
         self.now = sys::now();
         if !wait.is_zero() {
             self.mesh.awake();
-            if self.events.is_empty()
-                && self.now.monotonic.since(before.monotonic) >= SLEEP_MAX
-                && self.mesh.has_mail()
+            if self.events.is_empty() && self.now.monotonic.since(before.monotonic) >= SLEEP_MAX && self.mesh.has_mail()
             {
                 Counters::count(&self.engine.counters().wakes_lost);
             }
@@ -217,16 +202,8 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
                 }
                 buffers.recycle(buffer);
             }
-            Event::Accepted {
-                conn,
-                listener,
-                peer,
-            } => {
-                let accepted = crate::shard::io::Accepted {
-                    conn,
-                    listener,
-                    peer,
-                };
+            Event::Accepted { conn, listener, peer } => {
+                let accepted = crate::shard::io::Accepted { conn, listener, peer };
                 logic.accepted(now, accepted, &mut out);
             }
             Event::Gone { conn, how } => {
@@ -301,11 +278,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
     }
 
     fn parts(&mut self) -> (&mut L, &mut E::Buffers, Out<'_, E, L::Frame>) {
-        let out = Out {
-            engine: &mut self.engine,
-            mesh: &mut self.mesh,
-            now: self.now.monotonic,
-        };
+        let out = Out { engine: &mut self.engine, mesh: &mut self.mesh, now: self.now.monotonic };
         (&mut self.logic, &mut self.buffers, out)
     }
 }

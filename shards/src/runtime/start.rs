@@ -13,8 +13,7 @@ use super::engine::uring::{self, Uring, setup};
 use super::engine::{Engine, epoll};
 use super::reactor::{Entry, Phase, Reactor, Vitals};
 use super::{
-    EngineUsed, LISTENERS_MAX, Runtime, SHARDS_MAX, Settings, StartError, background, listener,
-    probe, sys, watchdog,
+    EngineUsed, LISTENERS_MAX, Runtime, SHARDS_MAX, Settings, StartError, background, listener, probe, sys, watchdog,
 };
 use crate::config::EngineChoice;
 use crate::mesh::{Endpoint, mesh};
@@ -51,10 +50,7 @@ struct Seat<L: Logic, M> {
     go: Receiver<Go>,
 }
 
-pub(super) fn start<L, M>(
-    settings: &Settings,
-    logics: Vec<M>,
-) -> Result<Runtime<L::Control>, StartError>
+pub(super) fn start<L, M>(settings: &Settings, logics: Vec<M>) -> Result<Runtime<L::Control>, StartError>
 where
     L: Logic + 'static,
     M: FnOnce() -> L + Send + 'static,
@@ -69,12 +65,8 @@ where
     for listener in &settings.listeners {
         bound.push(listener::bind(listener, shards)?);
     }
-    let addresses = settings
-        .listeners
-        .iter()
-        .zip(&bound)
-        .map(|(listener, bound)| (listener.name.clone(), bound.address))
-        .collect();
+    let addresses =
+        settings.listeners.iter().zip(&bound).map(|(listener, bound)| (listener.name.clone(), bound.address)).collect();
 
     let mut controls = Vec::with_capacity(logics.len());
     let mut receivers = Vec::with_capacity(logics.len());
@@ -83,25 +75,13 @@ where
         controls.push(control);
         receivers.push(receiver);
     }
-    let bells: Arc<[Bell]> = controls
-        .iter()
-        .map(|control| control.bell().clone())
-        .collect();
+    let bells: Arc<[Bell]> = controls.iter().map(|control| control.bell().clone()).collect();
     let vitals: Vec<Arc<Vitals>> = logics.iter().map(|_| Arc::default()).collect();
     let cpus = sys::allowed_cpus();
     let (ready, readiness) = mpsc::channel();
-    let mut runtime = Runtime {
-        engine,
-        fallback,
-        addresses,
-        controls,
-        vitals,
-        threads: Vec::new(),
-        watchdog: None,
-    };
+    let mut runtime = Runtime { engine, fallback, addresses, controls, vitals, threads: Vec::new(), watchdog: None };
     let mut gates = Vec::with_capacity(logics.len());
-    for (((shard, make), mesh), control) in (0..shards).zip(logics).zip(mesh(shards)).zip(receivers)
-    {
+    for (((shard, make), mesh), control) in (0..shards).zip(logics).zip(mesh(shards)).zip(receivers) {
         let (gate, go) = mpsc::channel();
         gates.push(gate);
         let seat = Seat::<L, M> {
@@ -131,10 +111,9 @@ where
     let mut rings: Vec<Option<OwnedFd>> = (0..shards).map(|_| None).collect();
     for _ in 0..shards {
         // A thread that panics closes its end without a word.
-        let (shard, ring) = readiness.recv().map_err(|_| StartError::Shard {
-            shard: 0,
-            reason: "its thread ended before it was ready".into(),
-        })?;
+        let (shard, ring) = readiness
+            .recv()
+            .map_err(|_| StartError::Shard { shard: 0, reason: "its thread ended before it was ready".into() })?;
         rings[usize::from(shard.0)] = ring?;
     }
     let rings: Arc<[OwnedFd]> = rings.into_iter().flatten().collect();
@@ -154,9 +133,7 @@ where
     Ok(runtime)
 }
 
-fn start_watchdog(
-    vitals: &[Arc<Vitals>],
-) -> Result<(Sender<()>, thread::JoinHandle<()>), StartError> {
+fn start_watchdog(vitals: &[Arc<Vitals>]) -> Result<(Sender<()>, thread::JoinHandle<()>), StartError> {
     let (stop, stopped) = mpsc::channel();
     let vitals = vitals.to_vec();
     let thread = thread::Builder::new()
@@ -166,29 +143,12 @@ fn start_watchdog(
     Ok((stop, thread))
 }
 
-fn check_bounds(
-    what: &'static str,
-    value: usize,
-    min: usize,
-    max: usize,
-) -> Result<(), StartError> {
-    if (min..=max).contains(&value) {
-        Ok(())
-    } else {
-        Err(StartError::OutOfBounds {
-            what,
-            value,
-            min,
-            max,
-        })
-    }
+fn check_bounds(what: &'static str, value: usize, min: usize, max: usize) -> Result<(), StartError> {
+    if (min..=max).contains(&value) { Ok(()) } else { Err(StartError::OutOfBounds { what, value, min, max }) }
 }
 
 fn shard_error(shard: u16, error: &impl ToString) -> StartError {
-    StartError::Shard {
-        shard,
-        reason: error.to_string(),
-    }
+    StartError::Shard { shard, reason: error.to_string() }
 }
 
 /// The engine, and why it is not the one that was wanted most.
@@ -204,10 +164,7 @@ fn choose(choice: EngineChoice) -> Result<(EngineUsed, Option<String>), StartErr
     }
     let errno = probe::errno_name(&error.source);
     if choice == EngineChoice::IoUring {
-        return Err(StartError::IoUringRefused {
-            what: error.what,
-            errno,
-        });
+        return Err(StartError::IoUringRefused { what: error.what, errno });
     }
     let reason = format!("the kernel refuses {} ({errno})", error.what);
     tracing::warn!(
@@ -218,10 +175,7 @@ fn choose(choice: EngineChoice) -> Result<(EngineUsed, Option<String>), StartErr
 }
 
 fn uring_failed(error: setup::OpenError) -> StartError {
-    StartError::IoUringFailed {
-        what: error.what,
-        source: error.source,
-    }
+    StartError::IoUringFailed { what: error.what, source: error.source }
 }
 
 /// What an operator does about a host that refuses `io_uring`.
@@ -235,17 +189,13 @@ pub(super) fn how_to_allow_io_uring() -> Vec<String> {
         return lines;
     }
     if probe::seccomp_mode() == 2 {
-        lines.push(
-            "this looks like a container with the default seccomp profile (seccomp mode 2)".into(),
-        );
+        lines.push("this looks like a container with the default seccomp profile (seccomp mode 2)".into());
         lines.push("start it with: docker run --security-opt seccomp=deploy/seccomp.json …".into());
     }
     if let Some(disabled) = probe::io_uring_disabled()
         && disabled != 0
     {
-        lines.push(format!(
-            "without a container: sysctl -w kernel.io_uring_disabled=0   (now: {disabled})"
-        ));
+        lines.push(format!("without a container: sysctl -w kernel.io_uring_disabled=0   (now: {disabled})"));
     }
     if lines.is_empty() {
         lines.push("set shards.engine to \"auto\" or \"epoll\"".into());
@@ -272,9 +222,7 @@ where
     match executor {
         Ok(executor) => executor.run(drive_uring(seat)),
         Err(error) => {
-            let _ = seat
-                .ready
-                .send((seat.shard, Err(shard_error(seat.shard.0, &error))));
+            let _ = seat.ready.send((seat.shard, Err(shard_error(seat.shard.0, &error))));
         }
     }
 }
@@ -291,13 +239,9 @@ where
         bell: seat.bells[usize::from(seat.shard.0)].clone(),
         counters: Arc::clone(&seat.vitals.counters),
     };
-    let opened = Uring::new(settings)
-        .map_err(uring_failed)
-        .and_then(|parts| {
-            sys::duplicate(parts.0.ring_fd())
-                .map(|ring| (parts, ring))
-                .map_err(|error| shard_error(seat.shard.0, &error))
-        });
+    let opened = Uring::new(settings).map_err(uring_failed).and_then(|parts| {
+        sys::duplicate(parts.0.ring_fd()).map(|ring| (parts, ring)).map_err(|error| shard_error(seat.shard.0, &error))
+    });
     let ((mut engine, buffers), ring) = match opened {
         Ok(parts) => parts,
         Err(error) => {
@@ -311,14 +255,7 @@ where
     };
     engine.meet(Arc::clone(&go.rings));
     accept(&mut engine, seat.shard, go.sockets);
-    let mut reactor = Reactor::new(
-        engine,
-        buffers,
-        seat.mesh,
-        (seat.make)(),
-        seat.control,
-        Arc::clone(&seat.vitals),
-    );
+    let mut reactor = Reactor::new(engine, buffers, seat.mesh, (seat.make)(), seat.control, Arc::clone(&seat.vitals));
     while reactor.turn() {
         if background::is_pending() {
             seat.vitals.enter(Phase::Background);
@@ -359,14 +296,7 @@ where
         return;
     };
     accept(&mut engine, seat.shard, go.sockets);
-    let mut reactor = Reactor::new(
-        engine,
-        buffers,
-        seat.mesh,
-        (seat.make)(),
-        seat.control,
-        Arc::clone(&seat.vitals),
-    );
+    let mut reactor = Reactor::new(engine, buffers, seat.mesh, (seat.make)(), seat.control, Arc::clone(&seat.vitals));
     while reactor.turn() {}
     seat.vitals.enter(Phase::Ended);
 }
@@ -374,11 +304,7 @@ where
 fn accept(engine: &mut impl Engine, shard: ShardId, sockets: Vec<(ListenerId, OwnedFd)>) {
     for (listener, socket) in sockets {
         if let Err(error) = engine.listen(listener, socket) {
-            tracing::error!(
-                shard = shard.0,
-                listener = listener.0,
-                "watch a listener: {error}"
-            );
+            tracing::error!(shard = shard.0, listener = listener.0, "watch a listener: {error}");
         }
     }
 }

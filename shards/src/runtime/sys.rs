@@ -13,26 +13,16 @@ use millrace_core::time::{Millis, Time};
 pub(crate) const BACKLOG: i32 = 4096;
 
 fn check(result: i32) -> io::Result<i32> {
-    if result < 0 {
-        Err(io::Error::last_os_error())
-    } else {
-        Ok(result)
-    }
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
 /// Both clocks: one that runs while the host sleeps, and the wall.
 pub(crate) fn now() -> Time {
-    Time {
-        monotonic: clock(libc::CLOCK_BOOTTIME),
-        unix: clock(libc::CLOCK_REALTIME),
-    }
+    Time { monotonic: clock(libc::CLOCK_BOOTTIME), unix: clock(libc::CLOCK_REALTIME) }
 }
 
 fn clock(id: libc::clockid_t) -> Millis {
-    let mut time = libc::timespec {
-        tv_sec: 0,
-        tv_nsec: 0,
-    };
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
     // SAFETY: `time` is a valid place for the answer.
     let result = unsafe { libc::clock_gettime(id, &raw mut time) };
     assert!(result == 0, "both clocks exist since Linux 2.6.39");
@@ -63,17 +53,11 @@ impl Address {
                 let plain = libc::sockaddr_in {
                     sin_family: libc::AF_INET as libc::sa_family_t,
                     sin_port: v4.port().to_be(),
-                    sin_addr: libc::in_addr {
-                        s_addr: u32::from_ne_bytes(v4.ip().octets()),
-                    },
+                    sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
                     sin_zero: [0; 8],
                 };
                 // SAFETY: the storage is larger than, and aligned for, every kind of socket address.
-                unsafe {
-                    (&raw mut place.storage)
-                        .cast::<libc::sockaddr_in>()
-                        .write(plain)
-                };
+                unsafe { (&raw mut place.storage).cast::<libc::sockaddr_in>().write(plain) };
                 place.length = size_of::<libc::sockaddr_in>() as libc::socklen_t;
             }
             SocketAddr::V6(v6) => {
@@ -81,17 +65,11 @@ impl Address {
                     sin6_family: libc::AF_INET6 as libc::sa_family_t,
                     sin6_port: v6.port().to_be(),
                     sin6_flowinfo: v6.flowinfo(),
-                    sin6_addr: libc::in6_addr {
-                        s6_addr: v6.ip().octets(),
-                    },
+                    sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
                     sin6_scope_id: v6.scope_id(),
                 };
                 // SAFETY: as above.
-                unsafe {
-                    (&raw mut place.storage)
-                        .cast::<libc::sockaddr_in6>()
-                        .write(plain)
-                };
+                unsafe { (&raw mut place.storage).cast::<libc::sockaddr_in6>().write(plain) };
                 place.length = size_of::<libc::sockaddr_in6>() as libc::socklen_t;
             }
         }
@@ -117,11 +95,7 @@ impl Address {
             }
             libc::AF_INET6 => {
                 // SAFETY: as above.
-                let plain = unsafe {
-                    (&raw const self.storage)
-                        .cast::<libc::sockaddr_in6>()
-                        .read()
-                };
+                let plain = unsafe { (&raw const self.storage).cast::<libc::sockaddr_in6>().read() };
                 SocketAddr::V6(SocketAddrV6::new(
                     Ipv6Addr::from(plain.sin6_addr.s6_addr),
                     u16::from_be(plain.sin6_port),
@@ -140,11 +114,7 @@ impl Address {
 
 /// A TCP socket bound to `address`. With `shared` several may be bound to one port; `send_buffer` bounds what the
 /// kernel keeps for a slow peer.
-pub(crate) fn bind(
-    address: SocketAddr,
-    shared: bool,
-    send_buffer: Option<i32>,
-) -> io::Result<OwnedFd> {
+pub(crate) fn bind(address: SocketAddr, shared: bool, send_buffer: Option<i32>) -> io::Result<OwnedFd> {
     let family = match address {
         SocketAddr::V4(_) => libc::AF_INET,
         SocketAddr::V6(_) => libc::AF_INET6,
@@ -167,13 +137,7 @@ pub(crate) fn bind(
     }
     let place = Address::new(address);
     // SAFETY: the address is valid for the length that goes with it.
-    check(unsafe {
-        libc::bind(
-            socket.as_raw_fd(),
-            (&raw const place.storage).cast(),
-            place.length,
-        )
-    })?;
+    check(unsafe { libc::bind(socket.as_raw_fd(), (&raw const place.storage).cast(), place.length) })?;
     Ok(socket)
 }
 
@@ -187,9 +151,7 @@ pub(crate) fn local_address(socket: &OwnedFd) -> io::Result<SocketAddr> {
     let (address, length) = place.space();
     // SAFETY: both point into `place`, whose length says how much room there is.
     check(unsafe { libc::getsockname(socket.as_raw_fd(), address, length) })?;
-    place
-        .get()
-        .ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
+    place.get().ok_or_else(|| io::Error::from_raw_os_error(libc::EAFNOSUPPORT))
 }
 
 fn set(socket: &OwnedFd, level: i32, name: i32, value: i32) -> io::Result<()> {
@@ -211,14 +173,8 @@ pub(crate) fn accept(socket: &OwnedFd) -> io::Result<(OwnedFd, Option<SocketAddr
     let mut place = Address::default();
     let (address, length) = place.space();
     // SAFETY: both point into `place`, whose length says how much room there is.
-    let fd = check(unsafe {
-        libc::accept4(
-            socket.as_raw_fd(),
-            address,
-            length,
-            libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
-        )
-    })?;
+    let fd =
+        check(unsafe { libc::accept4(socket.as_raw_fd(), address, length, libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK) })?;
     // SAFETY: just opened, and owned by nobody else.
     Ok((unsafe { OwnedFd::from_raw_fd(fd) }, place.get()))
 }
@@ -230,26 +186,15 @@ pub(crate) fn set_nonblocking(socket: &OwnedFd) -> io::Result<()> {
 
 pub(crate) fn receive(socket: &OwnedFd, space: &mut [u8]) -> io::Result<usize> {
     // SAFETY: pointer and length are those of the slice.
-    let received = unsafe {
-        libc::recv(
-            socket.as_raw_fd(),
-            space.as_mut_ptr().cast(),
-            space.len(),
-            libc::MSG_DONTWAIT,
-        )
-    };
+    let received =
+        unsafe { libc::recv(socket.as_raw_fd(), space.as_mut_ptr().cast(), space.len(), libc::MSG_DONTWAIT) };
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
 pub(crate) fn send(socket: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
     // SAFETY: pointer and length are those of the slice.
     let sent = unsafe {
-        libc::send(
-            socket.as_raw_fd(),
-            bytes.as_ptr().cast(),
-            bytes.len(),
-            libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL,
-        )
+        libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
     };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
@@ -298,27 +243,14 @@ pub(crate) fn epoll() -> io::Result<OwnedFd> {
 }
 
 /// `epoll_ctl`.
-pub(crate) fn epoll_set(
-    epoll: &OwnedFd,
-    operation: i32,
-    fd: RawFd,
-    events: i32,
-    data: u64,
-) -> io::Result<()> {
-    let mut event = libc::epoll_event {
-        events: events as u32,
-        u64: data,
-    };
+pub(crate) fn epoll_set(epoll: &OwnedFd, operation: i32, fd: RawFd, events: i32, data: u64) -> io::Result<()> {
+    let mut event = libc::epoll_event { events: events as u32, u64: data };
     // SAFETY: `event` is valid for the call.
     check(unsafe { libc::epoll_ctl(epoll.as_raw_fd(), operation, fd, &raw mut event) }).map(drop)
 }
 
 /// `epoll_wait`; says how many entries of `events` are filled.
-pub(crate) fn epoll_wait(
-    epoll: &OwnedFd,
-    events: &mut [libc::epoll_event],
-    timeout_ms: i32,
-) -> io::Result<usize> {
+pub(crate) fn epoll_wait(epoll: &OwnedFd, events: &mut [libc::epoll_event], timeout_ms: i32) -> io::Result<usize> {
     // SAFETY: pointer and length are those of the slice.
     let ready = check(unsafe {
         libc::epoll_wait(
@@ -351,16 +283,12 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     // SAFETY: the index came from the same kind of set.
     unsafe { libc::CPU_SET(cpu, &mut set) };
     // SAFETY: the set is as large as said.
-    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) })
-        .map(drop)
+    check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) }).map(drop)
 }
 
 /// Soft and hard limit of open files.
 pub(crate) fn file_limits() -> (u64, u64) {
-    let mut limit = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: a valid place for the answer.
     let result = unsafe { libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) };
     assert!(result == 0, "this limit exists");
@@ -370,33 +298,21 @@ pub(crate) fn file_limits() -> (u64, u64) {
 /// Raises the soft limit of open files to the hard one; says what holds now.
 pub(crate) fn raise_file_limit() -> u64 {
     let (soft, hard) = file_limits();
-    let limit = libc::rlimit {
-        rlim_cur: hard,
-        rlim_max: hard,
-    };
+    let limit = libc::rlimit { rlim_cur: hard, rlim_max: hard };
     // SAFETY: a valid limit.
-    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 {
-        hard
-    } else {
-        soft
-    }
+    if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 { hard } else { soft }
 }
 
 /// Major and minor version of the kernel.
 pub(crate) fn kernel_version() -> (u32, u32) {
     let release = kernel_release();
-    let mut numbers = release
-        .split(|letter: char| !letter.is_ascii_digit())
-        .map(|number| number.parse().unwrap_or(0));
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit()).map(|number| number.parse().unwrap_or(0));
     (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 /// The kernel's own name for its version.
 pub(crate) fn kernel_release() -> String {
-    fs::read_to_string("/proc/sys/kernel/osrelease")
-        .unwrap_or_default()
-        .trim()
-        .to_owned()
+    fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
 }
 
 #[cfg(test)]

@@ -62,10 +62,7 @@ impl Watched {
         }
         self.counted = true;
         self.unreported += 1;
-        if self
-            .reported
-            .is_none_or(|at| now.duration_since(at) >= REPORT_EVERY)
-        {
+        if self.reported.is_none_or(|at| now.duration_since(at) >= REPORT_EVERY) {
             tracing::warn!(
                 shard,
                 phase = ?phase,

@@ -125,7 +125,6 @@ pub struct Shard {
     draining: bool,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
-    keys: u64,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
@@ -164,7 +163,6 @@ impl Shard {
             congested: false,
             draining: false,
             pool: Vec::new(),
-            keys: 0,
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),

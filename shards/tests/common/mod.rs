@@ -135,8 +135,7 @@ impl Relay {
                 state.received = rest.len() as u64;
                 out.receive(conn);
                 out.pause(conn);
-                self.resume
-                    .push((now.monotonic.after(Duration::from_millis(300)), conn));
+                self.resume.push((now.monotonic.after(Duration::from_millis(300)), conn));
             }
             other => panic!("no job {other}"),
         }
@@ -144,26 +143,14 @@ impl Relay {
 
     fn bounce(&mut self, conn: ConnId, bytes: &[u8], out: &mut impl Output<Frame>) {
         let bytes = bytes.to_vec();
-        out.frame(
-            ShardId((self.me + 1) % self.shards),
-            Frame::Bounce { conn, bytes },
-        );
+        out.frame(ShardId((self.me + 1) % self.shards), Frame::Bounce { conn, bytes });
     }
 
     fn meet(&mut self, key: (ShardId, u64), out: &mut impl Output<Frame>) {
-        if let (Some(conn), true) = (
-            self.adopted.get(&key).copied(),
-            self.moved.contains_key(&key),
-        ) {
+        if let (Some(conn), true) = (self.adopted.get(&key).copied(), self.moved.contains_key(&key)) {
             let bytes = self.moved.remove(&key).expect("looked at above");
             self.adopted.remove(&key);
-            self.conns.insert(
-                conn,
-                Conn {
-                    job: Job::Echo,
-                    ..Conn::default()
-                },
-            );
+            self.conns.insert(conn, Conn { job: Job::Echo, ..Conn::default() });
             out.receive(conn);
             let greeting = format!("shard {} ", self.me);
             self.say(conn, greeting.as_bytes());
@@ -224,14 +211,7 @@ impl Logic for Relay {
         }
     }
 
-    fn adopted(
-        &mut self,
-        _now: Time,
-        conn: ConnId,
-        from: ShardId,
-        token: u64,
-        out: &mut impl Output<Frame>,
-    ) {
+    fn adopted(&mut self, _now: Time, conn: ConnId, from: ShardId, token: u64, out: &mut impl Output<Frame>) {
         self.adopted.insert((from, token), conn);
         self.meet((from, token), out);
     }
@@ -337,9 +317,7 @@ impl Shards {
             }],
             connections_max: 10_000,
         };
-        let logics = (0..shards)
-            .map(|me| move || Relay::new(me, shards))
-            .collect();
+        let logics = (0..shards).map(|me| move || Relay::new(me, shards)).collect();
         let runtime = runtime::start(&settings, logics).expect("this host can run it");
         let address = runtime.addresses()[0].1;
         Self { runtime, address }
@@ -348,9 +326,7 @@ impl Shards {
     pub(crate) fn connect(&self) -> TcpStream {
         let stream = TcpStream::connect(self.address).expect("it listens");
         stream.set_nodelay(true).expect("a socket");
-        stream
-            .set_read_timeout(Some(Duration::from_secs(10)))
-            .expect("a socket");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a socket");
         stream
     }
 
@@ -359,23 +335,14 @@ impl Shards {
         (0..self.runtime.shards())
             .map(|shard| {
                 let (answer, asked) = std::sync::mpsc::channel();
-                assert!(
-                    self.runtime
-                        .control(ShardId(shard))
-                        .send(Ask::Connections(answer))
-                );
-                asked
-                    .recv_timeout(Duration::from_secs(5))
-                    .expect("a shard answers")
+                assert!(self.runtime.control(ShardId(shard)).send(Ask::Connections(answer)));
+                asked.recv_timeout(Duration::from_secs(5)).expect("a shard answers")
             })
             .sum()
     }
 
     /// A counter, added up over the shards.
-    pub(crate) fn count(
-        &self,
-        of: impl Fn(&runtime::Counters) -> &std::sync::atomic::AtomicU64,
-    ) -> u64 {
+    pub(crate) fn count(&self, of: impl Fn(&runtime::Counters) -> &std::sync::atomic::AtomicU64) -> u64 {
         self.runtime
             .vitals()
             .iter()
@@ -385,9 +352,7 @@ impl Shards {
 
     /// Waits until all connections are gone, in the logic and in the engine.
     pub(crate) fn wait_until_empty(&self) {
-        wait_for("all connections are gone", || {
-            self.known() == 0 && self.count(|counters| &counters.open) == 0
-        });
+        wait_for("all connections are gone", || self.known() == 0 && self.count(|counters| &counters.open) == 0);
     }
 
     /// Ends it, and checks what must hold after every test.
@@ -404,10 +369,7 @@ impl Shards {
 pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     let start = Instant::now();
     while !there() {
-        assert!(
-            start.elapsed() < Duration::from_secs(10),
-            "waited in vain until {what}"
-        );
+        assert!(start.elapsed() < Duration::from_secs(10), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
     }
 }

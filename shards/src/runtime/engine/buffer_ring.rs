@@ -2,10 +2,7 @@
 //!
 //! Invariants: the ring has an entry for each buffer that can exist, so it never overflows; what is given back becomes
 //! visible to the kernel once a turn ([`BufferRing::publish`]).
-#![allow(
-    unsafe_code,
-    reason = "the ring is memory shared with the kernel, which sets its own layout"
-)]
+#![allow(unsafe_code, reason = "the ring is memory shared with the kernel, which sets its own layout")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::io;
@@ -39,17 +36,8 @@ impl BufferRing {
     pub(crate) fn new() -> Self {
         // SAFETY: the layout has a size that is not zero.
         let memory = unsafe { alloc_zeroed(layout()) };
-        let Some(entries) = NonNull::new(memory.cast()) else {
-            handle_alloc_error(layout())
-        };
-        let mut ring = Self {
-            chunks: Chunks::new(),
-            entries,
-            tail: 0,
-            published: 0,
-            lent: 0,
-            leak: false,
-        };
+        let Some(entries) = NonNull::new(memory.cast()) else { handle_alloc_error(layout()) };
+        let mut ring = Self { chunks: Chunks::new(), entries, tail: 0, published: 0, lent: 0, leak: false };
         ring.grow();
         ring
     }
@@ -58,14 +46,7 @@ impl BufferRing {
     pub(crate) fn register(&mut self, submitter: &io_uring::Submitter<'_>) -> io::Result<()> {
         // SAFETY: the entries are page-aligned, live as long as this value, and the engine unregisters them or leaks
         // this value before it is dropped.
-        unsafe {
-            submitter.register_buf_ring_with_flags(
-                self.entries.as_ptr() as u64,
-                BUFFERS_MAX,
-                GROUP,
-                0,
-            )
-        }?;
+        unsafe { submitter.register_buf_ring_with_flags(self.entries.as_ptr() as u64, BUFFERS_MAX, GROUP, 0) }?;
         self.publish();
         Ok(())
     }
@@ -96,9 +77,7 @@ impl BufferRing {
             self.published = self.tail;
             // SAFETY: the entries are valid, and the tail lies in the reserved field of the first one, aligned to 2;
             // only this thread writes it and the kernel reads it with an acquire load.
-            let tail = unsafe {
-                AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut())
-            };
+            let tail = unsafe { AtomicU16::from_ptr(BufRingEntry::tail(self.entries.as_ptr()).cast_mut()) };
             tail.store(self.tail, Ordering::Release);
         }
     }

@@ -1,10 +1,7 @@
 //! Receive buffers: chunks that grow with need, and a ledger of whose each one is.
 //!
 //! Invariants: a buffer is the kernel's, ours, or (under epoll) free; giving one back twice is an assertion.
-#![allow(
-    unsafe_code,
-    reason = "the kernel writes into the chunks, so they are raw memory, lent out buffer by buffer"
-)]
+#![allow(unsafe_code, reason = "the kernel writes into the chunks, so they are raw memory, lent out buffer by buffer")]
 
 use std::alloc::{Layout, alloc_zeroed, dealloc, handle_alloc_error};
 use std::ptr::NonNull;
@@ -27,10 +24,7 @@ pub(crate) struct Chunks {
 
 impl Chunks {
     pub(crate) const fn new() -> Self {
-        Self {
-            chunks: Vec::new(),
-            lent: Vec::new(),
-        }
+        Self { chunks: Vec::new(), lent: Vec::new() }
     }
 
     /// Number of buffers.
@@ -47,12 +41,9 @@ impl Chunks {
         let first = self.len();
         // SAFETY: the layout has a size that is not zero.
         let memory = unsafe { alloc_zeroed(layout()) };
-        let Some(memory) = NonNull::new(memory) else {
-            handle_alloc_error(layout())
-        };
+        let Some(memory) = NonNull::new(memory) else { handle_alloc_error(layout()) };
         self.chunks.push(memory);
-        self.lent
-            .resize(self.lent.len() + usize::from(CHUNK), false);
+        self.lent.resize(self.lent.len() + usize::from(CHUNK), false);
         first..self.len()
     }
 
@@ -68,10 +59,7 @@ impl Chunks {
         let lent = &mut self.lent[usize::from(id)];
         assert!(!*lent, "buffer {id} came although it was not given back");
         *lent = true;
-        assert!(
-            len as usize <= BUFFER_BYTES,
-            "a buffer holds {BUFFER_BYTES} bytes"
-        );
+        assert!(len as usize <= BUFFER_BYTES, "a buffer holds {BUFFER_BYTES} bytes");
         Buffer { id, len }
     }
 
@@ -83,10 +71,7 @@ impl Chunks {
     }
 
     pub(crate) fn bytes(&self, buffer: &Buffer) -> &[u8] {
-        assert!(
-            self.lent[usize::from(buffer.id)],
-            "only a lent buffer is read"
-        );
+        assert!(self.lent[usize::from(buffer.id)], "only a lent buffer is read");
         // SAFETY: the buffer is lent to this thread, so the kernel does not write into it; `len` was checked against
         // the size of a buffer, and the memory was zeroed when it was allocated.
         unsafe { std::slice::from_raw_parts(self.address(buffer.id).as_ptr(), buffer.len as usize) }

@@ -16,9 +16,7 @@ use millrace_core::time::Millis;
 use super::buffers::{BUFFER_BYTES, Chunks};
 use super::pool::Pool;
 use super::slots::{SLOTS_MAX, Slots};
-use super::{
-    ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Tail,
-};
+use super::{ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Tail};
 use crate::runtime::control::Bell;
 use crate::runtime::sys;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
@@ -100,10 +98,7 @@ pub(crate) struct FreeBuffers {
 
 impl FreeBuffers {
     fn new() -> Self {
-        let mut buffers = Self {
-            chunks: Chunks::new(),
-            free: Vec::new(),
-        };
+        let mut buffers = Self { chunks: Chunks::new(), free: Vec::new() };
         buffers.grow();
         buffers
     }
@@ -132,18 +127,9 @@ impl Epoll {
     /// Opens the instance.
     pub(crate) fn new(settings: Settings) -> io::Result<(Self, FreeBuffers)> {
         let epoll = sys::epoll()?;
-        sys::epoll_set(
-            &epoll,
-            libc::EPOLL_CTL_ADD,
-            settings.bell.as_raw_fd(),
-            libc::EPOLLIN,
-            kind::BELL,
-        )?;
+        sys::epoll_set(&epoll, libc::EPOLL_CTL_ADD, settings.bell.as_raw_fd(), libc::EPOLLIN, kind::BELL)?;
         let buffers = FreeBuffers::new();
-        settings
-            .counters
-            .buffers
-            .store(u64::from(buffers.chunks.len()), Ordering::Relaxed);
+        settings.counters.buffers.store(u64::from(buffers.chunks.len()), Ordering::Relaxed);
         let engine = Self {
             epoll,
             settings,
@@ -214,11 +200,7 @@ impl Epoll {
                 Ok((socket, Some(peer))) => {
                     if let Some(conn) = self.take_in(socket) {
                         Counters::count(&self.settings.counters.accepted);
-                        events.push(Event::Accepted {
-                            conn,
-                            listener,
-                            peer,
-                        });
+                        events.push(Event::Accepted { conn, listener, peer });
                     }
                 }
                 Ok((_, None)) => {}
@@ -293,10 +275,7 @@ impl Epoll {
         for _ in 0..self.ready.len() {
             if buffers.free.is_empty() {
                 buffers.grow();
-                self.settings
-                    .counters
-                    .buffers
-                    .store(u64::from(buffers.chunks.len()), Ordering::Relaxed);
+                self.settings.counters.buffers.store(u64::from(buffers.chunks.len()), Ordering::Relaxed);
             }
             if buffers.free.is_empty() {
                 Counters::count(&self.settings.counters.buffers_short);
@@ -432,13 +411,7 @@ impl Epoll {
         {
             tenant.writing = watch;
             let flags = if watch { READ_AND_WRITE } else { READ };
-            let _ = sys::epoll_set(
-                &self.epoll,
-                libc::EPOLL_CTL_MOD,
-                tenant.socket.as_raw_fd(),
-                flags,
-                conn_data(conn),
-            );
+            let _ = sys::epoll_set(&self.epoll, libc::EPOLL_CTL_MOD, tenant.socket.as_raw_fd(), flags, conn_data(conn));
         }
     }
 
@@ -464,10 +437,7 @@ impl Epoll {
     }
 
     fn count_open(&self) {
-        self.settings
-            .counters
-            .open
-            .store(self.slots.used() as u64, Ordering::Relaxed);
+        self.settings.counters.open.store(self.slots.used() as u64, Ordering::Relaxed);
     }
 }
 
@@ -491,13 +461,7 @@ impl Engine for Epoll {
         self.listeners.clear();
     }
 
-    fn turn(
-        &mut self,
-        buffers: &mut FreeBuffers,
-        now: Millis,
-        wait: Duration,
-        events: &mut Vec<Event>,
-    ) {
+    fn turn(&mut self, buffers: &mut FreeBuffers, now: Millis, wait: Duration, events: &mut Vec<Event>) {
         self.now = now;
         self.expire_lingering();
         let mut wait = wait;
@@ -584,11 +548,7 @@ impl Engine for Epoll {
             return;
         }
         let unsent = bytes.len() - sent;
-        tenant.tail = Some(Box::new(Tail {
-            bytes,
-            sent,
-            held: Vec::new(),
-        }));
+        tenant.tail = Some(Box::new(Tail { bytes, sent, held: Vec::new() }));
         Counters::count(&self.settings.counters.sends_short);
         self.deferred.push(Event::Stalled { conn, unsent });
         self.watch_room(conn, true);
@@ -625,13 +585,7 @@ impl Engine for Epoll {
             "a connection is handed over only while nothing is under way"
         );
         self.count_open();
-        let _ = sys::epoll_set(
-            &self.epoll,
-            libc::EPOLL_CTL_DEL,
-            tenant.socket.as_raw_fd(),
-            0,
-            0,
-        );
+        let _ = sys::epoll_set(&self.epoll, libc::EPOLL_CTL_DEL, tenant.socket.as_raw_fd(), 0, 0);
         Some(tenant.socket)
     }
 
@@ -671,8 +625,5 @@ const fn conn_data(conn: ConnId) -> u64 {
 }
 
 const fn conn_of(data: u64) -> ConnId {
-    ConnId {
-        slot: ((data >> 32) & 0xff_ffff) as u32,
-        generation: (data & 0xffff_ffff) as u32,
-    }
+    ConnId { slot: ((data >> 32) & 0xff_ffff) as u32, generation: (data & 0xffff_ffff) as u32 }
 }

@@ -84,13 +84,7 @@ pub(crate) trait Engine: Sized {
     /// Stops accepting for good.
     fn stop_listening(&mut self);
     /// Gives the kernel what was asked for, waits for at most `wait` until something happens, collects what did.
-    fn turn(
-        &mut self,
-        buffers: &mut Self::Buffers,
-        now: Millis,
-        wait: Duration,
-        events: &mut Vec<Event>,
-    );
+    fn turn(&mut self, buffers: &mut Self::Buffers, now: Millis, wait: Duration, events: &mut Vec<Event>);
     /// Whether the logic may still hear of the connection.
     fn is_open(&self, conn: ConnId) -> bool;
     fn receive_once(&mut self, conn: ConnId);

@@ -19,11 +19,7 @@ struct Entry<T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self {
-            entries: Vec::new(),
-            free: Vec::new(),
-            used: 0,
-        }
+        Self { entries: Vec::new(), free: Vec::new(), used: 0 }
     }
 
     pub(crate) const fn used(&self) -> usize {
@@ -34,51 +30,35 @@ impl<T> Slots<T> {
     pub(crate) fn occupy(&mut self, slot: u32, tenant: T) -> ConnId {
         let index = slot as usize;
         if index >= self.entries.len() {
-            self.entries.resize_with(index + 1, || Entry {
-                generation: 0,
-                tenant: None,
-            });
+            self.entries.resize_with(index + 1, || Entry { generation: 0, tenant: None });
         }
         let entry = &mut self.entries[index];
-        assert!(
-            entry.tenant.is_none(),
-            "the kernel reuses a slot only after it was closed"
-        );
+        assert!(entry.tenant.is_none(), "the kernel reuses a slot only after it was closed");
         entry.generation = entry.generation.wrapping_add(1);
         entry.tenant = Some(tenant);
         self.used += 1;
-        ConnId {
-            slot,
-            generation: entry.generation,
-        }
+        ConnId { slot, generation: entry.generation }
     }
 
     /// A new tenant in any free slot.
     pub(crate) fn claim(&mut self, tenant: T) -> ConnId {
-        let slot = self.free.pop().unwrap_or_else(|| {
-            u32::try_from(self.entries.len()).expect("limited by the number of descriptors")
-        });
+        let slot = self
+            .free
+            .pop()
+            .unwrap_or_else(|| u32::try_from(self.entries.len()).expect("limited by the number of descriptors"));
         self.occupy(slot, tenant)
     }
 
     #[inline]
     pub(crate) fn get(&self, conn: ConnId) -> Option<&T> {
         let entry = self.entries.get(conn.slot as usize)?;
-        if entry.generation == conn.generation {
-            entry.tenant.as_ref()
-        } else {
-            None
-        }
+        if entry.generation == conn.generation { entry.tenant.as_ref() } else { None }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut T> {
         let entry = self.entries.get_mut(conn.slot as usize)?;
-        if entry.generation == conn.generation {
-            entry.tenant.as_mut()
-        } else {
-            None
-        }
+        if entry.generation == conn.generation { entry.tenant.as_mut() } else { None }
     }
 
     /// One past the last slot that was ever used.
@@ -89,10 +69,7 @@ impl<T> Slots<T> {
     /// Who is in a slot.
     pub(crate) fn at(&self, slot: u32) -> Option<ConnId> {
         let entry = self.entries.get(slot as usize)?;
-        entry.tenant.as_ref().map(|_| ConnId {
-            slot,
-            generation: entry.generation,
-        })
+        entry.tenant.as_ref().map(|_| ConnId { slot, generation: entry.generation })
     }
 
     /// The tenant leaves; the kernel knows by itself that the slot is free.

@@ -207,10 +207,7 @@ impl Uring {
         buffers
             .register(&ring.submitter())
             .map_err(|error| setup::OpenError::new("register receive buffers", error))?;
-        settings.counters.buffers.store(
-            u64::from(buffers.len()),
-            std::sync::atomic::Ordering::Relaxed,
-        );
+        settings.counters.buffers.store(u64::from(buffers.len()), std::sync::atomic::Ordering::Relaxed);
         let engine = Self {
             ring,
             settings,
@@ -311,18 +308,11 @@ impl Uring {
         }
     }
 
-    fn completed(
-        &mut self,
-        cqe: &cqueue::Entry,
-        buffers: &mut BufferRing,
-        events: &mut Vec<Event>,
-    ) {
+    fn completed(&mut self, cqe: &cqueue::Entry, buffers: &mut BufferRing, events: &mut Vec<Event>) {
         let data = cqe.user_data();
         let result = cqe.result();
         match (data >> 56) as u8 {
-            kind::RECEIVE => {
-                self.receive_completed(conn_of(data), result, cqe.flags(), buffers, events)
-            }
+            kind::RECEIVE => self.receive_completed(conn_of(data), result, cqe.flags(), buffers, events),
             kind::SEND => self.send_failed(conn_of(data), result, events),
             kind::TAIL => self.tail_completed(conn_of(data), result, events),
             kind::ACCEPT => self.accept_completed(data, result, events),
@@ -390,11 +380,7 @@ impl Uring {
             self.count_open();
             if let (true, Some(peer)) = (self.accepting, peer) {
                 Counters::count(&self.settings.counters.accepted);
-                events.push(Event::Accepted {
-                    conn,
-                    listener,
-                    peer,
-                });
+                events.push(Event::Accepted { conn, listener, peer });
             } else {
                 self.end(conn);
             }
@@ -469,10 +455,7 @@ impl Uring {
         let Some(tenant) = self.slots.get(conn) else {
             return;
         };
-        let (receive, tail) = (
-            tenant.armed && tenant.cancelling,
-            tenant.tail_armed && tenant.state == State::Closing,
-        );
+        let (receive, tail) = (tenant.armed && tenant.cancelling, tenant.tail_armed && tenant.state == State::Closing);
         if receive {
             self.push_cancel(kind::RECEIVE, conn);
         }
@@ -489,8 +472,7 @@ impl Uring {
         buffers: &mut BufferRing,
         events: &mut Vec<Event>,
     ) {
-        let buffer = cqueue::buffer_select(flags)
-            .map(|id| buffers.lend(id, u32::try_from(result).unwrap_or(0)));
+        let buffer = cqueue::buffer_select(flags).map(|id| buffers.lend(id, u32::try_from(result).unwrap_or(0)));
         let turn = self.turn;
         let Some(tenant) = self.slots.get_mut(conn) else {
             Counters::count(&self.settings.counters.completions_late);
@@ -550,11 +532,7 @@ impl Uring {
                     }
                     error if tenant.state == State::Open => {
                         tenant.want = Want::Nothing;
-                        let how = if error == 0 {
-                            Gone::Closed
-                        } else {
-                            Gone::Failed
-                        };
+                        let how = if error == 0 { Gone::Closed } else { Gone::Failed };
                         events.push(Event::Gone { conn, how });
                     }
                     _ => {}
@@ -571,9 +549,7 @@ impl Uring {
         };
         if tenant.state == State::Closing {
             self.finish(conn);
-        } else if !tenant.armed
-            && !tenant.starved
-            && (tenant.want != Want::Nothing || tenant.state == State::Lingering)
+        } else if !tenant.armed && !tenant.starved && (tenant.want != Want::Nothing || tenant.state == State::Lingering)
         {
             self.arm_receive(conn);
         }
@@ -600,10 +576,7 @@ impl Uring {
             // Many connections with little each need more buffers; a few with much need a smaller share.
             if self.served >= u32::from(buffers.len() / 4) {
                 buffers.grow();
-                self.settings.counters.buffers.store(
-                    u64::from(buffers.len()),
-                    std::sync::atomic::Ordering::Relaxed,
-                );
+                self.settings.counters.buffers.store(u64::from(buffers.len()), std::sync::atomic::Ordering::Relaxed);
             }
             for conn in std::mem::take(&mut self.heavy) {
                 self.cancel_receive(conn);
@@ -628,11 +601,7 @@ impl Uring {
             .user_data(conn_data(kind::SEND, conn));
         self.push(&entry);
         // The number of the entry is known only now: `push` may have submitted to make room.
-        self.flights.push_back(Flight {
-            entry: self.pushed - 1,
-            conn,
-            bytes,
-        });
+        self.flights.push_back(Flight { entry: self.pushed - 1, conn, bytes });
     }
 
     fn send_failed(&mut self, conn: ConnId, result: i32, events: &mut Vec<Event>) {
@@ -647,10 +616,7 @@ impl Uring {
         debug_assert!(flight.conn == conn);
         let bytes = std::mem::take(&mut flight.bytes);
         let sent = usize::try_from(result).unwrap_or(0);
-        let transient = matches!(
-            -result,
-            libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS
-        );
+        let transient = matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS);
         if result < 0 && !transient {
             self.pool.put(bytes);
             self.transport_failed(conn, events);
@@ -704,12 +670,7 @@ impl Uring {
         let Some(tail) = &mut tenant.tail else {
             return;
         };
-        if result <= 0
-            && !matches!(
-                -result,
-                libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS
-            )
-        {
+        if result <= 0 && !matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS) {
             self.transport_failed(conn, events);
             return;
         }
@@ -787,10 +748,7 @@ impl Uring {
 
     fn transport_failed(&mut self, conn: ConnId, events: &mut Vec<Event>) {
         match self.slots.get(conn).map(|tenant| tenant.state) {
-            Some(State::Open) => events.push(Event::Gone {
-                conn,
-                how: Gone::Failed,
-            }),
+            Some(State::Open) => events.push(Event::Gone { conn, how: Gone::Failed }),
             Some(State::Lingering) => self.end(conn),
             _ => {}
         }
@@ -816,11 +774,7 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        if tenant.state == State::Lingering
-            && tenant.flying.is_none()
-            && tenant.tail.is_none()
-            && !tenant.shut
-        {
+        if tenant.state == State::Lingering && tenant.flying.is_none() && tenant.tail.is_none() && !tenant.shut {
             tenant.shut = true;
             tenant.shutting = true;
             let entry = opcode::Shutdown::new(Fixed(conn.slot), libc::SHUT_WR)
@@ -902,10 +856,7 @@ impl Uring {
     }
 
     fn count_open(&self) {
-        self.settings.counters.open.store(
-            self.slots.used() as u64,
-            std::sync::atomic::Ordering::Relaxed,
-        );
+        self.settings.counters.open.store(self.slots.used() as u64, std::sync::atomic::Ordering::Relaxed);
     }
 
     fn arm_bell(&mut self) {
@@ -939,11 +890,7 @@ impl Engine for Uring {
     type Buffers = BufferRing;
 
     fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> io::Result<()> {
-        let accepts = if self.settings.shards > 8 {
-            ACCEPTS_OF_MANY
-        } else {
-            ACCEPTS
-        };
+        let accepts = if self.settings.shards > 8 { ACCEPTS_OF_MANY } else { ACCEPTS };
         self.listeners.push(Listening {
             id: listener,
             socket,
@@ -973,13 +920,7 @@ impl Engine for Uring {
         self.unsettled = true;
     }
 
-    fn turn(
-        &mut self,
-        buffers: &mut BufferRing,
-        now: Millis,
-        wait: Duration,
-        events: &mut Vec<Event>,
-    ) {
+    fn turn(&mut self, buffers: &mut BufferRing, now: Millis, wait: Duration, events: &mut Vec<Event>) {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
         self.expire_lingering();
@@ -1004,9 +945,7 @@ impl Engine for Uring {
 
     #[inline]
     fn is_open(&self, conn: ConnId) -> bool {
-        self.slots
-            .get(conn)
-            .is_some_and(|tenant| tenant.state == State::Open)
+        self.slots.get(conn).is_some_and(|tenant| tenant.state == State::Open)
     }
 
     fn receive_once(&mut self, conn: ConnId) {
@@ -1037,11 +976,7 @@ impl Engine for Uring {
     }
 
     fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        let Some(tenant) = self
-            .slots
-            .get_mut(conn)
-            .filter(|tenant| tenant.state == State::Open)
-        else {
+        let Some(tenant) = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open) else {
             self.pool.put(bytes);
             return;
         };
@@ -1069,28 +1004,15 @@ impl Engine for Uring {
     }
 
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd> {
-        assert!(
-            token < TOKEN_END,
-            "hand-over token {token} is over {TOKEN_END}"
-        );
-        let tenant = self
-            .slots
-            .get_mut(conn)
-            .filter(|tenant| tenant.state == State::Open)?;
+        assert!(token < TOKEN_END, "hand-over token {token} is over {TOKEN_END}");
+        let tenant = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open)?;
         let quiet = tenant.is_quiet() && !tenant.starved && tenant.tail.is_none();
-        debug_assert!(
-            quiet,
-            "a connection is handed over only while nothing is under way"
-        );
+        debug_assert!(quiet, "a connection is handed over only while nothing is under way");
         if to == self.settings.shard && quiet {
             // The kernel sends nothing to the ring it comes from. The socket stays, its tenant changes.
             self.slots.vacate(conn);
             let conn = self.slots.occupy(conn.slot, Conn::new());
-            self.deferred.push(Event::Adopted {
-                conn,
-                from: to,
-                token,
-            });
+            self.deferred.push(Event::Adopted { conn, from: to, token });
             return None;
         }
         let Some(ring) = self.rings.get(usize::from(to.0)).filter(|_| quiet) else {
@@ -1122,15 +1044,10 @@ impl Engine for Uring {
         let Some(ring) = self.rings.get(usize::from(shard.0)) else {
             return;
         };
-        let entry = opcode::MsgRingData::new(
-            Fd(ring.as_raw_fd()),
-            0,
-            conn_data(kind::WOKEN, NOBODY),
-            None,
-        )
-        .build()
-        .flags(Flags::SKIP_SUCCESS)
-        .user_data(conn_data(kind::WAKE, NOBODY));
+        let entry = opcode::MsgRingData::new(Fd(ring.as_raw_fd()), 0, conn_data(kind::WOKEN, NOBODY), None)
+            .build()
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(conn_data(kind::WAKE, NOBODY));
         self.push(&entry);
     }
 
@@ -1189,20 +1106,14 @@ impl Uring {
 }
 
 /// Stands where an operation belongs to no connection.
-const NOBODY: ConnId = ConnId {
-    slot: 0,
-    generation: 0,
-};
+const NOBODY: ConnId = ConnId { slot: 0, generation: 0 };
 
 const fn conn_data(kind: u8, conn: ConnId) -> u64 {
     ((kind as u64) << 56) | ((conn.slot as u64) << 32) | conn.generation as u64
 }
 
 const fn conn_of(data: u64) -> ConnId {
-    ConnId {
-        slot: ((data >> 32) & 0xff_ffff) as u32,
-        generation: (data & 0xffff_ffff) as u32,
-    }
+    ConnId { slot: ((data >> 32) & 0xff_ffff) as u32, generation: (data & 0xffff_ffff) as u32 }
 }
 
 const fn accept_data(listener: usize, place: u16) -> u64 {
@@ -1219,10 +1130,7 @@ fn length_of(bytes: &[u8]) -> u32 {
 }
 
 fn is_scarcity(errno: i32) -> bool {
-    matches!(
-        errno,
-        libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS
-    )
+    matches!(errno, libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS)
 }
 
 /// What `io_uring_enter` may answer without anything being wrong.

@@ -76,10 +76,7 @@ pub(crate) fn register_table(ring: &IoUring, slots: u32) -> Result<(), OpenError
 /// Tries out all that the engine needs, on a ring that is closed again.
 pub(crate) fn check() -> Result<(), OpenError> {
     if sys::kernel_version() < KERNEL_MIN {
-        return Err(OpenError::new(
-            "io_uring of a kernel older than 6.1",
-            io::Error::from_raw_os_error(libc::ENOSYS),
-        ));
+        return Err(OpenError::new("io_uring of a kernel older than 6.1", io::Error::from_raw_os_error(libc::ENOSYS)));
     }
     let ring = open()?;
     let features = ring.params();
@@ -90,9 +87,7 @@ pub(crate) fn check() -> Result<(), OpenError> {
         ));
     }
     let mut probe = Probe::new();
-    ring.submitter()
-        .register_probe(&mut probe)
-        .map_err(|error| OpenError::new("io_uring_register(PROBE)", error))?;
+    ring.submitter().register_probe(&mut probe).map_err(|error| OpenError::new("io_uring_register(PROBE)", error))?;
     let needed = [
         opcode::Accept::CODE,
         opcode::Recv::CODE,
@@ -111,9 +106,7 @@ pub(crate) fn check() -> Result<(), OpenError> {
     }
     register_table(&ring, 8)?;
     let mut buffers = super::BufferRing::new();
-    buffers
-        .register(&ring.submitter())
-        .map_err(|error| OpenError::new("register receive buffers", error))?;
+    buffers.register(&ring.submitter()).map_err(|error| OpenError::new("register receive buffers", error))?;
     drop(ring);
     Ok(())
 }

@@ -134,7 +134,6 @@ pub struct Shard {
     draining: bool,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
-    keys: u64,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
@@ -174,7 +173,6 @@ impl Shard {
             replies_due: false,
             draining: false,
             pool: Vec::new(),
-            keys: 0,
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),

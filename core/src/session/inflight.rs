@@ -45,6 +45,9 @@ pub struct Inflight {
     open: u16,
     /// Most that may be open; 0 until a client has connected.
     limit: u16,
+    /// Entries at the back that this connection has not seen yet, and how many of them are open.
+    unseen: u16,
+    unseen_open: u16,
 }
 
 impl Inflight {
@@ -53,10 +56,47 @@ impl Inflight {
         self.limit = limit;
     }
 
+    /// A new connection: what is under way has to be sent again, as far as its window allows.
+    pub fn resume(&mut self) {
+        self.unseen = self.entries.len() as u16;
+        self.unseen_open = self.open;
+    }
+
+    /// Whether some deliveries have to be sent again.
+    #[must_use]
+    pub const fn has_unseen(&self) -> bool {
+        self.unseen_open > 0
+    }
+
+    /// The next delivery to be sent again, if the window has room for it; a PUBREL always has.
+    pub fn next_unseen(&mut self) -> Option<(PacketId, &Entry)> {
+        loop {
+            if self.unseen_open == 0 {
+                self.unseen = 0;
+                return None;
+            }
+            let index = self.entries.len() - usize::from(self.unseen);
+            let stage = self.entries[index].stage;
+            if stage != Stage::Done {
+                if stage != Stage::Pubcomp && self.open - self.unseen_open >= self.limit {
+                    return None;
+                }
+                self.unseen_open -= 1;
+            }
+            self.unseen -= 1;
+            if stage != Stage::Done {
+                return Some((self.id_at(index), &self.entries[index]));
+            }
+        }
+    }
+
     /// Whether another delivery may begin.
     #[must_use]
     pub fn has_room(&self) -> bool {
-        self.open < self.limit && self.entries.len() < 2 * usize::from(self.limit) && self.entries.len() < IDS as usize
+        self.unseen_open == 0
+            && self.open < self.limit
+            && self.entries.len() < 2 * usize::from(self.limit)
+            && self.entries.len() < IDS as usize
     }
 
     /// Deliveries under way.
@@ -86,13 +126,12 @@ impl Inflight {
         self.entries.get(self.index(id)).map(|entry| entry.stage).filter(|stage| *stage != Stage::Done)
     }
 
-    /// PUBREC came: the message is the client's now, only the identifier is kept.
-    pub fn release(&mut self, id: PacketId) {
+    /// PUBREC came: the message is the client's now, only the identifier is kept; returns the message if it was kept.
+    pub fn release(&mut self, id: PacketId) -> Option<Box<Queued>> {
         let index = self.index(id);
-        if let Some(entry) = self.entries.get_mut(index) {
-            entry.stage = Stage::Pubcomp;
-            entry.kept = None;
-        }
+        let entry = self.entries.get_mut(index)?;
+        entry.stage = Stage::Pubcomp;
+        entry.kept.take()
     }
 
     /// The delivery is over; returns its message if it was kept.
@@ -105,8 +144,12 @@ impl Inflight {
         entry.stage = Stage::Done;
         let kept = entry.kept.take();
         self.open -= 1;
+        if index >= self.entries.len() - usize::from(self.unseen) {
+            self.unseen_open -= 1;
+        }
         while self.entries.front().is_some_and(|entry| entry.stage == Stage::Done) {
             self.entries.pop_front();
+            self.unseen = self.unseen.min(self.entries.len() as u16);
             self.first = ((u32::from(self.first) + 1) % IDS) as u16;
         }
         if self.entries.is_empty() && self.entries.capacity() > 64 {

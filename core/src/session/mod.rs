@@ -58,7 +58,7 @@ pub struct Grant {
     /// All matching subscriptions' identifiers.
     pub subscription_ids: SubscriptionIds,
     /// The shared subscription it came through, 0 for none.
-    pub group: u32,
+    pub group: u64,
 }
 
 /// Why a delivery did not happen.
@@ -97,11 +97,14 @@ pub enum Acked {
     Done {
         /// Its QoS.
         qos: QoS,
-        /// The shared subscription it came through, 0 for none.
-        group: u32,
+        /// The shared subscription it came through, 0 for none or if that was told before.
+        group: u64,
     },
     /// A PUBREL is due.
-    Release,
+    Release {
+        /// The shared subscription whose message is the client's now, 0 for none or if it was so before.
+        group: u64,
+    },
     /// No delivery has this Packet Identifier (or it is at another stage).
     Unknown,
 }
@@ -229,36 +232,57 @@ impl Session {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// The next queued delivery that may go out now, with its Packet Identifier; expired ones are counted into
-    /// `expired` and skipped. The caller has room for one more packet.
-    pub fn next_queued(&mut self, now: Millis, expired: &mut u32) -> Option<(Queued, Option<PacketId>)> {
-        let outbox = self.outbox.as_mut()?;
-        loop {
-            let front = outbox.front()?;
-            if front.message.view().head.expires_at <= now {
-                outbox.pop();
-                *expired += 1;
-                continue;
-            }
-            let qos = front.grant.qos;
-            if qos != QoS::AtMostOnce && !self.inflight.has_room() {
-                return None;
-            }
-            let queued = outbox.pop()?;
-            if outbox.len() == 0 {
-                self.outbox = None;
-            }
-            let packet_id = (qos != QoS::AtMostOnce).then(|| {
-                let keep = self.expiry != 0 || queued.grant.group != 0;
-                self.inflight.begin(qos, keep.then(|| Box::new(queued.clone())))
-            });
-            return Some((queued, packet_id));
+    /// Drops what has expired at the front of the queue; returns how many.
+    pub fn expire_queued(&mut self, now: Millis) -> u32 {
+        let Some(outbox) = &mut self.outbox else { return 0 };
+        let mut expired = 0;
+        while outbox.front().is_some_and(|queued| queued.message.view().head.expires_at <= now) {
+            outbox.pop();
+            expired += 1;
         }
+        expired
+    }
+
+    /// The queued delivery that is next.
+    #[must_use]
+    pub fn front(&self) -> Option<&Queued> {
+        self.outbox.as_ref()?.front()
+    }
+
+    /// Takes the next queued delivery, if its window allows, with its Packet Identifier. The caller has room for one
+    /// more packet.
+    pub fn next_queued(&mut self) -> Option<(Queued, Option<PacketId>)> {
+        let qos = self.front()?.grant.qos;
+        if qos != QoS::AtMostOnce && !self.inflight.has_room() {
+            return None;
+        }
+        let queued = self.pop_queued()?;
+        let packet_id = (qos != QoS::AtMostOnce).then(|| {
+            let keep = self.expiry != 0 || queued.grant.group != 0;
+            self.inflight.begin(qos, keep.then(|| Box::new(queued.clone())))
+        });
+        Some((queued, packet_id))
+    }
+
+    /// Takes the next queued delivery out.
+    pub fn pop_queued(&mut self) -> Option<Queued> {
+        let outbox = self.outbox.as_mut()?;
+        let queued = outbox.pop();
+        if outbox.is_empty() {
+            self.outbox = None;
+        }
+        queued
     }
 
     /// Takes all that waits, for passing on.
     pub fn take_queued(&mut self) -> Vec<Queued> {
         self.outbox.take().map_or_else(Vec::new, |outbox| outbox.into_all())
+    }
+
+    /// Takes what waits with QoS 1 or 2 for shared subscriptions, for passing on.
+    pub fn take_queued_of_groups(&mut self) -> Vec<Queued> {
+        let Some(outbox) = &mut self.outbox else { return Vec::new() };
+        outbox.extract(|queued| queued.grant.group != 0 && queued.grant.qos != QoS::AtMostOnce)
     }
 
     /// PUBACK (section 3.4).
@@ -275,11 +299,11 @@ impl Session {
         match self.inflight.stage(packet_id) {
             Some(Stage::Pubrec) if is_error => self.done(packet_id, QoS::ExactlyOnce),
             Some(Stage::Pubrec) => {
-                self.inflight.release(packet_id);
-                Acked::Release
+                let group = self.inflight.release(packet_id).map_or(0, |kept| kept.grant.group);
+                Acked::Release { group }
             }
             // A PUBREC that comes again is answered again.
-            Some(Stage::Pubcomp) => Acked::Release,
+            Some(Stage::Pubcomp) => Acked::Release { group: 0 },
             _ => Acked::Unknown,
         }
     }

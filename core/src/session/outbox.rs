@@ -32,6 +32,9 @@ impl Outbox {
     pub fn push(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
         let bytes = queued.bytes();
         let mut dropped = 0;
+        if bytes > limits.bytes || limits.messages == 0 {
+            return Admit::Dropped(Dropped::QueueFull);
+        }
         while self.queue.len() >= limits.messages as usize || self.bytes + bytes > limits.bytes {
             if !limits.drop_oldest || self.pop().is_none() {
                 return Admit::Dropped(Dropped::QueueFull);
@@ -54,6 +57,23 @@ impl Outbox {
         let queued = self.queue.pop_front()?;
         self.bytes -= queued.bytes();
         Some(queued)
+    }
+
+    /// Takes some of the deliveries out, oldest first.
+    pub fn extract(&mut self, take: impl Fn(&Queued) -> bool) -> Vec<Queued> {
+        if !self.queue.iter().any(&take) {
+            return Vec::new();
+        }
+        let mut taken = Vec::new();
+        for queued in std::mem::take(&mut self.queue) {
+            if take(&queued) {
+                taken.push(queued);
+            } else {
+                self.queue.push_back(queued);
+            }
+        }
+        self.bytes -= taken.iter().map(Queued::bytes).sum::<u64>();
+        taken
     }
 
     /// Deliveries that wait.

@@ -21,6 +21,10 @@ use crate::shard::logic::Logic;
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
+/// Bytes that are taken in before output leaves again. What many publishers sent at once to one subscriber must not
+/// look as if that one read slowly.
+const INPUT_BYTES_MAX: usize = 256 << 10;
+
 /// What shards send each other at this level.
 pub(crate) enum Entry<F> {
     /// A frame of the logic.
@@ -187,10 +191,19 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
     fn take_events(&mut self) {
         self.vitals.enter(Phase::Receiving);
         let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
+        let mut bytes = 0;
+        let mut coming = events.drain(..);
+        for event in coming.by_ref() {
+            if let Event::Received { buffer, .. } = &event {
+                bytes += buffer.len as usize;
+            }
             self.take_event(event);
+            if bytes >= INPUT_BYTES_MAX {
+                break;
+            }
         }
-        self.events = events;
+        let rest: Vec<Event> = coming.collect();
+        self.events = if rest.is_empty() { events } else { rest };
     }
 
     fn take_event(&mut self, event: Event) {

@@ -14,7 +14,6 @@ use millrace_core::message::{Message, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{ConnAck, Connect, Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
-use millrace_core::session::inflight::Stage;
 use millrace_core::session::topic_alias::OutboundAliases;
 use millrace_core::session::{NEVER_EXPIRES, Session, Will};
 use millrace_core::time::Millis;
@@ -35,8 +34,16 @@ pub(super) struct Handovers {
     next: u64,
 }
 
+impl Handovers {
+    pub(super) fn len(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
 enum Half {
     Socket(ConnId),
+    /// A socket that failed before its frame came.
+    Gone,
     Frame(Handover),
 }
 
@@ -60,8 +67,8 @@ impl Shard {
     }
 
     fn begin(&mut self, id: ConnId, listener: ListenerId, peer: SocketAddr, accepted_at: Millis) {
-        let config = self.shared.listener_config(&self.config, listener);
-        let (proxied, mountpoint) = (config.proxy_protocol, config.mountpoint.len() as u16);
+        let proxied = self.shared.listener_config(&self.config, listener).proxy_protocol;
+        let mountpoint = self.shared.listener_mountpoint(listener);
         let conn = self.conns.open(id);
         conn.phase = if proxied { Phase::Proxy } else { Phase::Connect };
         conn.listener = listener;
@@ -135,7 +142,7 @@ impl Shard {
     }
 
     fn hand_over(&mut self, id: ConnId, to: ShardId, bytes: Vec<u8>) {
-        let conn = self.conns.close(id.slot);
+        let conn = self.free(id.slot);
         let token = self.handovers.next % TOKEN_END;
         self.handovers.next += 1;
         let handover =
@@ -156,6 +163,7 @@ impl Shard {
     pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
         match self.handovers.waiting.remove(&(from, handover.token)) {
             Some((Half::Socket(id), _)) => self.adopt(id, handover),
+            Some((Half::Gone, _)) => self.shared.listener(handover.listener).closed(),
             _ => {
                 self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
             }
@@ -171,11 +179,26 @@ impl Shard {
             match half {
                 Half::Frame(handover) => self.shared.listener(handover.listener).closed(),
                 Half::Socket(id) => self.commands.push(Command::Close(id, Close::Now)),
+                Half::Gone => {}
             }
         }
     }
 
+    /// A socket is gone that was waiting for its frame.
+    pub(super) fn on_gone_unknown(&mut self, id: ConnId) {
+        let mut halves = self.handovers.waiting.values_mut().map(|(half, _)| half);
+        if let Some(half) = halves.find(|half| matches!(half, Half::Socket(socket) if *socket == id)) {
+            *half = Half::Gone;
+            self.counters.add(Counter::ConnectionsClosedNetwork, 1);
+        }
+    }
+
     fn adopt(&mut self, id: ConnId, handover: Handover) {
+        if self.draining {
+            self.shared.listener(handover.listener).closed();
+            self.commands.push(Command::Close(id, Close::Now));
+            return;
+        }
         self.begin(id, handover.listener, handover.peer, handover.accepted_at);
         // The PROXY header was read where the connection was accepted.
         self.conns.at(id.slot).phase = Phase::Connect;
@@ -298,7 +321,7 @@ impl Shard {
         }
         if keep_alive > 0 {
             let deadline = self.keep_alive_deadline(id.slot);
-            self.timers.insert(deadline, Timer::KeepAlive(id));
+            self.wake_keep_alive(id, deadline);
         }
         if self.shared.placement.shards() > 1 {
             self.commands.push(Command::Receive(id));
@@ -344,11 +367,11 @@ impl Shard {
         let will = connect.will.as_ref()?;
         let mut scratch = Vec::new();
         let properties = codec::publish::forwardable(will.properties, &mut scratch);
-        let mut topic = self.config_mountpoint(mountpoint).to_owned();
-        topic.push_str(will.topic);
+        let mut mounted = String::new();
+        let topic = self.mount_topic(mountpoint, will.topic, &mut mounted);
         let head = MessageHead { qos: will.qos, retain: will.retain, expires_at: Millis::NEVER, publisher: 0 };
         Some(Box::new(Will {
-            message: Message::new(&MessageView { head, topic: &topic, properties, payload: will.payload }),
+            message: Message::new(&MessageView { head, topic, properties, payload: will.payload }),
             delay: will.properties.u32(Property::WillDelayInterval).unwrap_or(0),
             expiry: will.properties.u32(Property::MessageExpiryInterval),
         }))
@@ -410,17 +433,8 @@ impl Shard {
 
     /// Sends again what was under way [MQTT-4.4.0-1], then what waits.
     fn resume(&mut self, client: u32) {
-        let Some(state) = self.clients.get(client) else { return };
-        let again: Vec<_> = state
-            .session
-            .unacknowledged()
-            .map(|(packet_id, entry)| (packet_id, entry.stage, entry.kept.clone()))
-            .collect();
-        for (packet_id, stage, kept) in again {
-            match (stage, kept) {
-                (Stage::Pubcomp, _) | (_, None) => self.send_pubrel(client, packet_id),
-                (_, Some(queued)) => self.encode_delivery(client, &queued, Some(packet_id), true),
-            }
+        if let Some(state) = self.clients.get_mut(client) {
+            state.session.inflight.resume();
         }
         self.set_presence(client, true);
         self.pump(client);
@@ -464,7 +478,7 @@ impl Shard {
 
     /// Ends a connection that has no session, after what it has in its output.
     pub(super) fn discard(&mut self, id: ConnId, how: Close) {
-        let conn = self.conns.close(id.slot);
+        let conn = self.free(id.slot);
         debug_assert_eq!(conn.client, NONE);
         self.shared.listener(conn.listener).closed();
         if how == Close::Linger && !conn.out.is_empty() {

@@ -16,6 +16,18 @@ use super::io::{ConnId, ListenerId};
 /// No client, no connection.
 pub(super) const NONE: u32 = u32::MAX;
 
+/// Why reading from a connection stops for a while. Several reasons may hold at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Pause {
+    /// A mesh ring is full.
+    Mesh = 1,
+    /// A rate is exceeded; the next second ends it.
+    Rate = 2,
+    /// It does not read what it is sent, or its replies wait for other shards in great number.
+    Output = 4,
+}
+
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -40,20 +52,24 @@ pub(super) struct Conn {
     /// Granted Keep Alive in seconds.
     pub(super) keep_alive: u16,
     /// Replies that wait for other shards.
-    pub(super) pending: u16,
+    pub(super) pending: u32,
+    /// PUBACKs among them.
+    pub(super) pubacks: u32,
     /// The runtime holds bytes that did not fit into the socket.
     pub(super) stalled: bool,
     /// In the list of connections that have output.
     pub(super) dirty: bool,
-    /// Reading stopped, because a mesh ring is full or a rate is exceeded.
-    pub(super) paused: bool,
+    /// Why reading has stopped, as bits of [`Pause`]; 0 while it goes on.
+    pub(super) paused: u8,
+    /// Something waits until its output has left.
+    pub(super) waits_for_room: bool,
     /// In the walk over pending replies: an earlier one still waits.
     pub(super) blocked: bool,
     /// When the last bytes came, for Keep Alive.
     pub(super) last_seen: Millis,
     /// Largest packet that the client takes.
     pub(super) max_packet: u32,
-    /// Bytes of its listener's mountpoint.
+    /// Its listener's mountpoint, 0 for none.
     pub(super) mountpoint: u16,
     pub(super) port: u16,
     pub(super) ip: IpAddr,
@@ -106,9 +122,11 @@ impl Default for Conn {
             listener: ListenerId(0),
             keep_alive: 0,
             pending: 0,
+            pubacks: 0,
             stalled: false,
             dirty: false,
-            paused: false,
+            paused: 0,
+            waits_for_room: false,
             blocked: false,
             last_seen: Millis(0),
             max_packet: u32::MAX,

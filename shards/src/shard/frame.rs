@@ -38,20 +38,15 @@ pub enum Frame {
     GroupPresence(Box<GroupPresence>),
     /// A member acknowledged this many messages of the group.
     GroupAcked {
-        /// The group.
-        group: u32,
+        /// The group and its generation.
+        group: (u32, u32),
         /// The member's client and its generation, on the sending shard.
         member: (u32, u32),
         /// How many.
         count: u32,
     },
     /// A member went with messages of the group that it had not acknowledged; they go to the next.
-    GroupReturn {
-        /// The group.
-        group: u32,
-        /// The messages, oldest first.
-        messages: Vec<Message>,
-    },
+    GroupReturn(Box<GroupReturn>),
     /// Everything before this belongs to the given turn of the sender, who waits for it.
     Mark {
         /// The sender's turn.
@@ -155,6 +150,17 @@ pub struct GroupPresence {
     pub online: bool,
 }
 
+/// See [`Frame::GroupReturn`].
+#[derive(Debug)]
+pub struct GroupReturn {
+    /// The group and its generation.
+    pub group: (u32, u32),
+    /// The member's client and its generation, on the sending shard.
+    pub member: (u32, u32),
+    /// The messages, oldest first, with the QoS that each was to be delivered with.
+    pub messages: Vec<(QoS, Message)>,
+}
+
 /// What is to be done with a message of a batch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -164,8 +170,8 @@ pub enum Purpose {
     Member {
         /// The member's client and its generation, on the receiving shard.
         member: (u32, u32),
-        /// The group, on the sending shard.
-        group: u32,
+        /// The group and its generation, on the sending shard.
+        group: (u32, u32),
         /// QoS of the delivery.
         qos: QoS,
         /// RETAIN of the delivery.
@@ -190,7 +196,7 @@ pub const LARGE_BYTES: usize = 4096;
 
 /// Encoded head: purpose, flags, QoS, lengths, expiry, publisher.
 const HEAD_BYTES: usize = 1 + 1 + 4 + 4 + 4 + 8 + 8;
-const MEMBER_BYTES: usize = 4 + 4 + 4 + 1 + 1 + 4;
+const MEMBER_BYTES: usize = 4 + 4 + 4 + 4 + 1 + 1 + 4;
 const LARGE: u32 = u32::MAX;
 
 impl Batch {
@@ -229,7 +235,7 @@ impl Batch {
         self.bytes.extend_from_slice(&view.head.expires_at.0.to_le_bytes());
         self.bytes.extend_from_slice(&view.head.publisher.to_le_bytes());
         if let Purpose::Member { member, group, qos, retain, subscription_id } = purpose {
-            for word in [member.0, member.1, group] {
+            for word in [member.0, member.1, group.0, group.1] {
                 self.bytes.extend_from_slice(&word.to_le_bytes());
             }
             self.bytes.extend_from_slice(&[qos as u8, u8::from(retain)]);
@@ -262,7 +268,7 @@ impl Batch {
                 0 => Purpose::Route,
                 1 => Purpose::Member {
                     member: (reader.u32(), reader.u32()),
-                    group: reader.u32(),
+                    group: (reader.u32(), reader.u32()),
                     qos: QoS::from_u8(reader.take(1)[0]).expect("written by push"),
                     retain: reader.take(1)[0] != 0,
                     subscription_id: reader.u32(),
@@ -312,7 +318,7 @@ mod tests {
         let large = MessageView { head, topic: "c", properties: &[], payload: &big };
         let member = Purpose::Member {
             member: (1, 2),
-            group: 3,
+            group: (3, 4),
             qos: QoS::AtLeastOnce,
             retain: false,
             subscription_id: 268_435_455,

@@ -16,24 +16,29 @@ use millrace_core::session::{Grant, SubscriptionIds};
 use millrace_core::topic::filter::Share;
 
 use super::Shard;
-use super::frame::{Frame, GroupJoin, GroupLeave, Purpose};
+use super::frame::{Frame, GroupJoin, GroupLeave, GroupReturn, Purpose};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::replies::Reply;
 use super::slab::Slab;
-use super::subscriptions::{Subscriber, Target};
+use super::subscribers::{Subscriber, Target};
 use crate::config::ShareStrategy;
 
-/// Bits of a group reference that hold the group's index on its shard.
-const INDEX_BITS: u32 = 22;
+/// Bits of a group reference that hold the group's index on its shard, plus 1.
+const INDEX_BITS: u32 = 24;
+/// Bits that hold its generation.
+const GENERATION_BITS: u32 = 28;
 
-/// A group of any shard in one word; 0 is none.
-pub(super) const fn reference(shard: ShardId, group: u32) -> u32 {
-    (shard.0 as u32) << INDEX_BITS | (group + 1)
+/// A group of any shard in one word; 0 is none. It never means another group that came to the same place later.
+pub(super) const fn reference(shard: ShardId, (index, generation): (u32, u32)) -> u64 {
+    let generation = generation as u64 & ((1 << GENERATION_BITS) - 1);
+    (shard.0 as u64) << (INDEX_BITS + GENERATION_BITS) | generation << INDEX_BITS | (index as u64 + 1)
 }
 
-const fn dereference(reference: u32) -> (ShardId, u32) {
-    (ShardId((reference >> INDEX_BITS) as u16), (reference & ((1 << INDEX_BITS) - 1)) - 1)
+const fn dereference(reference: u64) -> (ShardId, (u32, u32)) {
+    let index = (reference & ((1 << INDEX_BITS) - 1)) as u32 - 1;
+    let generation = (reference >> INDEX_BITS & ((1 << GENERATION_BITS) - 1)) as u32;
+    (ShardId((reference >> (INDEX_BITS + GENERATION_BITS)) as u16), (index, generation))
 }
 
 struct Group {
@@ -60,7 +65,19 @@ pub(super) struct Groups {
     groups: Slab<Group>,
     by_name: HashMap<(Option<Box<str>>, Box<str>), u32, RandomState>,
     /// Acknowledgements of this turn, by group and member.
-    acks: Vec<(u32, (u32, u32), u32)>,
+    acks: Vec<(u64, (u32, u32), u32)>,
+}
+
+impl Groups {
+    /// The group, if it is still this one.
+    fn get_if(&mut self, (index, generation): (u32, u32)) -> Option<&mut Group> {
+        let current = self.groups.generation(index) & ((1 << GENERATION_BITS) - 1);
+        if current == generation { self.groups.get_mut(index) } else { None }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.groups.iter().count()
+    }
 }
 
 fn owned_name(share: Share<'_>) -> Option<Box<str>> {
@@ -88,6 +105,9 @@ impl Shard {
         let Some(key) = self.clients.get(client).map(|client| client.session.key) else { return };
         let name = owned_name(share);
         let home = self.group_home(name.as_deref(), filter);
+        if waits.joins == 0 {
+            waits.joins_id = self.replies.next_joins_id();
+        }
         let join = GroupJoin {
             name,
             filter: filter.into(),
@@ -96,7 +116,7 @@ impl Shard {
             qos: options.qos,
             retain_as_published: options.retain_as_published,
             subscription_id,
-            reply: self.replies.next_id(),
+            reply: waits.joins_id,
         };
         if home == self.id {
             let known = self.add_member(self.id, &join);
@@ -146,13 +166,11 @@ impl Shard {
             None => group.members.push(member),
         }
         let mut waits = Waits::default();
-        if self.subscribe_target(&join.filter, Subscriber::group(index)) {
-            self.announce(&join.filter, true, Some(&mut waits));
-        }
+        self.subscribe_announced(&join.filter, Subscriber::group(index), &mut waits);
         waits
     }
 
-    pub(super) fn leave_group(&mut self, client: u32, share: Share<'_>, filter: &str) {
+    pub(super) fn leave_group(&mut self, client: u32, share: Share<'_>, filter: &str) -> ShardId {
         let name = owned_name(share);
         let home = self.group_home(name.as_deref(), filter);
         let member = self.clients.identity(client);
@@ -162,6 +180,7 @@ impl Shard {
         } else {
             self.peers.send(home, Frame::GroupLeave(Box::new(leave)));
         }
+        home
     }
 
     pub(super) fn on_group_leave(&mut self, from: ShardId, leave: &GroupLeave) {
@@ -218,7 +237,13 @@ impl Shard {
 
     /// Chooses a member and gives it the message.
     pub(super) fn deliver_to_group(&mut self, index: u32, message: &Lazy<'_>) {
+        self.deliver_to_member_of(index, message, QoS::AtMostOnce);
+    }
+
+    /// `before`: with which QoS the delivery was begun for a member that is gone; 0 if it begins now.
+    fn deliver_to_member_of(&mut self, index: u32, message: &Lazy<'_>, before: QoS) {
         let random = self.shared.random();
+        let group_id = (index, self.groups.groups.generation(index) & ((1 << GENERATION_BITS) - 1));
         let inflight = |client: (u32, u32), clients: &mut super::client::Clients| {
             clients.get_if(client).map_or(0, |client| (client.session.inflight.len() + client.session.queued()) as u32)
         };
@@ -230,7 +255,7 @@ impl Shard {
         }
         let view = message.view();
         let Some(at) = group.choose(view.head.publisher, view.topic, random) else {
-            self.counters.add(Counter::MessagesUnrouted, 1);
+            self.no_member(before);
             return;
         };
         let member = &mut group.members[at];
@@ -240,15 +265,23 @@ impl Shard {
         if qos != QoS::AtMostOnce {
             member.unacknowledged = member.unacknowledged.saturating_add(1);
         }
+        if qos != before {
+            if qos != QoS::AtMostOnce {
+                self.counters.add(Counter::deliveries_created(qos), 1);
+            }
+            if before != QoS::AtMostOnce {
+                self.counters.add(Counter::deliveries_dropped(before, DropReason::SessionEnded), 1);
+            }
+        }
         if shard == self.id {
             let mut subscription_ids = SubscriptionIds::new();
             if subscription_id != 0 {
                 subscription_ids.push(subscription_id);
             }
-            let grant = Grant { qos, retain, subscription_ids, group: reference(self.id, index) };
+            let grant = Grant { qos, retain, subscription_ids, group: reference(self.id, group_id) };
             self.deliver_to_member(client, message, &grant);
         } else {
-            let purpose = Purpose::Member { member: client, group: index, qos, retain, subscription_id };
+            let purpose = Purpose::Member { member: client, group: group_id, qos, retain, subscription_id };
             self.peers.message(shard, purpose, view, || message.keep());
         }
     }
@@ -257,19 +290,16 @@ impl Shard {
     pub(super) fn deliver_to_member(&mut self, client: (u32, u32), message: &Lazy<'_>, grant: &Grant) {
         match self.clients.get_if(client) {
             Some(_) => self.deliver(client.0, message, grant, true),
-            None => self.return_to_group(grant.group, vec![message.keep()]),
+            None => self.return_to_group(grant.group, client, vec![(grant.qos, message.keep())]),
         }
     }
 
     /// A client goes: what it has not acknowledged of QoS 1, and all that waits, is passed on. What it may have seen of
     /// QoS 2 stays with its session [MQTT-4.8.2-4], or ends with it [MQTT-4.8.2-5].
     pub(super) fn pass_on(&mut self, client: u32) {
+        let member = self.clients.identity(client);
         let Some(state) = self.clients.get_mut(client) else { return };
-        let shared = |filter: &str| filter.starts_with("$share/") || filter.starts_with("$queue/");
-        if !state.session.subscriptions.iter().any(|subscription| shared(&subscription.filter)) {
-            return;
-        }
-        let mut returned: Vec<(u32, Message)> = Vec::new();
+        let mut returned: Vec<(u64, QoS, Message)> = Vec::new();
         let unacknowledged: Vec<_> = state
             .session
             .unacknowledged()
@@ -279,51 +309,59 @@ impl Shard {
             .collect();
         for packet_id in unacknowledged {
             if let Some(kept) = state.session.inflight.end(packet_id) {
-                returned.push((kept.grant.group, kept.message));
+                returned.push((kept.grant.group, kept.grant.qos, kept.message));
             }
         }
         let had = state.session.queued();
-        for queued in state.session.take_queued() {
-            if queued.grant.group == 0 {
-                state.session.queue(queued, &self.queue_limits);
-            } else {
-                returned.push((queued.grant.group, queued.message));
-            }
+        for queued in state.session.take_queued_of_groups() {
+            returned.push((queued.grant.group, queued.grant.qos, queued.message));
         }
         let has = state.session.queued();
         self.queue_changed(had, has);
-        let mut groups: Vec<u32> = returned.iter().map(|(group, _)| *group).collect();
+        let mut groups: Vec<u64> = returned.iter().map(|(group, ..)| *group).collect();
         groups.sort_unstable();
         groups.dedup();
         for group in groups {
-            let messages = returned.iter().filter(|(of, _)| *of == group).map(|(_, message)| message.clone()).collect();
-            self.return_to_group(group, messages);
+            let of_group = returned.iter().filter(|(of, ..)| *of == group);
+            let messages = of_group.map(|(_, qos, message)| (*qos, message.clone())).collect();
+            self.return_to_group(group, member, messages);
         }
     }
 
-    fn return_to_group(&mut self, group: u32, messages: Vec<Message>) {
-        let (shard, index) = dereference(group);
+    fn return_to_group(&mut self, group: u64, member: (u32, u32), messages: Vec<(QoS, Message)>) {
+        let (shard, group) = dereference(group);
+        let returned = GroupReturn { group, member, messages };
         if shard == self.id {
-            self.on_group_return(index, messages);
+            self.on_group_return(self.id, returned);
         } else {
-            self.peers.send(shard, Frame::GroupReturn { group: index, messages });
+            self.peers.send(shard, Frame::GroupReturn(Box::new(returned)));
         }
     }
 
-    pub(super) fn on_group_return(&mut self, index: u32, messages: Vec<Message>) {
-        for message in messages {
-            let lazy = Lazy::shared(&message);
-            if self.groups.groups.get(index).is_some_and(|group| !group.members.is_empty()) {
-                self.deliver_to_group(index, &lazy);
+    pub(super) fn on_group_return(&mut self, from: ShardId, returned: GroupReturn) {
+        let GroupReturn { group, member, messages } = returned;
+        self.on_group_acked(from, group, member, u32::try_from(messages.len()).unwrap_or(u32::MAX));
+        let is_there = self.groups.get_if(group).is_some();
+        for (qos, message) in messages {
+            if is_there {
+                self.deliver_to_member_of(group.0, &Lazy::shared(&message), qos);
             } else {
-                let qos = message.view().head.qos;
-                self.counters.add(Counter::deliveries_dropped(qos, DropReason::SessionEnded), 1);
+                self.no_member(qos);
             }
         }
     }
 
+    /// A group, or its last member, is gone: nobody gets the message.
+    fn no_member(&mut self, before: QoS) {
+        let counter = match before {
+            QoS::AtMostOnce => Counter::MessagesUnrouted,
+            _ => Counter::deliveries_dropped(before, DropReason::SessionEnded),
+        };
+        self.counters.add(counter, 1);
+    }
+
     /// A member acknowledged a message; its group is told at the end of the turn.
-    pub(super) fn group_acked(&mut self, client: u32, group: u32) {
+    pub(super) fn group_acked(&mut self, client: u32, group: u64) {
         let member = self.clients.identity(client);
         if let Some(known) = self.groups.acks.iter_mut().find(|(of, who, _)| *of == group && *who == member) {
             known.2 += 1;
@@ -334,17 +372,17 @@ impl Shard {
 
     pub(super) fn flush_group_acks(&mut self) {
         for (group, member, count) in std::mem::take(&mut self.groups.acks) {
-            let (shard, index) = dereference(group);
+            let (shard, group) = dereference(group);
             if shard == self.id {
-                self.on_group_acked(self.id, index, member, count);
+                self.on_group_acked(self.id, group, member, count);
             } else {
-                self.peers.send(shard, Frame::GroupAcked { group: index, member, count });
+                self.peers.send(shard, Frame::GroupAcked { group, member, count });
             }
         }
     }
 
-    pub(super) fn on_group_acked(&mut self, from: ShardId, group: u32, member: (u32, u32), count: u32) {
-        let Some(group) = self.groups.groups.get_mut(group) else { return };
+    pub(super) fn on_group_acked(&mut self, from: ShardId, group: (u32, u32), member: (u32, u32), count: u32) {
+        let Some(group) = self.groups.get_if(group) else { return };
         if let Some(known) = group.members.iter_mut().find(|known| known.shard == from && known.client == member) {
             known.unacknowledged = known.unacknowledged.saturating_sub(count);
         }

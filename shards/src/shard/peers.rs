@@ -14,8 +14,9 @@ const BATCH_BYTES_MAX: usize = 256 * 1024;
 pub(super) struct Waits {
     pub(super) shards: SmallVec<[u16; 4]>,
     pub(super) turn: u64,
-    /// Answers of shared groups that are still out.
+    /// Answers of shared groups that are still out, and the number that they name.
     pub(super) joins: u16,
+    pub(super) joins_id: u64,
 }
 
 impl Waits {
@@ -53,11 +54,13 @@ pub(super) struct Peers {
     peers: Vec<Peer>,
     pub(super) turn: u64,
     touched: Vec<u16>,
+    /// The turn in which a route was announced last.
+    announced: u64,
 }
 
 impl Peers {
     pub(super) fn new(shards: u16) -> Self {
-        Self { peers: (0..shards).map(|_| Peer::default()).collect(), turn: 1, touched: Vec::new() }
+        Self { peers: (0..shards).map(|_| Peer::default()).collect(), turn: 1, touched: Vec::new(), announced: 0 }
     }
 
     fn touch(&mut self, to: ShardId) -> &mut Peer {
@@ -96,6 +99,20 @@ impl Peers {
     pub(super) fn wait_for(&mut self, to: ShardId, waits: &mut Waits) {
         self.touch(to).marked = true;
         waits.add(to, self.turn);
+    }
+
+    /// A route was announced to all others in this turn.
+    pub(super) const fn announced(&mut self) {
+        self.announced = self.turn;
+    }
+
+    /// Waits until all others know every route that was announced so far.
+    pub(super) fn wait_for_routes(&mut self, except: ShardId, waits: &mut Waits) {
+        for shard in 0..self.peers.len() {
+            if shard != usize::from(except.0) && self.peers[shard].taken < self.announced {
+                self.wait_for(ShardId(shard as u16), waits);
+            }
+        }
     }
 
     /// A mark came: it is answered at the end of the turn, when everything before it has been done.

@@ -17,7 +17,7 @@ use super::io::ConnId;
 use super::peers::Waits;
 use super::replies::Reply;
 use super::route::Origin;
-use super::{Command, Flow, Shard, is_v5};
+use super::{Flow, Shard, is_v5};
 
 /// What came of a message that was accepted.
 pub(super) struct Accepted {
@@ -35,11 +35,7 @@ impl Shard {
         let conn = self.conns.at(id.slot);
         let (client, v5) = (conn.client, is_v5(conn.version));
         conn.rate.at(self.now.monotonic).publishes += 1;
-        if self.congested && !conn.paused {
-            conn.paused = true;
-            self.held.push(id);
-            self.commands.push(Command::Pause(id));
-        }
+        self.hold_if_congested(id);
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {
             let why = format!("QoS {} is over maximum_qos {} [MQTT-3.2.2-11]", qos as u8, mqtt.maximum_qos);
@@ -48,12 +44,7 @@ impl Shard {
         if publish.retain && !mqtt.retain_available {
             return self.fail(id, ReasonCode::RetainNotSupported, "retained messages are switched off [MQTT-3.2.2-14]");
         }
-        if let Some(packet_id) = publish.packet_id
-            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
-        {
-            return flow;
-        }
-
+        // An alias holds even if the message itself has come before.
         let alias_topic;
         let topic = match self.resolve_alias(id, publish) {
             Ok(None) => publish.topic,
@@ -63,6 +54,11 @@ impl Shard {
             }
             Err(why) => return self.fail(id, ReasonCode::TopicAliasInvalid, &why),
         };
+        if let Some(packet_id) = publish.packet_id
+            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
+        {
+            return flow;
+        }
         if let Err((reason, why)) = self.check_topic(topic) {
             return self.refuse_publish(id, publish, reason, &why);
         }
@@ -86,8 +82,7 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.router.properties);
         let mut mounted = std::mem::take(&mut self.router.topic);
         let mountpoint = self.conns.at(id.slot).mountpoint;
-        let topic =
-            if mountpoint == 0 || topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, &mut mounted) };
+        let topic = self.mount_topic(mountpoint, topic, &mut mounted);
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };
@@ -113,15 +108,17 @@ impl Shard {
 
     /// Receive Maximum, and QoS 2 messages that come again. `Some` if the packet has been dealt with.
     fn admit_publish(&mut self, id: ConnId, client: u32, packet_id: PacketId, qos: QoS) -> Option<Flow> {
-        let maximum = usize::from(self.config.mqtt.receive_maximum);
-        let pending = usize::from(self.conns.at(id.slot).pending);
+        let conn = self.conns.at(id.slot);
+        // Only version 5.0 is told a maximum; before that the Packet Identifiers are all there is.
+        let maximum = if is_v5(conn.version) { self.config.mqtt.receive_maximum } else { u16::MAX };
+        let pubacks = conn.pubacks as usize;
         let session = &mut self.clients.get_mut(client)?.session;
         if qos == QoS::ExactlyOnce && session.received.contains(packet_id) {
             // Routed before; only the answer may have been lost [MQTT-4.3.3-10].
             self.acknowledge(id, packet_id, qos, ReasonCode::Success, Waits::default());
             return Some(Flow::Next);
         }
-        if session.received.len() + pending >= maximum {
+        if session.received.len() + pubacks >= usize::from(maximum) {
             self.counters.add(Counter::LimitHitsInflight, 1);
             let why =
                 format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-9]");
@@ -231,7 +228,7 @@ impl Shard {
         match state.session.on_puback(ack.packet_id) {
             Acked::Done { qos, group } => self.delivered(client, qos, group),
             // An identifier that is not in use is no error in any version; the answer may have crossed a takeover.
-            Acked::Release | Acked::Unknown => {}
+            Acked::Release { .. } | Acked::Unknown => {}
         }
         Flow::Next
     }
@@ -243,7 +240,12 @@ impl Shard {
         let Some(state) = self.clients.get_mut(client) else { return Flow::Next };
         match state.session.on_pubrec(ack.packet_id, ack.reason_code.is_error()) {
             Acked::Done { qos, group } => self.delivered(client, qos, group),
-            Acked::Release => self.send_pubrel(client, ack.packet_id),
+            Acked::Release { group } => {
+                if group != 0 {
+                    self.group_acked(client, group);
+                }
+                self.send_pubrel(client, ack.packet_id);
+            }
             Acked::Unknown => {
                 // An error needs no answer; anything else is told that it is unknown (section 4.13.2).
                 if !ack.reason_code.is_error() {
@@ -276,13 +278,14 @@ impl Shard {
     }
 
     /// A delivery of QoS 1 or 2 is complete: the window has room for the next.
-    fn delivered(&mut self, client: u32, qos: QoS, group: u32) {
+    fn delivered(&mut self, client: u32, qos: QoS, group: u64) {
         self.counters.add(Counter::deliveries_completed(qos), 1);
         if group != 0 {
             self.group_acked(client, group);
         }
         let Some(state) = self.clients.get(client) else { return };
-        if state.session.queued() > 0 || state.feeds.is_some() {
+        let session = &state.session;
+        if session.queued() > 0 || session.inflight.has_unseen() || state.feeds.is_some() {
             self.pump(client);
         }
     }

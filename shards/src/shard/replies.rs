@@ -4,6 +4,7 @@
 
 use std::collections::VecDeque;
 
+use millrace_core::packet::PacketType;
 use smallvec::SmallVec;
 
 use super::connection::Conns;
@@ -29,7 +30,6 @@ pub(super) enum Reply {
 }
 
 struct Pending {
-    id: u64,
     waits: Waits,
     reply: Reply,
 }
@@ -38,31 +38,37 @@ struct Pending {
 #[derive(Default)]
 pub(super) struct Replies {
     queue: VecDeque<Pending>,
-    next: u64,
+    joins_id: u64,
 }
 
 impl Replies {
-    /// The number that the next reply will have.
-    pub(super) const fn next_id(&self) -> u64 {
-        self.next
+    /// A number for the groups that one reply waits for.
+    pub(super) const fn next_joins_id(&mut self) -> u64 {
+        self.joins_id += 1;
+        self.joins_id
     }
 
     /// Keeps a reply back.
     pub(super) fn hold(&mut self, conns: &mut Conns, waits: Waits, reply: Reply) {
-        if let Reply::Client { conn, .. } = &reply
+        if let Reply::Client { conn, packet, .. } = &reply
             && let Some(conn) = conns.get(*conn)
         {
-            conn.pending = conn.pending.saturating_add(1);
+            conn.pending += 1;
+            conn.pubacks += u32::from(is_puback(packet));
         }
-        self.queue.push_back(Pending { id: self.next, waits, reply });
-        self.next += 1;
+        self.queue.push_back(Pending { waits, reply });
     }
 
-    /// A group that the reply waits for is known everywhere.
+    /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.
     pub(super) fn joined(&mut self, id: u64) {
-        if let Some(pending) = self.queue.iter_mut().find(|pending| pending.id == id) {
+        let waiting = |pending: &&mut Pending| pending.waits.joins > 0 && pending.waits.joins_id == id;
+        if let Some(pending) = self.queue.iter_mut().find(waiting) {
             pending.waits.joins -= 1;
         }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -75,10 +81,11 @@ impl Replies {
         for pending in self.queue.drain(..) {
             let free = peers.satisfied(&pending.waits);
             match &pending.reply {
-                Reply::Client { conn, .. } => match conns.get(*conn) {
+                Reply::Client { conn, packet, .. } => match conns.get(*conn) {
                     None => {}
                     Some(state) if free && !state.blocked => {
                         state.pending -= 1;
+                        state.pubacks -= u32::from(is_puback(packet));
                         ready.push(pending.reply);
                     }
                     Some(state) => {
@@ -99,4 +106,8 @@ impl Replies {
         }
         self.queue = kept;
     }
+}
+
+fn is_puback(packet: &[u8]) -> bool {
+    packet.first().is_some_and(|first| first >> 4 == PacketType::PubAck as u8)
 }

@@ -4,10 +4,12 @@
 //! asks all of them in turn. The answer comes in pages, and the next page is asked for when the client has room again:
 //! any number of messages neither stalls a shard nor is cut short.
 
+use std::collections::VecDeque;
+
 use millrace_core::message::{Lazy, Message};
 use millrace_core::metrics::{Counter, Gauge, Limit};
 use millrace_core::packet::SubscriptionOptions;
-use millrace_core::session::{Grant, SubscriptionIds};
+use millrace_core::session::Grant;
 use millrace_core::time::Millis;
 use millrace_core::topic::filter::has_wildcards;
 use millrace_core::topic::retained::{Cursor, RetainedTree};
@@ -22,6 +24,8 @@ use super::{Shard, Shared};
 const PAGE_MESSAGES: usize = 128;
 /// Topics looked at for one page.
 const PAGE_STEPS: usize = 4096;
+/// Messages and pages that one client is fed in one go.
+const FEED_STEPS: usize = 1024;
 /// A client with this much output gets no further page yet.
 const OUTPUT_BYTES_BUSY: usize = 64 * 1024;
 
@@ -43,6 +47,10 @@ struct Feed {
     cursor: Cursor,
     /// A page is on its way.
     asked: bool,
+    /// What has come and not gone out yet.
+    page: VecDeque<Message>,
+    /// There are no more pages.
+    done: bool,
 }
 
 /// The retained messages of one shard, and the feeds of its clients.
@@ -58,6 +66,11 @@ impl RetainedStore {
         let (count, bytes) = (self.tree.len(), self.tree.bytes());
         self.tree.expire(now, 10_000);
         shared.retained_changed(count, self.tree.len(), bytes, self.tree.bytes());
+    }
+
+    /// Feeds of clients here.
+    pub(super) fn feeds(&self) -> usize {
+        self.feeds.iter().count()
     }
 
     pub(super) fn len(&self) -> usize {
@@ -87,11 +100,17 @@ impl Shard {
         let view = message.view();
         let (count, bytes) = (self.retained.tree.len(), self.retained.tree.bytes());
         let limits = &self.config.retained;
+        let size = (view.topic.len() + view.properties.len() + view.payload.len()) as u64;
+        let known = self.retained.tree.get(view.topic).map(|known| known.bytes() as u64);
         if view.payload.is_empty() {
             self.retained.tree.remove(view.topic);
-        } else if view.payload.len() as u64 > limits.max_payload.0 {
+        } else if view.payload.len() as u64 > limits.max_payload.0
+            || self.shared.retained_bytes_are_full(limits, size.saturating_sub(known.unwrap_or(0)))
+        {
+            // What was kept is not the last message of its topic any more [MQTT-3.3.1-5].
+            self.retained.tree.remove(view.topic);
             self.counters.add(Counter::limit_hits(Limit::RetainedBytes), 1);
-        } else if self.retained.tree.get(view.topic).is_none() && self.shared.retained_is_full(limits) {
+        } else if known.is_none() && self.shared.retained_count_is_full(limits) {
             self.counters.add(Counter::limit_hits(Limit::RetainedMessages), 1);
         } else {
             self.retained.tree.insert(message.keep());
@@ -106,50 +125,82 @@ impl Shard {
         for start in starts {
             let Some(conn) = self.conns.get(id) else { return };
             let client = conn.client;
+            let is_same = |filter: &str| {
+                let mounted = start.filter.strip_suffix(filter);
+                mounted.is_some_and(|mountpoint| *mountpoint == *self.shared.mountpoint(conn.mountpoint))
+            };
+            let subscriptions = self.clients.get(client).map_or(&[][..], |client| &client.session.subscriptions);
+            if !subscriptions.iter().any(|subscription| is_same(&subscription.filter)) {
+                // It was unsubscribed while its SUBACK waited.
+                continue;
+            }
             let (shard, last) = if has_wildcards(&start.filter) {
                 (0, self.shared.placement.shards() - 1)
             } else {
                 let home = self.shared.placement.home(start.filter.as_bytes()).shard;
                 (home.0, home.0)
             };
+            // A SUBSCRIBE that comes again begins again: there is one feed for each subscription at most.
+            self.end_feeds_of(client, &start.filter);
             let identity = self.clients.identity(client);
             let Some(state) = self.clients.get_mut(client) else { return };
-            let feed = Feed { client: identity, start, shard, last, cursor: Cursor::new(), asked: false };
+            let feed = Feed {
+                client: identity,
+                start,
+                shard,
+                last,
+                cursor: Cursor::new(),
+                asked: false,
+                page: VecDeque::new(),
+                done: false,
+            };
             let index = self.retained.feeds.insert(feed);
             state.feeds.get_or_insert_default().0.push(index);
-            self.ask(index);
+            self.feed(client);
         }
     }
 
-    /// Asks for the next page of a feed, if its client has room for it.
+    /// Goes on with the first feed of a client as far as its window and its output have room: one feed after the other,
+    /// and nothing of it waits in the queue, where it could be dropped.
+    pub(super) fn feed(&mut self, client: u32) {
+        for step in 0.. {
+            let Some(state) = self.clients.get(client).filter(|client| client.is_online()) else { return };
+            let Some(index) = state.feeds.as_ref().and_then(|feeds| feeds.0.first().copied()) else { return };
+            let conn = self.conns.at(state.conn);
+            if conn.stalled || state.session.queued() > 0 || !state.session.inflight.has_room() {
+                return;
+            }
+            let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
+            if conn.out.len() >= limit.min(OUTPUT_BYTES_BUSY) {
+                conn.waits_for_room = true;
+                return;
+            }
+            if step == FEED_STEPS {
+                // Messages that are too large for this client, or topics that do not match, leave no output to wait for.
+                self.hungry.push(client);
+                return;
+            }
+            let Some(feed) = self.retained.feeds.get_mut(index) else { return };
+            if let Some(message) = feed.page.pop_front() {
+                let qos = message.view().head.qos.min(feed.start.options.qos);
+                let subscription_ids = std::iter::once(feed.start.id).filter(|id| *id != 0).collect();
+                // RETAIN is 1 because the message is old news to this subscription [MQTT-3.3.1-8].
+                let grant = Grant { qos, retain: true, subscription_ids, group: 0 };
+                self.deliver(client, &Lazy::shared(&message), &grant, true);
+            } else if feed.asked {
+                return;
+            } else if feed.done {
+                self.end_feed(index);
+            } else {
+                self.ask(index);
+            }
+        }
+    }
+
+    /// Asks for the next page of a feed.
     fn ask(&mut self, index: u32) {
         let generation = self.retained.feeds.generation(index);
-        let Some(feed) = self.retained.feeds.get(index) else { return };
-        if feed.asked {
-            return;
-        }
-        let Some(client) = self.clients.get_if(feed.client) else {
-            self.retained.feeds.remove(index);
-            return;
-        };
-        let conn = client.conn;
-        let waiting = client.session.queued() > 0;
-        let window_full = !client.session.inflight.has_room();
-        if !client.is_online() {
-            // The subscription was made on a connection that is gone; a new one does not ask again.
-            self.end_feed(index);
-            return;
-        }
-        let client = feed.client.0;
-        let conn = self.conns.at(conn);
-        if waiting || window_full || conn.stalled {
-            return;
-        }
-        if conn.out.len() > OUTPUT_BYTES_BUSY {
-            self.hungry.push(client);
-            return;
-        }
-        let feed = self.retained.feeds.get_mut(index).expect("looked at above");
+        let Some(feed) = self.retained.feeds.get_mut(index) else { return };
         feed.asked = true;
         let query = RetainedQuery {
             feed: (index, generation),
@@ -159,7 +210,7 @@ impl Shard {
         let shard = ShardId(feed.shard);
         if shard == self.id {
             let page = self.page(query);
-            self.on_retained_page(page);
+            self.take_page(page);
         } else {
             self.peers.send(shard, Frame::RetainedQuery(Box::new(query)));
         }
@@ -185,41 +236,26 @@ impl Shard {
     }
 
     pub(super) fn on_retained_page(&mut self, page: RetainedPage) {
+        if let Some(client) = self.take_page(page) {
+            self.feed(client);
+        }
+    }
+
+    /// Puts a page into its feed; says whose that is.
+    fn take_page(&mut self, page: RetainedPage) -> Option<u32> {
         let (index, generation) = page.feed;
-        let Some(feed) = self.retained.feeds.get_if(index, generation) else { return };
+        let feed = self.retained.feeds.get_if(index, generation)?;
         feed.asked = false;
-        let (client, options, id) = (feed.client, feed.start.options, feed.start.id);
-        let mut done = false;
+        feed.page = page.messages.into();
         match page.cursor {
             Some(cursor) => feed.cursor = cursor,
-            None if feed.shard == feed.last => done = true,
+            None if feed.shard == feed.last => feed.done = true,
             None => {
                 feed.shard += 1;
                 feed.cursor = Cursor::new();
             }
         }
-        if self.clients.get_if(client).is_none() {
-            self.retained.feeds.remove(index);
-            return;
-        }
-        for message in &page.messages {
-            let mut subscription_ids = SubscriptionIds::new();
-            if id != 0 {
-                subscription_ids.push(id);
-            }
-            let qos = message.view().head.qos.min(options.qos);
-            // RETAIN is 1 because the message is old news to this subscription [MQTT-3.3.1-8].
-            let grant = Grant { qos, retain: true, subscription_ids, group: 0 };
-            self.deliver(client.0, &Lazy::shared(message), &grant, true);
-        }
-        if done {
-            self.end_feed(index);
-        } else if client_has_output(self, client.0) {
-            // The output of this page leaves first; the turn's end asks again.
-            self.hungry.push(client.0);
-        } else {
-            self.ask(index);
-        }
+        Some(feed.client.0)
     }
 
     fn end_feed(&mut self, index: u32) {
@@ -233,11 +269,13 @@ impl Shard {
         }
     }
 
-    /// Asks for more for each feed of a client that has room again.
-    pub(super) fn feed(&mut self, client: u32) {
+    /// A subscription is gone, and with it what was still to come for it.
+    pub(super) fn end_feeds_of(&mut self, client: u32, filter: &str) {
         let Some(feeds) = self.clients.get(client).and_then(|client| client.feeds.as_ref()) else { return };
         for index in feeds.0.clone() {
-            self.ask(index);
+            if self.retained.feeds.get(index).is_some_and(|feed| *feed.start.filter == *filter) {
+                self.end_feed(index);
+            }
         }
     }
 
@@ -248,8 +286,4 @@ impl Shard {
             self.retained.feeds.remove(index);
         }
     }
-}
-
-fn client_has_output(shard: &mut Shard, client: u32) -> bool {
-    shard.connection_of(client).is_some_and(|slot| !shard.conns.at(slot).out.is_empty())
 }

@@ -5,9 +5,10 @@
 
 use millrace_core::codec::publish::Delivery;
 use millrace_core::message::{Lazy, MessageView};
-use millrace_core::metrics::{Counter, DropReason};
+use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
+use millrace_core::session::inflight::Stage;
 use millrace_core::session::outbox::Queued;
 use millrace_core::session::topic_alias::OutboundAlias;
 use millrace_core::session::{Admit, Dropped, Grant, SubscriptionIds};
@@ -19,8 +20,12 @@ use super::frame::{Batch, Purpose};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::publish::Accepted;
-use super::subscriptions::Target;
+use super::rule_stage::Publisher;
+use super::subscribers::Target;
 use super::{Shard, is_v5, remaining_expiry};
+
+/// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
+const ALIAS_BYTES: usize = 5;
 
 /// Scratch of the routing step, reused for each message.
 #[derive(Default)]
@@ -41,9 +46,11 @@ pub(super) struct Router {
 
 /// Where a message comes from: rules see only what this shard's own clients publish.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Origin {
+pub(super) enum Origin<'a> {
     /// A client of this shard.
     Client { client: u32, dup: bool },
+    /// Somebody who was a client of this shard when it published.
+    Publisher(&'a Publisher),
     /// Another shard, or the broker itself.
     Elsewhere,
 }
@@ -71,7 +78,7 @@ impl Shard {
         &mut self,
         message: &Lazy<'_>,
         mountpoint: u16,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<Accepted, (ReasonCode, String)> {
         if message.view().topic.starts_with("$delayed/") {
             return self.delay(message, mountpoint, origin);
@@ -79,7 +86,7 @@ impl Shard {
         Ok(self.publish_now(message, origin))
     }
 
-    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin) -> Accepted {
+    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> Accepted {
         let mut waits = Waits::default();
         let mut wanted = false;
         let view = message.view();
@@ -120,7 +127,7 @@ impl Shard {
     }
 
     /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
-    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin) -> usize {
+    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
         let mut matches = std::mem::take(&mut self.router.matches);
         let mut groups = std::mem::take(&mut self.router.groups);
         let mut rules = std::mem::take(&mut self.router.rules);
@@ -129,7 +136,7 @@ impl Shard {
         let (stamp, publisher) = (self.router.stamp, message.view().head.publisher);
         let clients = &mut self.clients;
         self.filters.matches(message.view().topic, |subscribers| {
-            for subscriber in subscribers {
+            for subscriber in subscribers.iter() {
                 match subscriber.target() {
                     Target::Group(group) => groups.push(group),
                     // A rule with several matching filters runs once.
@@ -140,8 +147,9 @@ impl Shard {
                         if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
                             continue;
                         }
-                        if client.stamp == stamp {
-                            let known = &mut matches[client.at as usize];
+                        // The stamp comes round again after 2^32 messages: what it points at must be this client.
+                        let known = matches.get_mut(client.at as usize).filter(|known| known.client == index);
+                        if let Some(known) = known.filter(|_| client.stamp == stamp) {
                             known.qos = known.qos.max(subscriber.qos);
                             known.retain_as_published |= subscriber.retain_as_published;
                             if subscriber.id != 0 {
@@ -166,11 +174,9 @@ impl Shard {
             }
         });
         let mut wanted = matches.len() + groups.len();
-        if let Origin::Client { client, dup } = origin
-            && !rules.is_empty()
-        {
+        if !rules.is_empty() && !matches!(origin, Origin::Elsewhere) {
             wanted += rules.len();
-            self.run_rules(&rules, message.view(), client, dup);
+            self.run_rules(&rules, message.view(), origin);
         }
         rules.clear();
         self.router.rules = rules;
@@ -197,8 +203,12 @@ impl Shard {
     pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
+        // `mount/#` matches the parent level too, which lies outside the mountpoint.
+        if state.mountpoint != 0 && !message.view().topic.starts_with(self.shared.mountpoint(state.mountpoint)) {
+            return;
+        }
         if message.view().head.expires_at <= now {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
             return;
         }
@@ -214,7 +224,7 @@ impl Shard {
             && self.conns.at(slot).max_packet != u32::MAX
             && !self.is_within_client_limit(slot, client, message, grant)
         {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
             return;
         }
@@ -223,7 +233,7 @@ impl Shard {
         let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
         let has = state.session.queued();
         if !matches!(admit, Admit::Away) {
-            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+            self.count_created(grant);
         }
         match admit {
             Admit::Send(packet_id) => {
@@ -233,6 +243,9 @@ impl Shard {
                 self.encode_message(client, slot, message.view(), grant, packet_id, false, alone);
             }
             Admit::Queued { dropped: oldest } => {
+                if online && !room {
+                    self.conns.at(slot).waits_for_room = true;
+                }
                 self.counters.add(dropped(grant.qos, Dropped::QueueFull), u64::from(oldest));
                 self.queue_changed(had, has);
             }
@@ -241,11 +254,19 @@ impl Shard {
         }
     }
 
+    /// A delivery begins. Those through groups were counted when the member was chosen: they may wander.
+    fn count_created(&mut self, grant: &Grant) {
+        if grant.group == 0 || grant.qos == QoS::AtMostOnce {
+            self.counters.add(Counter::deliveries_created(grant.qos), 1);
+        }
+    }
+
     /// Section 3.1.2.11.4: a packet over the client's Maximum Packet Size is not sent, the delivery counts as done.
     fn is_within_client_limit(&mut self, slot: u32, client: u32, message: &Lazy<'_>, grant: &Grant) -> bool {
-        let mountpoint = self.clients.get(client).map_or(0, |client| usize::from(client.mountpoint));
+        let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let mounted = self.shared.mountpoint(mountpoint).len();
         let conn = self.conns.at(slot);
-        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mountpoint, self.now.monotonic);
+        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mounted, self.now.monotonic);
         delivery.size(conn.version) as u64 <= u64::from(conn.max_packet)
     }
 
@@ -270,14 +291,21 @@ impl Shard {
     ) {
         self.counters.add(Counter::PacketsSentPublish, 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let mounted = self.shared.mountpoint(mountpoint).len();
         let now = self.now.monotonic;
         let conn = self.conns.at(slot);
         let version = conn.version;
         let aliased = is_v5(version) && conn.extras.as_ref().is_some_and(|extras| extras.outbound.is_some());
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
         if alone || aliased || !grant.subscription_ids.is_empty() {
-            let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
-            if aliased && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut()) {
+            let mut delivery = delivery(view, grant, packet_id, dup, mounted, now);
+            // An alias must not make the packet too large for the client.
+            let has_room = conn.max_packet == u32::MAX
+                || delivery.size(version) + ALIAS_BYTES <= usize::try_from(conn.max_packet).unwrap_or(usize::MAX);
+            if aliased
+                && has_room
+                && let Some(aliases) = conn.extras.as_mut().and_then(|extras| extras.outbound.as_mut())
+            {
                 match aliases.of(delivery.topic) {
                     OutboundAlias::None => {}
                     OutboundAlias::Set(alias) => delivery.topic_alias = Some(alias),
@@ -294,7 +322,7 @@ impl Shard {
             self.router.shape = Some(shape);
             self.router.frame.clear();
             let packet_id = packet_id.map(|_| PacketId::MIN);
-            let delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            let delivery = delivery(view, grant, packet_id, dup, mounted, now);
             self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
         }
         let frame = std::mem::take(&mut self.router.frame);
@@ -316,24 +344,46 @@ impl Shard {
         let mut expired = 0;
         loop {
             let Some(state) = self.clients.get_mut(client) else { return };
-            if !state.is_online() || self.conns.at(state.conn).out.len() >= limit {
+            let slot = state.conn;
+            if !state.is_online() {
+                break;
+            }
+            let conn = self.conns.at(slot);
+            if conn.out.len() >= limit {
+                conn.waits_for_room = true;
+                break;
+            }
+            if let Some((packet_id, entry)) = state.session.inflight.next_unseen() {
+                match entry.kept.clone() {
+                    Some(queued) if entry.stage != Stage::Pubcomp => self.send_again(client, slot, packet_id, &queued),
+                    _ => self.send_pubrel(client, packet_id),
+                }
+                continue;
+            }
+            if state.session.inflight.has_unseen() {
                 break;
             }
             let had = state.session.queued();
-            let next = state.session.next_queued(now, &mut expired);
-            let (has, slot) = (state.session.queued(), state.conn);
+            let gone = state.session.expire_queued(now);
+            expired += gone;
+            let had = had - gone as usize;
+            self.counters.lower(Gauge::DeliveriesQueued, gone.into());
+            if conn.max_packet != u32::MAX
+                && let Some(queued) = state.session.front().cloned()
+                && !self.is_within_client_limit(slot, client, &Lazy::shared(&queued.message), &queued.grant)
+            {
+                self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+                if let Some(state) = self.clients.get_mut(client) {
+                    state.session.pop_queued();
+                }
+                self.queue_changed(had, had - 1);
+                continue;
+            }
+            let Some(state) = self.clients.get_mut(client) else { return };
+            let next = state.session.next_queued();
+            let has = state.session.queued();
             self.queue_changed(had, has);
             let Some((queued, packet_id)) = next else { break };
-            if self.conns.at(slot).max_packet != u32::MAX {
-                let lazy = Lazy::shared(&queued.message);
-                if !self.is_within_client_limit(slot, client, &lazy, &queued.grant) {
-                    self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
-                    if let (Some(packet_id), Some(state)) = (packet_id, self.clients.get_mut(client)) {
-                        state.session.inflight.end(packet_id);
-                    }
-                    continue;
-                }
-            }
             if packet_id.is_none() {
                 self.counters.add(Counter::deliveries_completed(queued.grant.qos), 1);
             }
@@ -341,6 +391,21 @@ impl Shard {
         }
         self.counters.add(dropped(QoS::AtLeastOnce, Dropped::Expired), u64::from(expired));
         self.feed(client);
+    }
+
+    /// Sends a delivery again after a reconnect, unless this connection takes smaller packets only.
+    fn send_again(&mut self, client: u32, slot: u32, packet_id: PacketId, queued: &Queued) {
+        let lazy = Lazy::shared(&queued.message);
+        if self.conns.at(slot).max_packet != u32::MAX
+            && !self.is_within_client_limit(slot, client, &lazy, &queued.grant)
+        {
+            self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+            if let Some(state) = self.clients.get_mut(client) {
+                state.session.inflight.end(packet_id);
+            }
+            return;
+        }
+        self.encode_delivery(client, queued, Some(packet_id), true);
     }
 
     /// Messages from another shard.
@@ -371,7 +436,7 @@ fn delivery<'a>(
     grant: &'a Grant,
     packet_id: Option<PacketId>,
     dup: bool,
-    mountpoint: usize,
+    mounted: usize,
     now: Millis,
 ) -> Delivery<'a> {
     Delivery {
@@ -379,7 +444,7 @@ fn delivery<'a>(
         qos: grant.qos,
         retain: grant.retain,
         packet_id: if grant.qos == QoS::AtMostOnce { None } else { packet_id },
-        topic: view.topic.get(mountpoint..).unwrap_or(view.topic),
+        topic: view.topic.get(mounted..).unwrap_or(view.topic),
         topic_alias: None,
         message_expiry: remaining_expiry(view.head.expires_at, now),
         subscription_ids: &grant.subscription_ids,

@@ -46,6 +46,11 @@ impl<T> Slab<T> {
         self.entries.get_mut(index as usize)?.value.as_mut()
     }
 
+    /// The values.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &T> {
+        self.entries.iter().filter_map(|entry| entry.value.as_ref())
+    }
+
     /// Which tenant of the index this is.
     pub(crate) fn generation(&self, index: u32) -> u32 {
         self.entries.get(index as usize).map_or(0, |entry| entry.generation)

@@ -1,7 +1,7 @@
 //! Output buffers that are used again, bounded in bytes.
 
 /// Bytes that lie idle at most.
-const POOL_BYTES_MAX: usize = 8 << 20;
+const POOL_BYTES_MAX: usize = 16 << 20;
 /// A larger buffer goes back to the allocator; sixteen messages of 4 KiB gathered for one connection still fit.
 const BUFFER_BYTES_KEPT: usize = 256 << 10;
 

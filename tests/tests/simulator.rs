@@ -1,0 +1,50 @@
+//! The simulator over many seeds, and the seeds that once found something.
+//!
+//! `MILLRACE_SIM_SEED=n` runs one seed; `MILLRACE_SIM_SEEDS=n` so many, from `MILLRACE_SIM_FIRST` (0) on.
+
+use std::panic::catch_unwind;
+
+use millrace_tests::sim;
+
+/// After so many failures there is enough to look at.
+const FAILURES_MAX: usize = 20;
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Runs seeds; tells all that fail and how to run them again.
+fn run_all(seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
+    let mut failed = Vec::new();
+    let mut proven = 0;
+    for seed in seeds {
+        if number("MILLRACE_SIM_VERBOSE").is_some() {
+            eprintln!("seed {seed}");
+        }
+        match catch_unwind(|| run(seed)) {
+            Ok(more) => proven += more,
+            Err(_) => failed.push(seed),
+        }
+        if failed.len() >= FAILURES_MAX {
+            break;
+        }
+    }
+    for seed in &failed {
+        eprintln!("failed; again: MILLRACE_SIM_SEED={seed} cargo test -p millrace-tests --test simulator");
+    }
+    assert!(failed.is_empty(), "seeds {failed:?}");
+    proven
+}
+
+#[test]
+fn what_clients_were_promised_holds_whatever_goes_wrong() {
+    if let Some(seed) = number("MILLRACE_SIM_SEED") {
+        println!("{} deliveries proven", sim::run(seed));
+        return;
+    }
+    let first = number("MILLRACE_SIM_FIRST").unwrap_or(0);
+    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(300);
+    let proven = run_all(first..first + count, sim::run);
+    println!("{count} seeds, {proven} deliveries proven");
+    assert!(proven > count, "simulations in which nothing happens prove nothing");
+}

@@ -196,7 +196,7 @@ impl Session {
             if online && !room {
                 return Admit::Dropped(Dropped::Slow);
             }
-            if !online && !(limits.keep_qos0 && self.is_persistent()) {
+            if !(online || limits.keep_qos0 && self.is_persistent()) {
                 return Admit::Away;
             }
             if online && !limits.keep_qos0 {

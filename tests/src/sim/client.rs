@@ -719,7 +719,7 @@ impl Client {
                     properties.push_u16(Property::TopicAlias, at as u16 + 1);
                     topic = "";
                 }
-                None if self.aliases_out.len() < usize::from(self.alias_limit.min(4)) && out.uid % 3 == 0 => {
+                None if self.aliases_out.len() < usize::from(self.alias_limit.min(4)) && out.uid.is_multiple_of(3) => {
                     self.aliases_out.push(out.topic.clone());
                     properties.push_u16(Property::TopicAlias, self.aliases_out.len() as u16);
                 }

@@ -191,19 +191,17 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
     fn take_events(&mut self) {
         self.vitals.enter(Phase::Receiving);
         let mut events = std::mem::take(&mut self.events);
-        let mut bytes = 0;
-        let mut coming = events.drain(..);
-        for event in coming.by_ref() {
+        let (mut bytes, mut taken) = (0, 0);
+        while taken < events.len() && bytes < INPUT_BYTES_MAX {
+            let event = std::mem::replace(&mut events[taken], Event::Bell);
             if let Event::Received { buffer, .. } = &event {
                 bytes += buffer.len as usize;
             }
             self.take_event(event);
-            if bytes >= INPUT_BYTES_MAX {
-                break;
-            }
+            taken += 1;
         }
-        let rest: Vec<Event> = coming.collect();
-        self.events = if rest.is_empty() { events } else { rest };
+        events.drain(..taken);
+        self.events = events;
     }
 
     fn take_event(&mut self, event: Event) {

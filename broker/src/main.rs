@@ -1,2 +1,26 @@
 //! The program: reads the config, makes the rings, hands each end to its owner, starts, stops.
-fn main() {}
+
+pub mod cli;
+pub mod client;
+pub mod config;
+pub mod diagnostics;
+pub mod doctor;
+pub mod exit;
+pub mod explain;
+pub mod host;
+pub mod logging;
+pub mod memory;
+pub mod out;
+pub mod run;
+pub mod shutdown;
+pub mod systemd;
+pub mod timestamp;
+pub mod wiring;
+
+/// Small allocations of many threads, which is what connections and sessions are.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

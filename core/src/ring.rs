@@ -276,6 +276,8 @@ impl<T> Drop for Shared<T> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::disallowed_methods, reason = "tests race threads and measure time")]
+
     use super::*;
     use std::sync::atomic::AtomicU64;
     use std::thread;

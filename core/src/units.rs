@@ -77,7 +77,7 @@ impl fmt::Display for ByteSize {
 }
 
 macro_rules! as_text {
-    ($($name:ident),*) => {$(
+    ($($name:ident $expecting:literal),*) => {$(
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -85,12 +85,22 @@ macro_rules! as_text {
         }
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+                struct Text;
+                impl serde::de::Visitor<'_> for Text {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expecting)
+                    }
+                    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_str(Text)
             }
         }
     )*};
 }
-as_text!(Span, ByteSize);
+as_text!(Span "a duration with its unit, such as \"30s\"", ByteSize "a size with its unit, such as \"64KiB\"");
 
 #[cfg(test)]
 mod tests {

@@ -2,18 +2,19 @@
 //!
 //! All mistakes of a rule are reported at once. Not here: what an operator does (`ops.rs`).
 
+use millrace_core::topic::filter::{FilterError, TopicFilter};
+use millrace_core::topic::name::TopicLimits;
 use millrace_core::value::Value;
 
 use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, Path, Query, Step};
 use crate::columns::ColumnTree;
 use crate::compile;
 use crate::diagnostics::{Diagnostic, Severity, Span, nearest};
-use crate::fields::{Event, EventField};
-use crate::filter;
+use crate::fields::{Event, EventField, FieldInfo};
 use crate::functions::{self, Body, Function};
 use crate::ops;
 use crate::parse::DEPTH_MAX;
-use crate::tree::{Node, NodeKind, Plan};
+use crate::tree::{Node, NodeKind, Output, Plan};
 use crate::value_type::Type;
 
 /// Checks a rule.
@@ -58,6 +59,9 @@ fn needed_first(condition: Option<&Node>, slots: &[Node]) -> Vec<usize> {
     (0..slots.len()).filter(|slot| wanted[*slot]).collect()
 }
 
+/// The parts of `flags`.
+const FLAGS: [&str; 2] = ["retain", "dup"];
+
 struct Checker<'s> {
     sql: &'s str,
     event: Event,
@@ -76,12 +80,8 @@ impl<'s> Checker<'s> {
                     Diagnostic::error("R0105", source.span, format!("`{text}` is not an event that rules can read"))
                         .help("a rule reads messages: name topic filters, FROM \"sensors/#\""),
                 );
-            } else if let Err(why) = filter::check(text) {
-                self.diagnostics.push(Diagnostic::error(
-                    "R0104",
-                    source.span,
-                    format!("`{text}` is not a topic filter: {why}"),
-                ));
+            } else if let Err(why) = filter(text) {
+                self.diagnostics.push(Diagnostic::error("R0104", source.span, format!("`{text}`: {why}")));
             } else if !filters.iter().any(|known| known == text) {
                 filters.push(text.to_owned());
             }
@@ -93,8 +93,7 @@ impl<'s> Checker<'s> {
         match field {
             Field::All(span) => {
                 for info in self.event.fields() {
-                    columns.set(info.name, slots.len());
-                    slots.push(Node { kind: NodeKind::Field(info.field), ty: info.ty, span: *span });
+                    self.whole_field(info, *span, slots, columns);
                 }
             }
             Field::Expr { expr, alias } => {
@@ -122,6 +121,23 @@ impl<'s> Checker<'s> {
                 slots.push(node);
             }
         }
+    }
+
+    /// One field of `*`. `flags` is put together from its parts: a map of its own would be an allocation a row.
+    fn whole_field(&mut self, info: &FieldInfo, span: Span, slots: &mut Vec<Node>, columns: &mut ColumnTree) {
+        let field = Node { kind: NodeKind::Field(info.field), ty: info.ty, span };
+        let mut slot_of = |node| {
+            slots.push(node);
+            Output::Slot(slots.len() - 1)
+        };
+        let output = if info.field == EventField::Flags {
+            let part = |flag: &str| self.part(field.clone(), vec![Step::Name(flag.to_owned())]);
+            let flags = FLAGS.map(part).map(&mut slot_of);
+            Output::Map(FLAGS.map(str::to_owned).into_iter().zip(flags).collect())
+        } else {
+            slot_of(field)
+        };
+        columns.set(info.name, output);
     }
 
     /// Where a field without AS goes: a path to its own place, anything else under its own text.
@@ -243,9 +259,9 @@ impl<'s> Checker<'s> {
             }
             if op == BinaryOp::Matches
                 && let Some(Value::Text(text)) = right.constant()
-                && let Err(why) = filter::check(text)
+                && let Err(why) = filter(text)
             {
-                self.error("R0104", right.span, format!("'{text}' is not a topic filter: {why}"));
+                self.error("R0104", right.span, format!("'{text}': {why}"));
             }
             return Node { kind: NodeKind::Compare(op, Box::new(left), Box::new(right)), ty: Type::BOOL, span };
         }
@@ -357,7 +373,7 @@ impl<'s> Checker<'s> {
             return Node { kind: NodeKind::Payload(path.steps.clone().into_boxed_slice()), ty: Type::ANY, span };
         }
         if let (EventField::Flags, [Step::Name(name), rest @ ..]) = (info.field, path.steps.as_slice())
-            && (!rest.is_empty() || !matches!(name.as_str(), "retain" | "dup"))
+            && (!rest.is_empty() || !FLAGS.contains(&name.as_str()))
         {
             let mut diagnostic = Diagnostic::error("R0101", span, format!("`flags` has no `{name}`"));
             diagnostic.help = Some("it has `flags.retain` and `flags.dup`".to_owned());
@@ -415,7 +431,9 @@ impl<'s> Checker<'s> {
         let name = path.root.as_ref();
         let fields = self.event.fields().iter().map(|info| info.name);
         let aliases = self.aliases.iter().map(|(alias, ..)| alias[0].as_str());
-        let near = nearest(name, fields.chain(aliases));
+        // Guessing is for people, who read the first mistakes.
+        const GUESSES_MAX: usize = 20;
+        let near = (self.diagnostics.len() < GUESSES_MAX).then(|| nearest(name, fields.chain(aliases))).flatten();
         if path.quoted {
             return Diagnostic::error(
                 "R0102",
@@ -457,6 +475,11 @@ impl<'s> Checker<'s> {
             }
         }
     }
+}
+
+/// Checks a Topic Filter; how long it may be is the listener's business.
+fn filter(text: &str) -> Result<(), FilterError> {
+    TopicFilter::parse(text, TopicLimits::PROTOCOL).map(|_| ())
 }
 
 /// Joins slots to a map; where a name comes twice the later one counts.

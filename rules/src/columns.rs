@@ -10,18 +10,18 @@ pub(crate) struct ColumnTree {
 }
 
 impl ColumnTree {
-    /// A column with one value; one of the same name is replaced, at its place.
-    pub(crate) fn set(&mut self, name: &str, slot: usize) {
+    /// A whole column; one of the same name is replaced, at its place.
+    pub(crate) fn set(&mut self, name: &str, output: Output) {
         match self.columns.iter_mut().find(|(known, _)| known == name) {
-            Some(known) => known.1 = Output::Slot(slot),
-            None => self.columns.push((name.to_owned(), Output::Slot(slot))),
+            Some(known) => known.1 = output,
+            None => self.columns.push((name.to_owned(), output)),
         }
     }
 
-    /// A value at the end of a path; its first step is a name.
+    /// A value at the end of a path; its first step is a name. What stood there before is replaced.
     ///
     /// # Errors
-    /// The name at which a value stands already that is not made of parts, or the reverse.
+    /// The name on the way at which a value stands already that is not made of named parts.
     pub(crate) fn place(&mut self, path: &[Step], slot: usize) -> Result<(), String> {
         let (name, rest) = first(path);
         insert(&mut self.columns, &name, rest, slot)
@@ -47,7 +47,7 @@ fn insert(members: &mut Vec<(String, Output)>, name: &str, rest: &[Step], slot: 
         return Ok(());
     };
     match (known, rest) {
-        (known @ Output::Slot(_), []) => {
+        (known, []) => {
             *known = Output::Slot(slot);
             Ok(())
         }

@@ -1,11 +1,11 @@
 //! The checked tree to closures: whatever is known of the rule is decided here, nothing of it per message.
 
+use millrace_core::topic::filter;
 use millrace_core::value::Value;
 
 use crate::ast::BinaryOp;
 use crate::error::{EvalError, Trouble};
 use crate::fields::EventField;
-use crate::filter;
 use crate::input::{At, Input, PublishEvent, Scratch};
 use crate::ops;
 use crate::tree::{Node, NodeKind};
@@ -212,7 +212,7 @@ impl Compiler {
                     Ok(match (left(frame, slots)?, right(frame, slots)?) {
                         (Value::Text(topic), Value::Text(wanted)) => {
                             frame.input.pay(topic.len()).at(span)?;
-                            filter::matches(&topic, &wanted)
+                            filter::matches(&wanted, &topic)
                         }
                         (Value::Null, Value::Null) => true,
                         _ => false,

@@ -7,6 +7,7 @@ use std::cell::{Cell, OnceCell};
 use std::fmt::{self, Write};
 use std::net::IpAddr;
 
+use millrace_core::codec::properties::{Carrier, Properties};
 use millrace_core::packet::QoS;
 use millrace_core::value::Value;
 
@@ -94,7 +95,7 @@ impl<'a> Input<'a> {
     pub fn field(&self, field: EventField) -> Value<'_> {
         let event = &self.event;
         match field {
-            EventField::Id => Value::text(self.id.get_or_init(|| Short::of(format_args!("{:032X}", event.id))).text()),
+            EventField::Id => Value::text(self.id.get_or_init(|| Short::hex(event.id)).text()),
             EventField::ClientId => Value::text(event.clientid),
             EventField::Username => event.username.map_or(Value::Null, Value::text),
             EventField::PeerHost => {
@@ -109,7 +110,9 @@ impl<'a> Input<'a> {
                 Ok(text) => Value::text(text),
                 Err(_) => Value::Bytes(event.payload.into()),
             },
-            EventField::PubProps => pub_props(event.properties),
+            EventField::PubProps => {
+                pub_props(Properties::check(event.properties, Carrier::Publish).unwrap_or_default())
+            }
             EventField::PublishReceivedAt | EventField::Timestamp => {
                 Value::Int(i64::try_from(event.unix_ms).unwrap_or(i64::MAX))
             }
@@ -120,11 +123,17 @@ impl<'a> Input<'a> {
 
     /// A part of the payload.
     pub(crate) fn payload(&self, steps: &[Step]) -> Result<Value<'a>, Trouble> {
-        self.json().and_then(|json| json.value(steps)).map_err(|error| {
+        /// About what looking at one place costs, beside looking at one byte.
+        const PLACE_BYTES: usize = 8;
+        let failed = |error| {
             const SHOWN: usize = 40;
             let met = &self.event.payload[..self.event.payload.len().min(SHOWN)];
             Trouble::Payload(error, String::from_utf8_lossy(met).into_owned())
-        })
+        };
+        let mut visited = 0;
+        let value = self.json().and_then(|json| json.value_counted(steps, &mut visited)).map_err(failed)?;
+        self.pay(visited * PLACE_BYTES)?;
+        Ok(value)
     }
 
     /// Pays for work of this many bytes.
@@ -169,6 +178,17 @@ impl Short {
         let mut short = Self { bytes: [0; 48], length: 0 };
         short.write_fmt(text).expect("identifiers and addresses have under 48 bytes");
         short
+    }
+
+    /// A number in 32 hexadecimal digits.
+    fn hex(number: u128) -> Self {
+        const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+        let mut bytes = [0; 48];
+        for (index, byte) in number.to_be_bytes().into_iter().enumerate() {
+            bytes[2 * index] = DIGITS[usize::from(byte >> 4)];
+            bytes[2 * index + 1] = DIGITS[usize::from(byte & 15)];
+        }
+        Self { bytes, length: 32 }
     }
 
     fn text(&self) -> &str {

@@ -89,15 +89,21 @@ impl<'a> Json<'a> {
     /// # Errors
     /// A number out of range.
     pub fn value(&self, steps: &[Step]) -> Result<Value<'a>, JsonError> {
+        self.value_counted(steps, &mut 0)
+    }
+
+    /// The same; adds to `visited` how many places were looked at on the way, and how many the value is made of.
+    pub(crate) fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
         let mut at = 0;
         for (index, step) in steps.iter().enumerate() {
             let place = &self.places[at];
             let found = match (place.kind, step) {
-                (Kind::Map, Step::Name(name)) => self.member(at, name),
-                (Kind::Map, Step::Index(index)) => self.member(at, &index.to_string()),
-                (Kind::List, Step::Index(index)) => self.element(at, *index),
+                (Kind::Map, Step::Name(name)) => self.member(at, name, visited),
+                (Kind::Map, Step::Index(index)) => self.member(at, &index.to_string(), visited),
+                (Kind::List, Step::Index(index)) => self.element(at, *index, visited),
                 // A text may hold JSON itself; if it does not, the path leads nowhere.
                 (Kind::Plain | Kind::Escaped, _) => {
+                    *visited += (place.end - place.start) as usize;
                     return Ok(decode(&self.string(place), &steps[index..]));
                 }
                 _ => None,
@@ -107,15 +113,17 @@ impl<'a> Json<'a> {
             };
             at = found;
         }
+        *visited += self.places[at].next as usize - at;
         self.make(at).map(|(value, _)| value)
     }
 
     /// The place of a member's value: of the last one, if there are several.
-    fn member(&self, map: usize, name: &str) -> Option<usize> {
+    fn member(&self, map: usize, name: &str, visited: &mut usize) -> Option<usize> {
         let end = self.places[map].next as usize;
         let mut at = map + 1;
         let mut found = None;
         while at < end {
+            *visited += 1;
             if self.is_named(&self.places[at], name) {
                 found = Some(at + 1);
             }
@@ -124,11 +132,12 @@ impl<'a> Json<'a> {
         found
     }
 
-    fn element(&self, list: usize, index: i64) -> Option<usize> {
+    fn element(&self, list: usize, index: i64, visited: &mut usize) -> Option<usize> {
         let end = self.places[list].next as usize;
-        let from_list = |mut nth: u64| {
+        let mut from_list = |mut nth: u64| {
             let mut at = list + 1;
             while at < end {
+                *visited += 1;
                 nth -= 1;
                 if nth == 0 {
                     return Some(at);
@@ -480,11 +489,26 @@ impl Scanner<'_, '_> {
         if self.at == start { self.fail() } else { Ok(()) }
     }
 
+    /// Skips characters of a text that mean only themselves, eight bytes at a time while there are as many.
+    #[inline]
+    fn skip_plain(&mut self) {
+        while let Some(eight) = self.bytes.get(self.at..self.at + 8) {
+            let eight = u64::from_le_bytes(eight.try_into().expect("eight bytes were taken"));
+            let special = special_bytes(eight);
+            if special != 0 {
+                self.at += special.trailing_zeros() as usize / 8;
+                return;
+            }
+            self.at += 8;
+        }
+    }
+
     fn string(&mut self) -> Result<(), JsonError> {
         self.at += 1;
         let start = self.at;
         let mut kind = Kind::Plain;
         loop {
+            self.skip_plain();
             match self.peek() {
                 Some(b'"') => {
                     self.push(kind, start, self.at)?;
@@ -513,6 +537,20 @@ impl Scanner<'_, '_> {
             }
         }
     }
+}
+
+/// The high bit of each byte that is a quote, a backslash or a control character. Bytes above the lowest such one may be
+/// marked wrongly, as a borrow passes through them; the lowest never is.
+#[inline]
+const fn special_bytes(eight: u64) -> u64 {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = 0x8080_8080_8080_8080;
+    let quote = eight ^ (ONES * b'"' as u64);
+    let backslash = eight ^ (ONES * b'\\' as u64);
+    let is_quote = quote.wrapping_sub(ONES) & !quote;
+    let is_backslash = backslash.wrapping_sub(ONES) & !backslash;
+    let is_control = eight.wrapping_sub(ONES * 0x20) & !eight;
+    (is_quote | is_backslash | is_control) & HIGH
 }
 
 fn narrow(at: usize) -> u32 {
@@ -576,6 +614,23 @@ mod tests {
         }
         assert_eq!(get(r#"{"a":1e999,"b":1}"#, &[name("b")]), Ok("1".into()));
         assert_eq!(get(r#"{"a":1e999,"b":1}"#, &[name("a")]), Err(JsonError::OutOfRange(5)));
+    }
+
+    #[test]
+    fn special_bytes_are_found_wherever_they_stand() {
+        for byte in 0..=u8::MAX {
+            for at in 0..8 {
+                for around in [b'a', 0x7f, 0x80, 0xff, b' ', b'!', b'#', b'[', b']'] {
+                    let mut eight = [around; 8];
+                    eight[at] = byte;
+                    let special = |byte: &u8| *byte < 0x20 || *byte == b'"' || *byte == b'\\';
+                    let expected = eight.iter().position(special);
+                    let marked = special_bytes(u64::from_le_bytes(eight));
+                    let found = (marked != 0).then(|| marked.trailing_zeros() as usize / 8);
+                    assert_eq!(found, expected, "{eight:?}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,17 +7,18 @@
 //! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
 //! | how the checked tree becomes closures | `tree`, `compile`, `ops` |
 //! | what a rule sees of a message | [`input`], [`json`] |
+//! | what a code means | [`codes`] |
 //! | how rules are evaluated and counted | [`rule`], [`error`] |
 
 pub mod ast;
 mod check;
+pub mod codes;
 mod columns;
 mod compile;
 pub mod config;
 pub mod diagnostics;
 pub mod error;
 pub mod fields;
-mod filter;
 pub mod functions;
 pub mod input;
 pub mod json;

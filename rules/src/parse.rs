@@ -14,6 +14,9 @@ pub const DEPTH_MAX: u16 = 100;
 /// Expressions in one rule: what one message can cost at most.
 pub const NODES_MAX: u32 = 4_000;
 
+/// What `*` counts: about as many fields as an event has.
+const STAR_NODES: u32 = 16;
+
 /// Words that name nothing unless quoted.
 const RESERVED: [&str; 17] = [
     "and", "as", "case", "div", "do", "else", "end", "foreach", "from", "in", "incase", "mod", "not", "or", "select",
@@ -98,6 +101,7 @@ impl<'s> Parser<'s> {
     fn field(&mut self) -> Parsed<Field<'s>> {
         let span = self.peek().span;
         if self.eat("*") {
+            self.count(STAR_NODES, span)?;
             return Ok(Field::All(span));
         }
         let expr = self.expr(LOOSEST, 0)?;
@@ -393,15 +397,20 @@ impl<'s> Parser<'s> {
     }
 
     fn node(&mut self, kind: ExprKind<'s>, span: Span) -> Parsed<Expr<'s>> {
-        self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            return Err(Diagnostic::error("R0006", span, format!("the rule has more than {NODES_MAX} expressions")));
-        }
+        self.count(1, span)?;
         let depth = 1 + deepest(&kind);
         if depth > DEPTH_MAX {
             return Err(too_deep(span));
         }
         Ok(Expr { kind, span, depth })
+    }
+
+    fn count(&mut self, more: u32, span: Span) -> Parsed<()> {
+        self.nodes += more;
+        if self.nodes > NODES_MAX {
+            return Err(Diagnostic::error("R0006", span, format!("the rule has more than {NODES_MAX} expressions")));
+        }
+        Ok(())
     }
 
     fn name(&mut self, what: &str) -> Parsed<Cow<'s, str>> {

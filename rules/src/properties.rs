@@ -2,34 +2,39 @@
 
 use std::borrow::Cow;
 
+use millrace_core::codec::properties::{Properties, Property, Value as PropertyValue};
 use millrace_core::value::Value;
 
-/// The properties that travel with a message, from their encoded form. They were checked when the packet was decoded;
-/// should the bytes end early all the same, the rest is left out.
+/// The properties that travel with a message; they were checked when the packet was decoded.
 #[must_use]
-pub(crate) fn pub_props(raw: &[u8]) -> Value<'_> {
+pub(crate) fn pub_props(properties: Properties<'_>) -> Value<'_> {
     let mut members: Vec<(Cow<'_, str>, Value<'_>)> = Vec::new();
     let mut user = Vec::new();
-    let mut rest = raw;
-    while let Some(identifier) = take(&mut rest, 1) {
-        let Some((name, value)) = (match identifier[0] {
-            0x01 => take(&mut rest, 1).map(|byte| ("Payload-Format-Indicator", Value::Int(byte[0].into()))),
-            0x02 => take(&mut rest, 4).map(|bytes| ("Message-Expiry-Interval", Value::Int(number(bytes)))),
-            0x03 => text(&mut rest).map(|value| ("Content-Type", value)),
-            0x08 => text(&mut rest).map(|value| ("Response-Topic", value)),
-            0x09 => text(&mut rest).map(|value| ("Correlation-Data", value)),
-            0x26 => {
-                let (Some(Value::Text(key)), Some(value)) = (text(&mut rest), text(&mut rest)) else {
-                    break;
-                };
-                user.push((key, value));
+    for (property, value) in properties {
+        let name = match property {
+            Property::PayloadFormatIndicator => "Payload-Format-Indicator",
+            Property::MessageExpiryInterval => "Message-Expiry-Interval",
+            Property::ContentType => "Content-Type",
+            Property::ResponseTopic => "Response-Topic",
+            Property::CorrelationData => "Correlation-Data",
+            Property::UserProperty => "User-Property",
+            _ => continue,
+        };
+        let value = match value {
+            PropertyValue::U8(value) => Value::Int(value.into()),
+            PropertyValue::U16(value) => Value::Int(value.into()),
+            PropertyValue::U32(value) | PropertyValue::Var(value) => Value::Int(value.into()),
+            PropertyValue::Str(text) => Value::text(text),
+            PropertyValue::Bin(bytes) => match std::str::from_utf8(bytes) {
+                Ok(text) => Value::text(text),
+                Err(_) => Value::Bytes(bytes.into()),
+            },
+            PropertyValue::Pair(key, value) => {
+                user.push((Cow::Borrowed(key), Value::text(value)));
                 continue;
             }
-            _ => None,
-        }) else {
-            break;
         };
-        members.push((Cow::Borrowed(name), value));
+        members.push((name.into(), value));
     }
     if !user.is_empty() {
         let pairs = user
@@ -56,47 +61,21 @@ fn last_of_each<'a>(pairs: Vec<(Cow<'a, str>, Value<'a>)>) -> Vec<(Cow<'a, str>,
     kept
 }
 
-fn take<'a>(rest: &mut &'a [u8], count: usize) -> Option<&'a [u8]> {
-    let (taken, left) = rest.split_at_checked(count)?;
-    *rest = left;
-    Some(taken)
-}
-
-fn number(bytes: &[u8]) -> i64 {
-    bytes.iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
-}
-
-fn text<'a>(rest: &mut &'a [u8]) -> Option<Value<'a>> {
-    let length = number(take(rest, 2)?);
-    let bytes = take(rest, usize::try_from(length).ok()?)?;
-    Some(match std::str::from_utf8(bytes) {
-        Ok(text) => Value::text(text),
-        Err(_) => Value::Bytes(Cow::Borrowed(bytes)),
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use millrace_core::codec::properties::Carrier;
+
     use super::*;
 
     #[test]
     fn properties_become_members_and_the_last_user_property_counts() {
         let raw = b"\x01\x01\x03\x00\x01j\x09\x00\x02\xff\x00\x26\x00\x01k\x00\x011\x26\x00\x01k\x00\x012";
         assert_eq!(
-            pub_props(raw).to_json(),
+            pub_props(Properties::check(raw, Carrier::Publish).expect("legal")).to_json(),
             "{\"Payload-Format-Indicator\":1,\"Content-Type\":\"j\",\"Correlation-Data\":\"\u{fffd}\\u0000\",\
              \"User-Property\":{\"k\":\"2\"},\
              \"User-Property-Pairs\":[{\"key\":\"k\",\"value\":\"1\"},{\"key\":\"k\",\"value\":\"2\"}]}"
         );
-        assert_eq!(pub_props(b"").to_json(), "{}");
-    }
-
-    #[test]
-    fn bytes_that_end_early_leave_the_rest_out() {
-        let raw = b"\x03\x00\x01j\x26\x00\x01k\x00\x05v";
-        for end in 0..raw.len() {
-            let _ = pub_props(&raw[..end]);
-        }
-        assert_eq!(pub_props(raw).to_json(), "{\"Content-Type\":\"j\"}");
+        assert_eq!(pub_props(Properties::EMPTY).to_json(), "{}");
     }
 }

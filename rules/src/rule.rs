@@ -183,6 +183,12 @@ impl Rule {
         &self.program.name
     }
 
+    /// Its text, to say where in it something failed.
+    #[must_use]
+    pub fn sql(&self) -> &str {
+        &self.program.sql
+    }
+
     /// The Topic Filters of the messages that it wants. It wants a message once, however many of them match.
     #[must_use]
     pub fn filters(&self) -> &[String] {
@@ -240,6 +246,7 @@ impl Rule {
 /// What clones of a rule share.
 struct Program {
     name: String,
+    sql: String,
     filters: Vec<String>,
     sinks: Vec<String>,
     warnings: Vec<Diagnostic>,
@@ -277,6 +284,7 @@ impl Program {
         }
         Self {
             name: name.to_owned(),
+            sql: config.sql.clone(),
             filters: plan.filters,
             sinks,
             warnings: plan.warnings,
@@ -298,7 +306,7 @@ impl Program {
     fn run(&self, input: &Input<'_>, row: &mut Row) -> Result<bool, EvalError> {
         let frame = Frame { input, constants: &self.constants };
         let mut slots = SmallVec::<[Value<'_>; 16]>::new();
-        slots.resize(self.slots.len(), Value::Null);
+        slots.resize_with(self.slots.len(), || Value::Null);
         for &slot in &self.early {
             slots[slot] = self.slots[slot].0(&frame, &slots)?;
         }

@@ -106,6 +106,9 @@ impl<'s> Lexer<'s> {
         );
         Err(match first {
             ';' => diagnostic.help("a rule is one statement, without a semicolon").replace(""),
+            '#' if self.sql[..start].ends_with(|c: char| c == '/' || is_name(c)) => {
+                diagnostic.help("a topic filter stands in double quotes: FROM \"sensors/#\"")
+            }
             '#' => diagnostic.help("a comment begins with --").replace("--"),
             '~' if rest.starts_with("~=") => diagnostic.help("for a topic that matches a filter write =~"),
             '`' => diagnostic.help("a name is written in double quotes").replace("\""),
@@ -160,7 +163,7 @@ impl<'s> Lexer<'s> {
 
     fn number(&mut self, after_dot: bool) -> Result<Token<'s>, Diagnostic> {
         let start = self.at;
-        let rest = self.sql[start..].as_bytes();
+        let rest = &self.sql.as_bytes()[start..];
         let digits = |from: usize| rest[from..].iter().take_while(|b| b.is_ascii_digit()).count();
         let mut length = digits(0);
         let mut whole = true;

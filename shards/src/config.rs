@@ -225,6 +225,8 @@ pub struct Limits {
     pub control_rate: u32,
     /// Delayed messages (`$delayed/…`) of the whole broker.
     pub max_delayed: u32,
+    /// Their bytes.
+    pub max_delayed_bytes: ByteSize,
     /// Longest delay of a delayed message.
     pub max_delay: Span,
     /// Share of the memory that this process may use, in percent; past it clients are refused, then QoS 0 is dropped,
@@ -241,6 +243,7 @@ impl Default for Limits {
             byte_rate: ByteSize(0),
             control_rate: 1000,
             max_delayed: 100_000,
+            max_delayed_bytes: ByteSize(256 << 20),
             max_delay: Span(Duration::from_secs(4_294_967)),
             memory_watermark_percent: 80,
         }

@@ -4,9 +4,14 @@ mod common;
 
 use std::io::{Read, Write};
 use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use common::{ENGINES, Shards, pattern, wait_for};
+use common::{Ask, ENGINES, Shards, pattern, wait_for};
+use millrace_shards::config::EngineChoice;
+use millrace_shards::runtime::background::Pending;
+use millrace_shards::shard::io::ShardId;
 
 #[test]
 fn bytes_come_back_on_many_connections() {
@@ -115,4 +120,295 @@ fn a_slow_reader_gets_every_byte_in_order() {
         relays.wait_until_empty();
         relays.end();
     }
+}
+
+#[test]
+fn what_was_sent_before_a_lingering_close_arrives_and_then_the_end() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 1);
+        for round in 0..20 {
+            let mut client = relays.connect();
+            client.write_all(b"Lthe last words").expect("open");
+            if round % 2 == 1 {
+                // More than the other side will read: without lingering this would be answered with a reset.
+                let _ = client.write_all(&[0; 100_000]);
+            }
+            let mut answer = Vec::new();
+            let start = Instant::now();
+            client.read_to_end(&mut answer).expect("an end in order");
+            assert!(answer.starts_with(b"the last words"));
+            assert!(start.elapsed() < Duration::from_secs(1), "the end came late");
+        }
+        relays.wait_until_empty();
+        relays.end();
+    }
+}
+
+#[test]
+fn a_peer_that_never_closes_lingers_two_seconds_and_no_longer() {
+    let relays = ENGINES.map(|engine| Shards::start(engine, 1));
+    let clients = relays.each_ref().map(|relays| {
+        let mut client = relays.connect();
+        client.write_all(b"Lbye").expect("open");
+        let mut answer = [0; 3];
+        client.read_exact(&mut answer).expect("the last words");
+        client
+    });
+    std::thread::sleep(Duration::from_millis(1000));
+    for relays in &relays {
+        assert_eq!(relays.count(|counters| &counters.open), 1);
+    }
+    std::thread::sleep(Duration::from_millis(1500));
+    for relays in &relays {
+        assert_eq!(relays.count(|counters| &counters.open), 0);
+    }
+    drop(clients);
+    for relays in relays {
+        relays.end();
+    }
+}
+
+#[test]
+fn nothing_is_received_while_paused_and_nothing_is_lost() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 1);
+        let mut client = relays.connect();
+        client.write_all(b"P").expect("open");
+        std::thread::sleep(Duration::from_millis(50));
+        client.write_all(&[7; 1000]).expect("open");
+        let mut answer = [0; 64];
+        let start = Instant::now();
+        let got = client.read(&mut answer).expect("an answer");
+        let text = String::from_utf8_lossy(&answer[..got]).into_owned();
+        assert!(text.starts_with("resumed;"), "{text}");
+        assert!(start.elapsed() > Duration::from_millis(150));
+        let mut text = text;
+        while !text.ends_with("1000;") {
+            let got = client.read(&mut answer).expect("an answer");
+            assert!(got > 0, "{text}");
+            text.push_str(&String::from_utf8_lossy(&answer[..got]));
+        }
+        drop(client);
+        relays.wait_until_empty();
+        relays.end();
+    }
+}
+
+#[test]
+fn resets_at_any_point_leave_nothing_behind() {
+    let before = descriptors();
+    for engine in ENGINES {
+        for shards in [1, 3] {
+            let relays = Shards::with(engine, shards, Some(4096));
+            let mut seed = 12_345_u64;
+            let mut random = |below: u64| {
+                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                (seed >> 33) % below
+            };
+            for _ in 0..300 {
+                let mut client = relays.connect();
+                let job: &[u8] = match random(7) {
+                    0 => b"",
+                    1 => b"Ehello",
+                    2 => b"B00300000",
+                    3 => b"Lbye",
+                    4 => b"Fhello",
+                    5 => b"H1hello",
+                    _ => b"H0hello",
+                };
+                client.write_all(job).expect("open");
+                if random(2) == 0 {
+                    std::thread::sleep(Duration::from_micros(random(2000)));
+                }
+                if random(2) == 0 {
+                    let _ = client.write_all(&[b'E'; 300]);
+                }
+                if random(3) == 0 {
+                    let _ = client.shutdown(Shutdown::Write);
+                }
+                reset(client, random(2) == 0);
+            }
+            relays.wait_until_empty();
+            relays.end();
+        }
+    }
+    wait_for("the descriptors are back", || descriptors() <= before);
+}
+
+#[test]
+fn a_quiet_client_is_served_among_many_that_flood() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 1);
+        let stop = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            let floods: Vec<_> = (0..64)
+                .map(|_| {
+                    let mut client = relays.connect();
+                    // The pattern job receives and ignores.
+                    client.write_all(b"B00000001").expect("open");
+                    client
+                })
+                .collect();
+            let mut quiet = relays.connect();
+            quiet.write_all(b"E").expect("open");
+            let stop = &stop;
+            scope.spawn(move || {
+                let noise = vec![3; 256 << 10];
+                for flood in &floods {
+                    flood.set_nonblocking(true).expect("a socket");
+                }
+                while !stop.load(Ordering::Relaxed) {
+                    for mut flood in &floods {
+                        let _ = flood.write(&noise);
+                    }
+                }
+            });
+            std::thread::sleep(Duration::from_millis(50));
+            let mut slowest = Duration::ZERO;
+            for round in 0..50_u8 {
+                let start = Instant::now();
+                quiet.write_all(&[round]).expect("open");
+                let mut answer = [0];
+                quiet.read_exact(&mut answer).expect("an echo");
+                assert_eq!(answer[0], round);
+                slowest = slowest.max(start.elapsed());
+            }
+            stop.store(true, Ordering::Relaxed);
+            assert!(slowest < Duration::from_millis(500), "it took {slowest:?}");
+        });
+        relays.wait_until_empty();
+        relays.end();
+    }
+}
+
+#[test]
+fn more_connections_with_bytes_than_buffers_are_all_served() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 1);
+        let mut clients: Vec<_> = (0..1500).map(|_| relays.connect()).collect();
+        for client in &mut clients {
+            client.write_all(b"E").expect("open");
+        }
+        wait_for("all are known", || relays.known() == 1500);
+        std::thread::sleep(Duration::from_millis(50));
+        for round in 0..3_u8 {
+            for client in &mut clients {
+                client.write_all(&[round; 3000]).expect("open");
+            }
+            for client in &mut clients {
+                let mut answer = [9; 3000];
+                client.read_exact(&mut answer).expect("an echo");
+                assert!(answer.iter().all(|byte| *byte == round));
+            }
+        }
+        drop(clients);
+        relays.wait_until_empty();
+        relays.end();
+    }
+}
+
+#[test]
+fn a_control_message_wakes_a_shard() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 2);
+        let clients: Vec<_> = (0..10)
+            .map(|_| {
+                let mut client = relays.connect();
+                client.write_all(b"E").expect("open");
+                client
+            })
+            .collect();
+        wait_for("all are known", || relays.known() == 10);
+        for shard in 0..2 {
+            assert!(relays.runtime.control(ShardId(shard)).send(Ask::CloseAll));
+        }
+        for mut client in clients {
+            let mut answer = [0];
+            assert_eq!(client.read(&mut answer).expect("an end in order"), 0);
+        }
+        relays.wait_until_empty();
+        relays.end();
+    }
+}
+
+#[test]
+fn no_connection_is_taken_after_listening_has_stopped() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 2);
+        let mut client = relays.connect();
+        client.write_all(b"Ex").expect("open");
+        relays.runtime.stop_listening();
+        wait_for("connections are refused", || std::net::TcpStream::connect(relays.address).is_err());
+        let mut answer = [0];
+        client.read_exact(&mut answer).expect("an echo");
+        relays.end();
+    }
+}
+
+#[test]
+fn a_shard_turns_every_second_without_work() {
+    for engine in ENGINES {
+        let relays = Shards::start(engine, 2);
+        let turns = || -> Vec<u64> {
+            let vitals = relays.runtime.vitals();
+            vitals.iter().map(|vitals| vitals.turns()).collect()
+        };
+        let before = turns();
+        std::thread::sleep(Duration::from_millis(1100));
+        for (before, after) in before.into_iter().zip(turns()) {
+            assert!(after > before && after < before + 20, "{before} to {after}");
+        }
+        relays.end();
+    }
+}
+
+#[test]
+fn a_background_task_runs_beside_a_reactor_that_sleeps() {
+    let done = Arc::new(AtomicBool::new(false));
+    let settings = common::settings(EngineChoice::IoUring, None);
+    let finished = Arc::clone(&done);
+    let make = move || {
+        let pending = Pending::new();
+        glommio::spawn_local(async move {
+            for _ in 0..3 {
+                glommio::timer::sleep(Duration::from_millis(5)).await;
+            }
+            finished.store(true, Ordering::SeqCst);
+            drop(pending);
+        })
+        .detach();
+        common::Relay::new(0, 1)
+    };
+    let runtime = millrace_shards::runtime::start(&settings, vec![make]).expect("this host can run it");
+    wait_for("the task is done", || done.load(Ordering::SeqCst));
+    let turns = runtime.vitals()[0].turns();
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(runtime.vitals()[0].turns() < turns + 5, "nothing is pending, and still it does not sleep");
+    runtime.stop();
+    runtime.join();
+}
+
+/// Closes with a reset, or in order.
+fn reset(client: std::net::TcpStream, hard: bool) {
+    use std::os::fd::AsRawFd;
+    if hard {
+        let linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        // SAFETY: the option is of this type and size, and the socket is open.
+        #[allow(unsafe_code, reason = "the standard library cannot ask for a reset")]
+        unsafe {
+            libc::setsockopt(
+                client.as_raw_fd(),
+                libc::SOL_SOCKET,
+                libc::SO_LINGER,
+                (&raw const linger).cast(),
+                size_of::<libc::linger>() as libc::socklen_t,
+            );
+        }
+    }
+    drop(client);
+}
+
+/// Descriptors that this process has open.
+fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").map_or(0, Iterator::count)
 }

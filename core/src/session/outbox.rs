@@ -32,6 +32,9 @@ impl Outbox {
     pub fn push(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
         let bytes = queued.bytes();
         let mut dropped = 0;
+        if bytes > limits.bytes || limits.messages == 0 {
+            return Admit::Dropped(Dropped::QueueFull);
+        }
         while self.queue.len() >= limits.messages as usize || self.bytes + bytes > limits.bytes {
             if !limits.drop_oldest || self.pop().is_none() {
                 return Admit::Dropped(Dropped::QueueFull);

@@ -1,12 +1,18 @@
 //! SQL in, row or error out.
 
+mod codes;
+mod diagnostics;
+mod evaluation;
+mod fuzz;
 mod language;
+mod oracle;
+mod payloads;
 
 use millrace_core::packet::QoS;
 
 use crate::{Input, Outcome, PublishEvent, Rows, RuleConfig, Rules, Scratch};
 
-pub(crate) fn event<'a>(topic: &'a str, payload: &'a [u8]) -> PublishEvent<'a> {
+fn event<'a>(topic: &'a str, payload: &'a [u8]) -> PublishEvent<'a> {
     PublishEvent {
         id: 0x0123_4567_89ab_cdef_0123_4567_89ab_cdef,
         clientid: "c_steve",
@@ -23,24 +29,44 @@ pub(crate) fn event<'a>(topic: &'a str, payload: &'a [u8]) -> PublishEvent<'a> {
     }
 }
 
-pub(crate) fn config(sql: &str) -> RuleConfig {
+fn config(sql: &str) -> RuleConfig {
     RuleConfig { sql: sql.to_owned(), sinks: vec![], enabled: true, description: String::new() }
 }
 
 /// The row as JSON, `none`, or the code of the failure; a rule that does not compile gives its codes.
-pub(crate) fn run(sql: &str, payload: &[u8]) -> String {
+fn run(sql: &str, payload: &[u8]) -> String {
     let mut rules = match Rules::compile(&[("r", config(sql))]) {
         Ok(rules) => rules,
         Err(wrong) => {
-            return wrong[0].diagnostics.iter().map(|d| d.code).collect::<Vec<_>>().join(" ");
+            let codes: Vec<_> = wrong[0].diagnostics.iter().map(|found| found.code).collect();
+            return codes.join(" ");
         }
     };
     let mut scratch = Scratch::default();
     let input = Input::publish(event("t/a", payload), &mut scratch);
+    evaluate(&mut rules, &input)
+}
+
+fn evaluate(rules: &mut Rules, input: &Input<'_>) -> String {
     let mut rows = Rows::default();
-    match rules.get_mut(0).expect("one rule").evaluate(&input, &mut rows) {
-        Outcome::Passed => rows.drain().map(|record| record.to_map().to_json()).collect::<Vec<_>>().join(" "),
+    match rules.get_mut(0).expect("one rule").evaluate(input, &mut rows) {
+        Outcome::Passed => {
+            let rows: Vec<_> = rows.drain().map(|record| record.to_map().to_json()).collect();
+            rows.join(" ")
+        }
         Outcome::NoResult => "none".to_owned(),
         Outcome::Failed(error) => error.code().to_owned(),
     }
+}
+
+/// The value of one expression, as `run` gives it.
+fn value(expression: &str, payload: &[u8]) -> String {
+    let row = run(&format!("SELECT {expression} AS v FROM \"t/#\""), payload);
+    row.strip_prefix("{\"v\":").and_then(|row| row.strip_suffix('}')).map_or(row.clone(), str::to_owned)
+}
+
+/// Whether the condition holds: `true`, `none`, or a code.
+fn condition(condition: &str, payload: &[u8]) -> String {
+    let row = run(&format!("SELECT 1 AS v FROM \"t/#\" WHERE {condition}"), payload);
+    if row == "{\"v\":1}" { "true".to_owned() } else { row }
 }

@@ -5,8 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::{ListenerSettings, StartError, sys};
+
+/// How long a port that no process holds may stay taken.
+const ORPHAN_MAX: Duration = Duration::from_secs(3);
+/// How often it is tried.
+const ORPHAN_LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// One listener's sockets, a shard each, and the address they are bound to.
 pub(crate) struct Bound {
@@ -20,8 +27,7 @@ pub(crate) fn bind(settings: &ListenerSettings, shards: u16) -> Result<Bound, St
     let failed = |source: io::Error, address: SocketAddr| failure(settings, address, source);
     let mut address = settings.address;
     if address.port() != 0 {
-        let alone = sys::bind(address, false, None).map_err(|error| failed(error, address))?;
-        drop(alone);
+        wait_until_free(address).map_err(|error| failed(error, address))?;
     }
     let mut sockets = Vec::with_capacity(usize::from(shards));
     for _ in 0..shards {
@@ -30,6 +36,28 @@ pub(crate) fn bind(settings: &ListenerSettings, shards: u16) -> Result<Bound, St
         sockets.push(socket);
     }
     Ok(Bound { address, sockets })
+}
+
+/// Tries an address alone. The sockets of a process that has just ended may be open for a moment longer, as the kernel
+/// takes rings down behind its back: so a port that nobody holds is tried again for a while.
+fn wait_until_free(address: SocketAddr) -> io::Result<()> {
+    let start = Instant::now();
+    loop {
+        match sys::bind(address, false, None) {
+            Ok(alone) => {
+                drop(alone);
+                return Ok(());
+            }
+            Err(error)
+                if error.kind() == io::ErrorKind::AddrInUse
+                    && start.elapsed() < ORPHAN_MAX
+                    && holder(address.port()).is_none() =>
+            {
+                thread::sleep(ORPHAN_LOOK_EVERY);
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// Opens all sockets of a listener for connections: from here on they wait to be accepted.

@@ -209,6 +209,12 @@ pub struct Runtime<C> {
     watchdog: Option<(mpsc::Sender<()>, JoinHandle<()>)>,
 }
 
+/// The time by the clocks that shards read.
+#[must_use]
+pub fn now() -> millrace_core::time::Time {
+    sys::now()
+}
+
 /// Starts a shard for each logic. Each is built on its shard's thread.
 ///
 /// # Errors

@@ -7,7 +7,7 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam::channel::Receiver;
 use millrace_core::time::{Millis, Time};
@@ -20,6 +20,10 @@ use crate::shard::logic::Logic;
 
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
+
+/// Bytes that are taken in before output leaves again. What many publishers sent at once to one subscriber must not
+/// look as if that one read slowly.
+const INPUT_BYTES_MAX: usize = 256 << 10;
 
 /// What shards send each other at this level.
 pub(crate) enum Entry<F> {
@@ -167,16 +171,17 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         if background::is_pending() {
             wait = wait.min(background::SLEEP_MAX);
         }
-        if !wait.is_zero() && !self.mesh.may_sleep() {
+        let flagged = !wait.is_zero();
+        if flagged && !self.mesh.may_sleep() {
             wait = Duration::ZERO;
         }
+        let lain_down = (wait == SLEEP_MAX).then(Instant::now);
         self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
-        let before = self.now;
         self.now = sys::now();
-        if !wait.is_zero() {
+        if flagged {
             self.mesh.awake();
-            if self.events.is_empty() && self.now.monotonic.since(before.monotonic) >= SLEEP_MAX && self.mesh.has_mail()
-            {
+            let overslept = lain_down.is_some_and(|at| at.elapsed() >= SLEEP_MAX);
+            if overslept && self.events.is_empty() && self.mesh.has_mail() {
                 Counters::count(&self.engine.counters().wakes_lost);
             }
         }
@@ -186,10 +191,19 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
     fn take_events(&mut self) {
         self.vitals.enter(Phase::Receiving);
         let mut events = std::mem::take(&mut self.events);
-        for event in events.drain(..) {
+        let mut bytes = 0;
+        let mut coming = events.drain(..);
+        for event in coming.by_ref() {
+            if let Event::Received { buffer, .. } = &event {
+                bytes += buffer.len as usize;
+            }
             self.take_event(event);
+            if bytes >= INPUT_BYTES_MAX {
+                break;
+            }
         }
-        self.events = events;
+        let rest: Vec<Event> = coming.collect();
+        self.events = if rest.is_empty() { events } else { rest };
     }
 
     fn take_event(&mut self, event: Event) {

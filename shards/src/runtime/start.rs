@@ -168,6 +168,7 @@ fn choose(choice: EngineChoice) -> Result<(EngineUsed, Option<String>), StartErr
     }
     let reason = format!("the kernel refuses {} ({errno})", error.what);
     tracing::warn!(
+        event = "engine-fallback",
         "{reason}: running on epoll, which costs about half as much again for each message; {}",
         how_to_allow_io_uring().join("; ")
     );
@@ -183,7 +184,7 @@ pub(super) fn how_to_allow_io_uring() -> Vec<String> {
     let mut lines = Vec::new();
     if sys::kernel_version() < setup::KERNEL_MIN {
         lines.push(format!(
-            "io_uring is used from kernel 6.1 on, this one is {}: set shards.engine to \"auto\" or \"epoll\"",
+            "io_uring is used from kernel 6.1 on, this one is {}: set engine to \"auto\" or \"epoll\"",
             sys::kernel_release()
         ));
         return lines;
@@ -198,7 +199,7 @@ pub(super) fn how_to_allow_io_uring() -> Vec<String> {
         lines.push(format!("without a container: sysctl -w kernel.io_uring_disabled=0   (now: {disabled})"));
     }
     if lines.is_empty() {
-        lines.push("set shards.engine to \"auto\" or \"epoll\"".into());
+        lines.push("set engine to \"auto\" or \"epoll\"".into());
     }
     lines
 }
@@ -215,10 +216,14 @@ where
     L: Logic + 'static,
     M: FnOnce() -> L + 'static,
 {
-    let executor = LocalExecutorBuilder::new(Placement::Fixed(seat.cpu))
-        .io_memory(EXECUTOR_IO_MEMORY)
-        .ring_depth(EXECUTOR_RING_DEPTH)
-        .make();
+    let executor = |placement| {
+        LocalExecutorBuilder::new(placement).io_memory(EXECUTOR_IO_MEMORY).ring_depth(EXECUTOR_RING_DEPTH).make()
+    };
+    let executor = executor(Placement::Fixed(seat.cpu)).or_else(|error| {
+        // A container may hide the topology by which the executor finds its processor.
+        sys::pin(seat.cpu).map_err(|_| error)?;
+        executor(Placement::Unbound)
+    });
     match executor {
         Ok(executor) => executor.run(drive_uring(seat)),
         Err(error) => {
@@ -304,7 +309,12 @@ where
 fn accept(engine: &mut impl Engine, shard: ShardId, sockets: Vec<(ListenerId, OwnedFd)>) {
     for (listener, socket) in sockets {
         if let Err(error) = engine.listen(listener, socket) {
-            tracing::error!(shard = shard.0, listener = listener.0, "watch a listener: {error}");
+            tracing::error!(
+                event = "listener-unwatched",
+                shard = shard.0,
+                listener = listener.0,
+                "watch a listener: {error}"
+            );
         }
     }
 }

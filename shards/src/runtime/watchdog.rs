@@ -64,6 +64,7 @@ impl Watched {
         self.unreported += 1;
         if self.reported.is_none_or(|at| now.duration_since(at) >= REPORT_EVERY) {
             tracing::warn!(
+                event = "shard-turn-long",
                 shard,
                 phase = ?phase,
                 turns = self.unreported,

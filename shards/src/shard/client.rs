@@ -22,7 +22,7 @@ pub(super) struct Client {
     /// Last match that saw it, and where in the list of matches it is.
     pub(super) stamp: u32,
     pub(super) at: u32,
-    /// Bytes of the mountpoint in front of its topics.
+    /// The mountpoint in front of its topics, 0 for none.
     pub(super) mountpoint: u16,
     /// Retained messages that are being fetched for it.
     pub(super) feeds: Option<Box<Feeds>>,
@@ -34,6 +34,8 @@ pub(super) struct Client {
     pub(super) ends_at: Millis,
     /// While it is away: when its Will is due.
     pub(super) will_at: Millis,
+    /// When its earliest timer fires, so that coming and going does not pile timers up.
+    pub(super) timer_at: Millis,
 }
 
 impl Client {
@@ -76,6 +78,7 @@ impl Clients {
             away: false,
             ends_at: Millis::NEVER,
             will_at: Millis::NEVER,
+            timer_at: Millis::NEVER,
         });
         let (slab, hasher) = (&self.slab, &self.hasher);
         self.by_id.insert_unique(hash, index, |index| {

@@ -68,8 +68,8 @@ impl Shard {
     }
 
     fn begin(&mut self, id: ConnId, listener: ListenerId, peer: SocketAddr, accepted_at: Millis) {
-        let config = self.shared.listener_config(&self.config, listener);
-        let (proxied, mountpoint) = (config.proxy_protocol, config.mountpoint.len() as u16);
+        let proxied = self.shared.listener_config(&self.config, listener).proxy_protocol;
+        let mountpoint = self.shared.listener_mountpoint(listener);
         let conn = self.conns.open(id);
         conn.phase = if proxied { Phase::Proxy } else { Phase::Connect };
         conn.listener = listener;
@@ -143,7 +143,7 @@ impl Shard {
     }
 
     fn hand_over(&mut self, id: ConnId, to: ShardId, bytes: Vec<u8>) {
-        let conn = self.conns.close(id.slot);
+        let conn = self.free(id.slot);
         let token = self.handovers.next % TOKEN_END;
         self.handovers.next += 1;
         let handover =
@@ -322,7 +322,7 @@ impl Shard {
         }
         if keep_alive > 0 {
             let deadline = self.keep_alive_deadline(id.slot);
-            self.timers.insert(deadline, Timer::KeepAlive(id));
+            self.wake_keep_alive(id, deadline);
         }
         if self.shared.placement.shards() > 1 {
             self.commands.push(Command::Receive(id));
@@ -337,7 +337,7 @@ impl Shard {
     fn new_client(&mut self, client_id: &str, version: ProtocolVersion, expiry: u32, mountpoint: u16) -> u32 {
         // The same for each session of that client, so that No Local knows its older messages too; 0 is the broker.
         let hasher = FixedState::with_seed(self.shared.seed);
-        let key = hasher.hash_one((client_id, self.config_mountpoint(mountpoint))).max(1);
+        let key = hasher.hash_one((client_id, self.shared.mountpoint(mountpoint))).max(1);
         self.clients.insert(Session::new(client_id, key, version, expiry), mountpoint)
     }
 
@@ -367,11 +367,11 @@ impl Shard {
         let will = connect.will.as_ref()?;
         let mut scratch = Vec::new();
         let properties = codec::publish::forwardable(will.properties, &mut scratch);
-        let mut topic = self.config_mountpoint(mountpoint).to_owned();
-        topic.push_str(will.topic);
+        let mut mounted = String::new();
+        let topic = self.mount_topic(mountpoint, will.topic, &mut mounted);
         let head = MessageHead { qos: will.qos, retain: will.retain, expires_at: Millis::NEVER, publisher: 0 };
         Some(Box::new(Will {
-            message: Message::new(&MessageView { head, topic: &topic, properties, payload: will.payload }),
+            message: Message::new(&MessageView { head, topic, properties, payload: will.payload }),
             delay: will.properties.u32(Property::WillDelayInterval).unwrap_or(0),
             expiry: will.properties.u32(Property::MessageExpiryInterval),
         }))
@@ -478,7 +478,7 @@ impl Shard {
 
     /// Ends a connection that has no session, after what it has in its output.
     pub(super) fn discard(&mut self, id: ConnId, how: Close) {
-        let conn = self.conns.close(id.slot);
+        let conn = self.free(id.slot);
         debug_assert_eq!(conn.client, NONE);
         self.shared.listener(conn.listener).closed();
         if how == Close::Linger && !conn.out.is_empty() {

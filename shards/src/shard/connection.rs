@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use millrace_core::codec::FixedHeader;
 use millrace_core::packet::ProtocolVersion;
+use millrace_core::pages::Pages;
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::topic_alias::{InboundAliases, OutboundAliases};
 use millrace_core::time::Millis;
@@ -15,6 +16,18 @@ use super::io::{ConnId, ListenerId};
 
 /// No client, no connection.
 pub(super) const NONE: u32 = u32::MAX;
+
+/// Why reading from a connection stops for a while. Several reasons may hold at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum Pause {
+    /// A mesh ring is full.
+    Mesh = 1,
+    /// A rate is exceeded; the next second ends it.
+    Rate = 2,
+    /// It does not read what it is sent, or its replies wait for other shards in great number.
+    Output = 4,
+}
 
 /// How far a connection has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -47,8 +60,8 @@ pub(super) struct Conn {
     pub(super) stalled: bool,
     /// In the list of connections that have output.
     pub(super) dirty: bool,
-    /// Reading stopped, because a mesh ring is full or a rate is exceeded.
-    pub(super) paused: bool,
+    /// Why reading has stopped, as bits of [`Pause`]; 0 while it goes on.
+    pub(super) paused: u8,
     /// Something waits until its output has left.
     pub(super) waits_for_room: bool,
     /// In the walk over pending replies: an earlier one still waits.
@@ -57,7 +70,7 @@ pub(super) struct Conn {
     pub(super) last_seen: Millis,
     /// Largest packet that the client takes.
     pub(super) max_packet: u32,
-    /// Bytes of its listener's mountpoint.
+    /// Its listener's mountpoint, 0 for none.
     pub(super) mountpoint: u16,
     pub(super) port: u16,
     pub(super) ip: IpAddr,
@@ -113,7 +126,7 @@ impl Default for Conn {
             pubacks: 0,
             stalled: false,
             dirty: false,
-            paused: false,
+            paused: 0,
             waits_for_room: false,
             blocked: false,
             last_seen: Millis(0),
@@ -144,19 +157,18 @@ impl Conn {
 /// The connection table.
 #[derive(Default)]
 pub(super) struct Conns {
-    slots: Vec<Conn>,
+    slots: Pages<Conn>,
     pub(super) open: u32,
 }
 
 impl Conns {
     /// A new tenant for a slot.
     pub(super) fn open(&mut self, id: ConnId) -> &mut Conn {
-        let slot = id.slot as usize;
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, Conn::default);
+        while self.slots.len() <= id.slot as usize {
+            self.slots.push(Conn::default());
         }
         self.open += 1;
-        let conn = &mut self.slots[slot];
+        let conn = self.slots.get_mut(id.slot);
         debug_assert_eq!(conn.phase, Phase::Vacant, "a slot has one tenant");
         *conn = Conn { generation: id.generation, ..Conn::default() };
         conn
@@ -165,32 +177,30 @@ impl Conns {
     /// Frees a slot.
     pub(super) fn close(&mut self, slot: u32) -> Conn {
         self.open -= 1;
-        std::mem::take(&mut self.slots[slot as usize])
+        std::mem::take(self.slots.get_mut(slot))
     }
 
     /// The tenant of a slot, if it is still this one.
     #[inline]
     pub(super) fn get(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.slots
-            .get_mut(id.slot as usize)
-            .filter(|conn| conn.generation == id.generation && conn.phase != Phase::Vacant)
+        self.slots.find_mut(id.slot).filter(|conn| conn.generation == id.generation && conn.phase != Phase::Vacant)
     }
 
     /// The tenant of a slot that is known to be taken.
     #[inline]
     pub(super) fn at(&mut self, slot: u32) -> &mut Conn {
-        &mut self.slots[slot as usize]
+        self.slots.get_mut(slot)
     }
 
     /// The tenant of a slot that is known to be taken, to look at.
     pub(super) fn look(&self, slot: u32) -> &Conn {
-        &self.slots[slot as usize]
+        self.slots.get(slot)
     }
 
     /// The identity of the tenant of a slot.
     #[inline]
     pub(super) fn id(&self, slot: u32) -> ConnId {
-        ConnId { slot, generation: self.slots[slot as usize].generation }
+        ConnId { slot, generation: self.slots.get(slot).generation }
     }
 
     /// The slots that are taken.

@@ -14,6 +14,7 @@ use millrace_core::time::Millis;
 use super::peers::Waits;
 use super::publish::Accepted;
 use super::route::Origin;
+use super::rule_stage::Publisher;
 use super::{Shard, Timer};
 
 /// The delayed messages of one shard.
@@ -34,7 +35,7 @@ struct Due {
     /// Keeps the order of messages that are due at the same time.
     number: u64,
     message: Message,
-    publisher: Option<(u32, u32)>,
+    publisher: Option<Box<Publisher>>,
 }
 
 impl PartialEq for Due {
@@ -63,7 +64,7 @@ impl Shard {
         &mut self,
         message: &Lazy<'_>,
         mountpoint: u16,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<Accepted, (ReasonCode, String)> {
         let view = message.view();
         let invalid = |why: String| Err((ReasonCode::TopicNameInvalid, why));
@@ -83,6 +84,12 @@ impl Shard {
         if topic.starts_with('$') {
             return invalid("a delayed message cannot be delayed again".into());
         }
+        let size = (view.topic.len() + view.properties.len() + view.payload.len()) as u64;
+        if self.shared.delayed_bytes() + size > self.config.limits.max_delayed_bytes.0 {
+            self.counters.add(Counter::limit_hits(Limit::DelayedMessages), 1);
+            let max = self.config.limits.max_delayed_bytes;
+            return Err((ReasonCode::QuotaExceeded, format!("over max_delayed_bytes {max}")));
+        }
         if self.shared.delayed() >= self.config.limits.max_delayed {
             self.counters.add(Counter::limit_hits(Limit::DelayedMessages), 1);
             return Err((ReasonCode::QuotaExceeded, format!("over max_delayed {}", self.config.limits.max_delayed)));
@@ -97,13 +104,14 @@ impl Shard {
         let topic = self.mount(mountpoint, topic, &mut mounted);
         let head = MessageHead { expires_at, ..view.head };
         let publisher = match origin {
-            Origin::Client { client, .. } => Some(self.clients.identity(client)),
-            Origin::Elsewhere => None,
+            Origin::Client { client, .. } => self.publisher(client),
+            Origin::Publisher(_) | Origin::Elsewhere => None,
         };
         let message = Message::new(&MessageView { head, topic, ..*view });
+        let message_bytes = message.bytes() as i64;
         self.delayed.due.push(Reverse(Due { at, number: self.delayed.next, message, publisher }));
         self.delayed.next += 1;
-        self.shared.delayed_changed(1);
+        self.shared.delayed_changed(1, message_bytes);
         self.counters.raise(Gauge::DelayedMessages, 1);
         self.timers.insert(at, Timer::Delayed);
         Ok(Accepted { wanted: true, waits: Waits::default() })
@@ -113,11 +121,10 @@ impl Shard {
     pub(super) fn on_delayed(&mut self) {
         while self.delayed.due.peek().is_some_and(|Reverse(due)| due.at <= self.now.monotonic) {
             let Some(Reverse(due)) = self.delayed.due.pop() else { return };
-            self.shared.delayed_changed(-1);
+            self.shared.delayed_changed(-1, -(due.message.bytes() as i64));
             self.counters.lower(Gauge::DelayedMessages, 1);
             self.counters.add(Counter::MessagesOriginatedDelayed, 1);
-            let client = due.publisher.filter(|publisher| self.clients.get_if(*publisher).is_some());
-            let origin = client.map_or(Origin::Elsewhere, |(client, _)| Origin::Client { client, dup: false });
+            let origin = due.publisher.as_deref().map_or(Origin::Elsewhere, Origin::Publisher);
             self.publish_now(&Lazy::shared(&due.message), origin);
         }
     }

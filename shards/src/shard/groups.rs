@@ -21,7 +21,7 @@ use super::io::ShardId;
 use super::peers::Waits;
 use super::replies::Reply;
 use super::slab::Slab;
-use super::subscriptions::{Subscriber, Target};
+use super::subscribers::{Subscriber, Target};
 use crate::config::ShareStrategy;
 
 /// Bits of a group reference that hold the group's index on its shard, plus 1.

@@ -1,6 +1,6 @@
 //! The seam between a shard and its runtime: who a connection is, and what a shard asks for.
 //!
-//! Inputs are methods of [`super::Shard`]; outputs are the verbs of [`Output`]. The reactor implements it on an
+//! Inputs are methods of [`super::logic::Logic`]; outputs are the verbs of [`Output`]. The reactor implements it on an
 //! engine, the simulator on queues.
 
 use std::net::SocketAddr;
@@ -64,10 +64,11 @@ pub trait Output<F = Frame> {
     fn buffer(&mut self) -> Vec<u8>;
     /// Gives a buffer back unsent.
     fn recycle(&mut self, buffer: Vec<u8>);
-    /// Sends the bytes. At most one send is under way: after [`super::Shard::stalled`] the shard calls this for the
-    /// connection again only when [`super::Shard::drained`] said so.
+    /// Sends the bytes. At most one send is under way: after [`super::logic::Logic::stalled`] the shard calls this for
+    /// the connection again only when [`super::logic::Logic::drained`] said so.
     fn send(&mut self, conn: ConnId, bytes: Vec<u8>);
-    /// Receives once: [`super::Shard::received`] follows at most once, so that a hand-over cannot race with data.
+    /// Receives once: [`super::logic::Logic::received`] follows at most once, so that a hand-over cannot race with
+    /// data.
     fn receive_once(&mut self, conn: ConnId);
     /// Receives until told otherwise.
     fn receive(&mut self, conn: ConnId);
@@ -75,12 +76,12 @@ pub trait Output<F = Frame> {
     fn pause(&mut self, conn: ConnId);
     /// Closes.
     fn close(&mut self, conn: ConnId, how: Close);
-    /// Gives the socket to another shard, whose [`super::Shard::adopted`] is called with the same token.
+    /// Gives the socket to another shard, whose [`super::logic::Logic::adopted`] is called with the same token.
     /// Only while no receive and no send is under way. The token is under [`TOKEN_END`]. The socket and frames to the
     /// same shard travel apart: either may come first. A socket that cannot be taken there is closed and counted.
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64);
     /// Puts a frame into the ring to another shard. It never fails and keeps its order: what does not fit waits here,
     /// and `false` says that something waits, so that the shard should pause who made it;
-    /// [`super::Shard::mesh_drained`] says when that is over.
+    /// [`super::logic::Logic::mesh_drained`] says when that is over.
     fn frame(&mut self, to: ShardId, frame: F) -> bool;
 }

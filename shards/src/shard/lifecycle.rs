@@ -14,6 +14,9 @@ use super::io::{Close, ConnId, Gone};
 use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
 
+/// Longest sleep of a Keep Alive timer.
+const KEEP_ALIVE_STEP: Duration = Duration::from_secs(120);
+
 /// Why a connection or a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
@@ -111,11 +114,11 @@ impl Shard {
         let Some(conn) = self.conns.get(id) else { return self.on_gone_unknown(id) };
         if conn.phase == Phase::Connected {
             let client = conn.client;
-            let conn = self.conns.close(id.slot);
+            let conn = self.free(id.slot);
             self.shared.listener(conn.listener).closed();
             self.leave(client, Cause::Network);
         } else {
-            let conn = self.conns.close(id.slot);
+            let conn = self.free(id.slot);
             self.shared.listener(conn.listener).closed();
             self.counters.add(Counter::ConnectionsClosedNetwork, 1);
         }
@@ -126,14 +129,20 @@ impl Shard {
         conn.last_seen.after(Duration::from_millis(u64::from(conn.keep_alive) * 1500))
     }
 
+    /// Looks at a connection again at its deadline, or earlier: a timer must not outlive its connection for long.
+    pub(super) fn wake_keep_alive(&mut self, id: ConnId, deadline: Millis) {
+        let latest = self.now.monotonic.after(KEEP_ALIVE_STEP);
+        self.timers.insert(deadline.min(latest), Timer::KeepAlive(id));
+    }
+
     pub(super) fn on_keep_alive(&mut self, id: ConnId) {
         if self.conns.get(id).is_none_or(|conn| conn.phase != Phase::Connected) {
             return;
         }
         let deadline = self.keep_alive_deadline(id.slot);
         // A client whose reading we paused cannot be heard.
-        if deadline > self.now.monotonic || self.conns.at(id.slot).paused {
-            self.timers.insert(deadline.max(Millis(self.now.monotonic.0 + 1000)), Timer::KeepAlive(id));
+        if deadline > self.now.monotonic || self.conns.at(id.slot).paused != 0 {
+            self.wake_keep_alive(id, deadline.max(Millis(self.now.monotonic.0 + 1000)));
         } else {
             self.disconnect(id, Cause::KeepAlive, None);
         }
@@ -153,7 +162,7 @@ impl Shard {
             self.encode(id.slot, &packet);
             self.counters.add(Counter::PacketsSentDisconnect, 1);
         }
-        let conn = self.conns.close(id.slot);
+        let conn = self.free(id.slot);
         self.shared.listener(conn.listener).closed();
         // Behind a stalled send there is no room; the peer did not read for long enough.
         if !conn.out.is_empty() && !conn.stalled {
@@ -196,13 +205,28 @@ impl Shard {
         if delay == Some(0) {
             self.publish_will(client);
         }
-        self.timers.insert(next, Timer::Away(self.clients.identity(client)));
+        self.wake_away(client, next);
+    }
+
+    /// Sets a client's timer, unless one fires before.
+    fn wake_away(&mut self, client: u32, at: Millis) {
+        let identity = self.clients.identity(client);
+        if let Some(state) = self.clients.get_mut(client)
+            && at < state.timer_at
+        {
+            state.timer_at = at;
+            self.timers.insert(at, Timer::Away(identity));
+        }
     }
 
     /// A client that is away: its Will or the end of its session is due.
     pub(super) fn on_away(&mut self, identity: (u32, u32)) {
         let now = self.now.monotonic;
-        let Some(state) = self.clients.get_if(identity).filter(|client| !client.is_online()) else { return };
+        let Some(state) = self.clients.get_if(identity) else { return };
+        state.timer_at = Millis::NEVER;
+        if state.is_online() {
+            return;
+        }
         if state.ends_at <= now {
             self.end_session(identity.0, Cause::Expired);
             return;
@@ -212,7 +236,7 @@ impl Shard {
             self.publish_will(identity.0);
         }
         let next = if will_at > now { will_at.min(ends_at) } else { ends_at };
-        self.timers.insert(next, Timer::Away(identity));
+        self.wake_away(identity.0, next);
     }
 
     /// The same client connects again (section 3.1.4): the old connection goes, and its session stays if it is one

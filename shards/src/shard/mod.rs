@@ -24,6 +24,7 @@ mod route;
 mod rule_stage;
 mod shared;
 mod slab;
+mod subscribers;
 mod subscriptions;
 mod sys_topics;
 mod timer_wheel;
@@ -31,7 +32,7 @@ mod timer_wheel;
 use std::sync::Arc;
 
 use millrace_core::codec::{self, Direction, FixedHeader};
-use millrace_core::metrics::{Counter, Counters};
+use millrace_core::metrics::{Counter, Counters, Gauge};
 use millrace_core::packet::{Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::QueueLimits;
@@ -40,7 +41,7 @@ use millrace_core::topic::routes::RouteTable;
 use millrace_core::topic::trie::FilterTrie;
 
 use client::Clients;
-use connection::{Conns, Cut, NONE, Phase};
+use connection::{Conn, Conns, Cut, NONE, Pause, Phase};
 use delayed::Delayed;
 use frame::Frame;
 use groups::Groups;
@@ -56,6 +57,12 @@ pub use rule_stage::{RowPort, RuleSet};
 pub use shared::{Control, Shared};
 
 use crate::config::{QueueFull, ShardsConfig};
+
+/// Replies of one connection that wait for other shards; more, and reading from it stops.
+const HELD_REPLIES_MAX: u32 = 4096;
+
+/// Empty output buffers that a shard keeps at hand; the runtime has more.
+const POOL_BUFFERS_MAX: usize = 1024;
 
 /// What is asked of the runtime at the end of the turn, in this order.
 #[derive(Debug)]
@@ -103,7 +110,7 @@ pub struct Shard {
     queue_limits: QueueLimits,
     conns: Conns,
     clients: Clients,
-    filters: FilterTrie<subscriptions::Subscribers>,
+    filters: FilterTrie<subscribers::Subscribers>,
     routes: RouteTable,
     router: Router,
     groups: Groups,
@@ -122,6 +129,8 @@ pub struct Shard {
     /// Clients for whom more waits until their output has left.
     hungry: Vec<u32>,
     congested: bool,
+    /// Other shards have taken something that replies may wait for.
+    replies_due: bool,
     draining: bool,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
@@ -161,6 +170,7 @@ impl Shard {
             held: Vec::new(),
             hungry: Vec::new(),
             congested: false,
+            replies_due: false,
             draining: false,
             pool: Vec::new(),
             sys: sys_topics::SysTopics::default(),
@@ -289,7 +299,7 @@ impl Shard {
 
     fn on_pingreq(&mut self, id: ConnId) -> Flow {
         self.counters.add(Counter::PacketsReceivedPingreq, 1);
-        if self.control_rate_exceeded(id) {
+        if self.control_rate_exceeded(id, 0) {
             return Flow::Next;
         }
         self.append(id.slot, &[0xD0, 0]);
@@ -333,6 +343,11 @@ impl Shard {
             self.commands.push(if self.shared.placement.shards() == 1 { return } else { Command::ReceiveOnce(id) });
             return;
         }
+        let output_limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
+        if conn.out.len() > output_limit || conn.pending > HELD_REPLIES_MAX {
+            self.pause(id, Pause::Output);
+            return;
+        }
         if limits.byte_rate.0 == 0 && limits.publish_rate == 0 && limits.control_rate == 0 {
             return;
         }
@@ -348,20 +363,70 @@ impl Shard {
         } else {
             return;
         };
-        if !conn.paused {
-            conn.paused = true;
+        if self.pause(id, Pause::Rate) {
             self.counters.add(hit, 1);
-            self.commands.push(Command::Pause(id));
             let next_second = Millis((self.now.monotonic.0 / 1000 + 1) * 1000);
             self.timers.insert(next_second, Timer::Resume(id));
         }
     }
 
+    /// While a ring is full whoever makes work for other shards is not read further.
+    fn hold_if_congested(&mut self, id: ConnId) {
+        if self.congested && self.pause(id, Pause::Mesh) {
+            self.held.push(id);
+        }
+    }
+
+    /// Frees the slot of a connection that is gone for this shard.
+    fn free(&mut self, slot: u32) -> Conn {
+        let conn = self.conns.close(slot);
+        if conn.paused != 0 {
+            self.counters.lower(Gauge::RecvPausedNow, 1);
+        }
+        conn
+    }
+
+    /// Stops reading from a connection; whether this reason is new.
+    fn pause(&mut self, id: ConnId, why: Pause) -> bool {
+        let conn = self.conns.at(id.slot);
+        let had = conn.paused;
+        conn.paused |= why as u8;
+        if had == 0 {
+            self.counters.add(Counter::RecvPaused, 1);
+            self.counters.raise(Gauge::RecvPausedNow, 1);
+            self.commands.push(Command::Pause(id));
+        }
+        had & why as u8 == 0
+    }
+
+    /// Reading goes on if nothing else holds it up. A client could not be heard meanwhile, so its Keep Alive counts
+    /// from now.
+    fn unpause(&mut self, id: ConnId, why: Pause) {
+        let now = self.now.monotonic;
+        let Some(conn) = self.conns.get(id).filter(|conn| conn.paused & why as u8 != 0) else { return };
+        conn.paused &= !(why as u8);
+        if conn.paused == 0 {
+            conn.last_seen = now;
+            self.counters.lower(Gauge::RecvPausedNow, 1);
+            self.commands.push(Command::Receive(id));
+        }
+    }
+
+    /// Reads on from a client whose output and replies have come down to half of what stopped it.
+    fn unpause_if_calm(&mut self, id: ConnId) {
+        let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
+        let calm = |conn: &&mut Conn| conn.out.len() <= limit / 2 && conn.pending <= HELD_REPLIES_MAX / 2;
+        if self.conns.get(id).filter(|conn| conn.paused & Pause::Output as u8 != 0).as_ref().is_some_and(calm) {
+            self.unpause(id, Pause::Output);
+        }
+    }
+
     /// Counts a packet that makes work; whether it is over the rate by more than one buffer could bring.
-    fn control_rate_exceeded(&mut self, id: ConnId) -> bool {
+    fn control_rate_exceeded(&mut self, id: ConnId, work: usize) -> bool {
         let limit = self.config.limits.control_rate;
         let rate = self.conns.at(id.slot).rate.at(self.now.monotonic);
-        rate.controls = rate.controls.saturating_add(1);
+        // A filter costs about as much as eight packets that carry none.
+        rate.controls = rate.controls.saturating_add(1 + work as u32 / 8);
         limit != 0 && rate.controls > limit.saturating_mul(4)
     }
 
@@ -370,10 +435,7 @@ impl Shard {
             Timer::Connect(id) => self.on_connect_timeout(id),
             Timer::KeepAlive(id) => self.on_keep_alive(id),
             Timer::Resume(id) => {
-                if let Some(conn) = self.conns.get(id).filter(|conn| conn.paused) {
-                    conn.paused = false;
-                    self.commands.push(Command::Receive(id));
-                }
+                self.unpause(id, Pause::Rate);
             }
             Timer::Away(identity) => self.on_away(identity),
             Timer::Delayed => self.on_delayed(),
@@ -390,7 +452,7 @@ impl Shard {
     }
 
     fn release_replies(&mut self) {
-        if self.replies.is_empty() {
+        if !std::mem::take(&mut self.replies_due) || self.replies.is_empty() {
             return;
         }
         let mut ready = Vec::new();
@@ -400,6 +462,7 @@ impl Shard {
                 Reply::Client { conn, packet, feeds } => {
                     self.append(conn.slot, &packet);
                     self.start_feeds(conn, feeds);
+                    self.unpause_if_calm(conn);
                 }
                 Reply::Shard(to, frame) => self.peers.send(to, frame),
             }
@@ -463,7 +526,7 @@ impl logic::Logic for Shard {
             Frame::GroupJoin(join) => self.on_group_join(from, &join),
             Frame::GroupJoined { reply } => {
                 self.replies.joined(reply);
-                self.release_replies();
+                self.replies_due = true;
             }
             Frame::GroupLeave(leave) => self.on_group_leave(from, &leave),
             Frame::GroupPresence(presence) => {
@@ -475,7 +538,7 @@ impl logic::Logic for Shard {
             Frame::Mark { turn } => self.peers.owe(from, turn),
             Frame::Taken { turn } => {
                 self.peers.taken(from, turn);
-                self.release_replies();
+                self.replies_due = true;
             }
         }
     }
@@ -484,10 +547,7 @@ impl logic::Logic for Shard {
         self.now = now;
         self.congested = false;
         for id in std::mem::take(&mut self.held) {
-            if let Some(conn) = self.conns.get(id).filter(|conn| conn.paused) {
-                conn.paused = false;
-                self.commands.push(Command::Receive(id));
-            }
+            self.unpause(id, Pause::Mesh);
         }
     }
 
@@ -497,7 +557,8 @@ impl logic::Logic for Shard {
     }
 
     fn next_deadline(&self) -> Millis {
-        if self.dirty.is_empty() && self.hungry.is_empty() { self.timers.next_deadline() } else { self.now.monotonic }
+        let idle = self.dirty.is_empty() && self.hungry.is_empty() && self.commands.is_empty();
+        if idle { self.timers.next_deadline() } else { self.now.monotonic }
     }
 
     fn turn(&mut self, now: Time, out: &mut impl Output) {
@@ -508,6 +569,7 @@ impl logic::Logic for Shard {
         while let Some(timer) = self.timers.pop(now.monotonic) {
             self.fire(timer);
         }
+        self.release_replies();
         self.flush_group_acks();
         self.flush_rows();
         let mut sent = 0;
@@ -523,9 +585,13 @@ impl logic::Logic for Shard {
             if std::mem::take(&mut conn.waits_for_room) && conn.client != NONE {
                 self.hungry.push(conn.client);
             }
+            let paused = conn.paused & Pause::Output as u8 != 0;
             self.counters.add(Counter::SentBytes, bytes.len() as u64);
             out.send(id, bytes);
             sent += 1;
+            if paused {
+                self.unpause_if_calm(id);
+            }
         }
         self.dirty = dirty;
         for command in self.commands.drain(..) {
@@ -541,7 +607,7 @@ impl logic::Logic for Shard {
                 Command::HandOver(conn, to, token) => out.hand_over(conn, to, token),
             }
         }
-        for _ in 0..sent {
+        for _ in self.pool.len()..POOL_BUFFERS_MAX.min(self.pool.len() + sent) {
             self.pool.push(out.buffer());
         }
         if !self.peers.flush(out) && !self.congested {

@@ -17,7 +17,7 @@ use super::io::ConnId;
 use super::peers::Waits;
 use super::replies::Reply;
 use super::route::Origin;
-use super::{Command, Flow, Shard, is_v5};
+use super::{Flow, Shard, is_v5};
 
 /// What came of a message that was accepted.
 pub(super) struct Accepted {
@@ -35,11 +35,7 @@ impl Shard {
         let conn = self.conns.at(id.slot);
         let (client, v5) = (conn.client, is_v5(conn.version));
         conn.rate.at(self.now.monotonic).publishes += 1;
-        if self.congested && !conn.paused {
-            conn.paused = true;
-            self.held.push(id);
-            self.commands.push(Command::Pause(id));
-        }
+        self.hold_if_congested(id);
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {
             let why = format!("QoS {} is over maximum_qos {} [MQTT-3.2.2-11]", qos as u8, mqtt.maximum_qos);
@@ -86,8 +82,7 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.router.properties);
         let mut mounted = std::mem::take(&mut self.router.topic);
         let mountpoint = self.conns.at(id.slot).mountpoint;
-        let topic =
-            if mountpoint == 0 || topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, &mut mounted) };
+        let topic = self.mount_topic(mountpoint, topic, &mut mounted);
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };

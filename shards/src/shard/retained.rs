@@ -24,6 +24,8 @@ use super::{Shard, Shared};
 const PAGE_MESSAGES: usize = 128;
 /// Topics looked at for one page.
 const PAGE_STEPS: usize = 4096;
+/// Messages and pages that one client is fed in one go.
+const FEED_STEPS: usize = 1024;
 /// A client with this much output gets no further page yet.
 const OUTPUT_BYTES_BUSY: usize = 64 * 1024;
 
@@ -98,11 +100,17 @@ impl Shard {
         let view = message.view();
         let (count, bytes) = (self.retained.tree.len(), self.retained.tree.bytes());
         let limits = &self.config.retained;
+        let size = (view.topic.len() + view.properties.len() + view.payload.len()) as u64;
+        let known = self.retained.tree.get(view.topic).map(|known| known.bytes() as u64);
         if view.payload.is_empty() {
             self.retained.tree.remove(view.topic);
-        } else if view.payload.len() as u64 > limits.max_payload.0 {
+        } else if view.payload.len() as u64 > limits.max_payload.0
+            || self.shared.retained_bytes_are_full(limits, size.saturating_sub(known.unwrap_or(0)))
+        {
+            // What was kept is not the last message of its topic any more [MQTT-3.3.1-5].
+            self.retained.tree.remove(view.topic);
             self.counters.add(Counter::limit_hits(Limit::RetainedBytes), 1);
-        } else if self.retained.tree.get(view.topic).is_none() && self.shared.retained_is_full(limits) {
+        } else if known.is_none() && self.shared.retained_count_is_full(limits) {
             self.counters.add(Counter::limit_hits(Limit::RetainedMessages), 1);
         } else {
             self.retained.tree.insert(message.keep());
@@ -119,7 +127,7 @@ impl Shard {
             let client = conn.client;
             let is_same = |filter: &str| {
                 let mounted = start.filter.strip_suffix(filter);
-                mounted.is_some_and(|mountpoint| mountpoint.len() == usize::from(conn.mountpoint))
+                mounted.is_some_and(|mountpoint| *mountpoint == *self.shared.mountpoint(conn.mountpoint))
             };
             let subscriptions = self.clients.get(client).map_or(&[][..], |client| &client.session.subscriptions);
             let Some(now) = subscriptions.iter().find(|subscription| is_same(&subscription.filter)) else {
@@ -133,6 +141,8 @@ impl Shard {
                 let home = self.shared.placement.home(start.filter.as_bytes()).shard;
                 (home.0, home.0)
             };
+            // A SUBSCRIBE that comes again begins again: there is one feed for each subscription at most.
+            self.end_feeds_of(client, &start.filter);
             let identity = self.clients.identity(client);
             let Some(state) = self.clients.get_mut(client) else { return };
             let feed = Feed {
@@ -154,7 +164,7 @@ impl Shard {
     /// Goes on with the first feed of a client as far as its window and its output have room: one feed after the other,
     /// and nothing of it waits in the queue, where it could be dropped.
     pub(super) fn feed(&mut self, client: u32) {
-        loop {
+        for step in 0.. {
             let Some(state) = self.clients.get(client).filter(|client| client.is_online()) else { return };
             let Some(index) = state.feeds.as_ref().and_then(|feeds| feeds.0.first().copied()) else { return };
             let conn = self.conns.at(state.conn);
@@ -164,6 +174,11 @@ impl Shard {
             let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
             if conn.out.len() >= limit.min(OUTPUT_BYTES_BUSY) {
                 conn.waits_for_room = true;
+                return;
+            }
+            if step == FEED_STEPS {
+                // Messages that are too large for this client, or topics that do not match, leave no output to wait for.
+                self.hungry.push(client);
                 return;
             }
             let Some(feed) = self.retained.feeds.get_mut(index) else { return };

@@ -20,7 +20,8 @@ use super::frame::{Batch, Purpose};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::publish::Accepted;
-use super::subscriptions::Target;
+use super::rule_stage::Publisher;
+use super::subscribers::Target;
 use super::{Shard, is_v5, remaining_expiry};
 
 /// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
@@ -45,9 +46,11 @@ pub(super) struct Router {
 
 /// Where a message comes from: rules see only what this shard's own clients publish.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Origin {
+pub(super) enum Origin<'a> {
     /// A client of this shard.
     Client { client: u32, dup: bool },
+    /// Somebody who was a client of this shard when it published.
+    Publisher(&'a Publisher),
     /// Another shard, or the broker itself.
     Elsewhere,
 }
@@ -75,7 +78,7 @@ impl Shard {
         &mut self,
         message: &Lazy<'_>,
         mountpoint: u16,
-        origin: Origin,
+        origin: Origin<'_>,
     ) -> Result<Accepted, (ReasonCode, String)> {
         if message.view().topic.starts_with("$delayed/") {
             return self.delay(message, mountpoint, origin);
@@ -83,7 +86,7 @@ impl Shard {
         Ok(self.publish_now(message, origin))
     }
 
-    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin) -> Accepted {
+    pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> Accepted {
         let mut waits = Waits::default();
         let mut wanted = false;
         let view = message.view();
@@ -124,7 +127,7 @@ impl Shard {
     }
 
     /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
-    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin) -> usize {
+    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
         let mut matches = std::mem::take(&mut self.router.matches);
         let mut groups = std::mem::take(&mut self.router.groups);
         let mut rules = std::mem::take(&mut self.router.rules);
@@ -133,7 +136,7 @@ impl Shard {
         let (stamp, publisher) = (self.router.stamp, message.view().head.publisher);
         let clients = &mut self.clients;
         self.filters.matches(message.view().topic, |subscribers| {
-            for subscriber in subscribers {
+            for subscriber in subscribers.iter() {
                 match subscriber.target() {
                     Target::Group(group) => groups.push(group),
                     // A rule with several matching filters runs once.
@@ -144,8 +147,9 @@ impl Shard {
                         if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
                             continue;
                         }
-                        if client.stamp == stamp {
-                            let known = &mut matches[client.at as usize];
+                        // The stamp comes round again after 2^32 messages: what it points at must be this client.
+                        let known = matches.get_mut(client.at as usize).filter(|known| known.client == index);
+                        if let Some(known) = known.filter(|_| client.stamp == stamp) {
                             known.qos = known.qos.max(subscriber.qos);
                             known.retain_as_published |= subscriber.retain_as_published;
                             if subscriber.id != 0 {
@@ -170,11 +174,9 @@ impl Shard {
             }
         });
         let mut wanted = matches.len() + groups.len();
-        if let Origin::Client { client, dup } = origin
-            && !rules.is_empty()
-        {
+        if !rules.is_empty() && !matches!(origin, Origin::Elsewhere) {
             wanted += rules.len();
-            self.run_rules(&rules, message.view(), client, dup);
+            self.run_rules(&rules, message.view(), origin);
         }
         rules.clear();
         self.router.rules = rules;
@@ -201,6 +203,10 @@ impl Shard {
     pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
+        // `mount/#` matches the parent level too, which lies outside the mountpoint.
+        if state.mountpoint != 0 && !message.view().topic.starts_with(self.shared.mountpoint(state.mountpoint)) {
+            return;
+        }
         if message.view().head.expires_at <= now {
             self.count_created(grant);
             self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
@@ -257,9 +263,10 @@ impl Shard {
 
     /// Section 3.1.2.11.4: a packet over the client's Maximum Packet Size is not sent, the delivery counts as done.
     fn is_within_client_limit(&mut self, slot: u32, client: u32, message: &Lazy<'_>, grant: &Grant) -> bool {
-        let mountpoint = self.clients.get(client).map_or(0, |client| usize::from(client.mountpoint));
+        let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let mounted = self.shared.mountpoint(mountpoint).len();
         let conn = self.conns.at(slot);
-        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mountpoint, self.now.monotonic);
+        let delivery = delivery(message.view(), grant, Some(PacketId::MIN), false, mounted, self.now.monotonic);
         delivery.size(conn.version) as u64 <= u64::from(conn.max_packet)
     }
 
@@ -284,13 +291,14 @@ impl Shard {
     ) {
         self.counters.add(Counter::PacketsSentPublish, 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
+        let mounted = self.shared.mountpoint(mountpoint).len();
         let now = self.now.monotonic;
         let conn = self.conns.at(slot);
         let version = conn.version;
         let aliased = is_v5(version) && conn.extras.as_ref().is_some_and(|extras| extras.outbound.is_some());
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
         if alone || aliased || !grant.subscription_ids.is_empty() {
-            let mut delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            let mut delivery = delivery(view, grant, packet_id, dup, mounted, now);
             // An alias must not make the packet too large for the client.
             let has_room = conn.max_packet == u32::MAX
                 || delivery.size(version) + ALIAS_BYTES <= usize::try_from(conn.max_packet).unwrap_or(usize::MAX);
@@ -314,7 +322,7 @@ impl Shard {
             self.router.shape = Some(shape);
             self.router.frame.clear();
             let packet_id = packet_id.map(|_| PacketId::MIN);
-            let delivery = delivery(view, grant, packet_id, dup, mountpoint.into(), now);
+            let delivery = delivery(view, grant, packet_id, dup, mounted, now);
             self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
         }
         let frame = std::mem::take(&mut self.router.frame);
@@ -428,7 +436,7 @@ fn delivery<'a>(
     grant: &'a Grant,
     packet_id: Option<PacketId>,
     dup: bool,
-    mountpoint: usize,
+    mounted: usize,
     now: Millis,
 ) -> Delivery<'a> {
     Delivery {
@@ -436,7 +444,7 @@ fn delivery<'a>(
         qos: grant.qos,
         retain: grant.retain,
         packet_id: if grant.qos == QoS::AtMostOnce { None } else { packet_id },
-        topic: view.topic.get(mountpoint..).unwrap_or(view.topic),
+        topic: view.topic.get(mounted..).unwrap_or(view.topic),
         topic_alias: None,
         message_expiry: remaining_expiry(view.head.expires_at, now),
         subscription_ids: &grant.subscription_ids,

@@ -3,11 +3,14 @@
 //! Runs on the shard that owns the publisher, before the message is routed. The filters of rules lie among those of
 //! subscriptions, so that a message which no rule wants costs nothing more.
 
+use std::net::{IpAddr, Ipv4Addr};
+
 use millrace_core::message::MessageView;
 use millrace_core::value::Record;
 use millrace_rules::{Input, Outcome, PublishEvent, Rows, Rules, Scratch};
 
-use super::subscriptions::Subscriber;
+use super::route::Origin;
+use super::subscribers::Subscriber;
 use super::{Shard, sys_topics};
 
 /// Where the rows for one sink go: a bounded ring to its worker.
@@ -44,6 +47,14 @@ impl RuleSet {
     }
 }
 
+/// Who published a message that rules see later than it came.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    client_id: Box<str>,
+    username: Option<Box<str>>,
+    peerhost: IpAddr,
+}
+
 /// Scratch of the rule stage, reused for each message.
 #[derive(Default)]
 pub(super) struct RuleScratch {
@@ -67,22 +78,37 @@ impl Shard {
         }
     }
 
+    /// What rules want to know of a client, kept for later.
+    pub(super) fn publisher(&self, client: u32) -> Option<Box<Publisher>> {
+        let conn = self.connection_of(client).map(|slot| self.conns.look(slot));
+        Some(Box::new(Publisher {
+            client_id: self.clients.get(client)?.session.client_id.clone(),
+            username: conn.and_then(|conn| conn.extras.as_ref()).and_then(|extras| extras.username.clone()),
+            peerhost: conn.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |conn| conn.ip),
+        }))
+    }
+
     /// Runs rules on a message of one of this shard's clients.
-    pub(super) fn run_rules(&mut self, wanting: &[u32], view: &MessageView<'_>, publisher: u32, dup: bool) {
-        let Some(client) = self.clients.get(publisher) else { return };
-        let slot = self.connection_of(publisher);
+    pub(super) fn run_rules(&mut self, wanting: &[u32], view: &MessageView<'_>, origin: Origin<'_>) {
+        let (clientid, username, peerhost, dup) = match origin {
+            Origin::Elsewhere => return,
+            Origin::Publisher(publisher) => {
+                (&*publisher.client_id, publisher.username.as_deref(), publisher.peerhost, false)
+            }
+            Origin::Client { client: index, dup } => {
+                let Some(client) = self.clients.get(index) else { return };
+                let conn = self.connection_of(index).map(|slot| self.conns.look(slot));
+                let extras = conn.and_then(|conn| conn.extras.as_ref());
+                let peerhost = conn.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |conn| conn.ip);
+                (&*client.session.client_id, extras.and_then(|extras| extras.username.as_deref()), peerhost, dup)
+            }
+        };
         self.rule_scratch.numbers += 1;
         let id =
             u128::from(self.now.unix.0) << 64 | u128::from(self.id.0) << 48 | u128::from(self.rule_scratch.numbers);
-        let mut username = None;
-        let mut peerhost = std::net::IpAddr::from([0, 0, 0, 0]);
-        if let Some(conn) = slot.map(|slot| self.conns.look(slot)) {
-            peerhost = conn.peer().ip();
-            username = conn.extras.as_ref().and_then(|extras| extras.username.as_deref());
-        }
         let event = PublishEvent {
             id,
-            clientid: &client.session.client_id,
+            clientid,
             username,
             peerhost,
             topic: view.topic,

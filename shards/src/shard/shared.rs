@@ -2,6 +2,8 @@
 //!
 //! Nothing here is touched for a message: limits for the whole broker are counted when something is kept or let go.
 
+#[expect(deprecated, reason = "see Shared::random")]
+use std::hash::{Hasher, SipHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{PoisonError, RwLock};
@@ -34,11 +36,16 @@ pub struct Shared {
     config: RwLock<Arc<ShardsConfig>>,
     listeners: Vec<ListenerState>,
     listener_names: Vec<String>,
+    /// Distinct mountpoints; the first is none.
+    mountpoints: Vec<Box<str>>,
+    /// By listener, which of the mountpoints it has.
+    listener_mountpoints: Vec<u16>,
     counters: Vec<SharedCounters>,
     random: AtomicU64,
     pressure: AtomicU8,
     offline: AtomicI64,
     delayed: AtomicI64,
+    delayed_bytes: AtomicI64,
     retained: AtomicI64,
     retained_bytes: AtomicI64,
 }
@@ -83,18 +90,31 @@ impl Shared {
     #[must_use]
     pub fn new(config: Arc<ShardsConfig>, shards: u16, seed: u64, started: Time) -> Self {
         let listener_names: Vec<String> = config.listeners.keys().cloned().collect();
+        let mut mountpoints: Vec<Box<str>> = vec!["".into()];
+        let mut listener_mountpoints = Vec::new();
+        for listener in config.listeners.values() {
+            let known = mountpoints.iter().position(|known| **known == *listener.mountpoint);
+            let id = known.unwrap_or_else(|| {
+                mountpoints.push(listener.mountpoint.as_str().into());
+                mountpoints.len() - 1
+            });
+            listener_mountpoints.push(id as u16);
+        }
         Self {
             placement: Placement::solo(shards),
             seed,
             started,
             listeners: listener_names.iter().map(|_| ListenerState::default()).collect(),
             listener_names,
+            mountpoints,
+            listener_mountpoints,
             config: RwLock::new(config),
             counters: (0..shards).map(|_| SharedCounters::new()).collect(),
-            random: AtomicU64::new(seed | 1),
+            random: AtomicU64::new(0),
             pressure: AtomicU8::new(0),
             offline: AtomicI64::new(0),
             delayed: AtomicI64::new(0),
+            delayed_bytes: AtomicI64::new(0),
             retained: AtomicI64::new(0),
             retained_bytes: AtomicI64::new(0),
         }
@@ -120,6 +140,16 @@ impl Shared {
         config.listeners.get(name).expect("a reload keeps the listeners that are open")
     }
 
+    /// Which mountpoint the clients of a listener have, as it was when the broker started; 0 is none.
+    pub(super) fn listener_mountpoint(&self, listener: ListenerId) -> u16 {
+        self.listener_mountpoints[usize::from(listener.0)]
+    }
+
+    /// The text of a mountpoint.
+    pub(super) fn mountpoint(&self, id: u16) -> &str {
+        &self.mountpoints[usize::from(id)]
+    }
+
     /// The counters of all shards, added up; as old as each shard's last second.
     #[must_use]
     pub fn counters(&self) -> Counters {
@@ -132,11 +162,11 @@ impl Shared {
 
     /// A number that nobody can foresee, for assigned names and random choices.
     pub(super) fn random(&self) -> u64 {
-        // SplitMix64 over a shared counter: distinct for each call on any shard.
-        let mut z = self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Relaxed);
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        z ^ (z >> 31)
+        // A keyed hash of a shared counter: one number tells nothing of the next. The same seed gives the same row.
+        #[expect(deprecated, reason = "the one hasher of the standard library whose key can be given")]
+        let mut hasher = SipHasher::new_with_keys(self.seed, self.seed.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15);
+        hasher.write_u64(self.random.fetch_add(1, Relaxed));
+        hasher.finish()
     }
 
     /// How much memory there is: 0 enough; 1 no new clients; 2 less output is kept for slow clients; 3 hardly any.
@@ -166,13 +196,22 @@ impl Shared {
         self.delayed.load(Relaxed).max(0) as u32
     }
 
-    pub(super) fn delayed_changed(&self, by: i64) {
-        self.delayed.fetch_add(by, Relaxed);
+    pub(super) fn delayed_bytes(&self) -> u64 {
+        self.delayed_bytes.load(Relaxed).max(0) as u64
     }
 
-    pub(super) fn retained_is_full(&self, limits: &Retained) -> bool {
+    pub(super) fn delayed_changed(&self, by: i64, bytes: i64) {
+        self.delayed.fetch_add(by, Relaxed);
+        self.delayed_bytes.fetch_add(bytes, Relaxed);
+    }
+
+    pub(super) fn retained_count_is_full(&self, limits: &Retained) -> bool {
         self.retained.load(Relaxed) >= i64::from(limits.max_messages)
-            || self.retained_bytes.load(Relaxed) >= i64::try_from(limits.max_bytes.0).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn retained_bytes_are_full(&self, limits: &Retained, more: u64) -> bool {
+        let bytes = u64::try_from(self.retained_bytes.load(Relaxed)).unwrap_or(0);
+        bytes.saturating_add(more) > limits.max_bytes.0
     }
 
     pub(super) fn retained_changed(&self, count: usize, new_count: usize, bytes: usize, new_bytes: usize) {

@@ -9,7 +9,6 @@ use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Subscription;
 use millrace_core::topic::filter::{self, Share};
 use millrace_core::topic::name::TopicLimits;
-use smallvec::SmallVec;
 
 use super::connection::NONE;
 use super::frame::{Frame, RouteChange};
@@ -17,70 +16,8 @@ use super::io::{ConnId, ShardId};
 use super::peers::Waits;
 use super::replies::Reply;
 use super::retained::FeedStart;
+use super::subscribers::{Subscriber, Subscribers, Target};
 use super::{Flow, Shard, is_v5};
-
-/// Who gets the messages of a filter.
-pub(super) type Subscribers = SmallVec<[Subscriber; 1]>;
-
-const GROUP: u32 = 1 << 31;
-const RULE: u32 = 1 << 30;
-
-/// One that gets the messages of a filter: a client of this shard, or a shared group that lives here.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Subscriber {
-    target: u32,
-    /// Subscription Identifier, 0 for none.
-    pub(super) id: u32,
-    pub(super) qos: QoS,
-    pub(super) no_local: bool,
-    pub(super) retain_as_published: bool,
-}
-
-/// What a [`Subscriber`] is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Target {
-    Client(u32),
-    Group(u32),
-    /// A rule: wants messages of this shard's own publishers only, and is no route for others.
-    Rule(u32),
-}
-
-impl Subscriber {
-    fn client(client: u32, options: SubscriptionOptions, id: u32) -> Self {
-        Self {
-            target: client,
-            id,
-            qos: options.qos,
-            no_local: options.no_local,
-            retain_as_published: options.retain_as_published,
-        }
-    }
-
-    pub(super) const fn group(group: u32) -> Self {
-        Self::inner(group | GROUP)
-    }
-
-    pub(super) const fn rule(rule: u32) -> Self {
-        Self::inner(rule | RULE)
-    }
-
-    const fn inner(target: u32) -> Self {
-        Self { target, id: 0, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true }
-    }
-
-    #[inline]
-    pub(super) const fn target(self) -> Target {
-        match self.target & (GROUP | RULE) {
-            0 => Target::Client(self.target),
-            GROUP => Target::Group(self.target & !GROUP),
-            _ => Target::Rule(self.target & !RULE),
-        }
-    }
-
-    const fn is_rule(self) -> bool {
-        self.target & RULE != 0
-    }
-}
 
 impl Shard {
     pub(super) fn topic_limits(&self) -> TopicLimits {
@@ -89,9 +26,10 @@ impl Shard {
 
     pub(super) fn on_subscribe(&mut self, id: ConnId, subscribe: &Subscribe<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedSubscribe, 1);
+        self.hold_if_congested(id);
         let client = self.conns.at(id.slot).client;
         let v5 = is_v5(self.conns.at(id.slot).version);
-        if self.control_rate_exceeded(id) {
+        if self.control_rate_exceeded(id, subscribe.filters.len()) {
             self.counters.add(Counter::LimitHitsMessageRate, 1);
             return self.fail(id, ReasonCode::MessageRateTooHigh, "over control_rate SUBSCRIBE packets a second");
         }
@@ -223,25 +161,22 @@ impl Shard {
 
     /// Adds or replaces a subscriber; `true` if it is the first of its filter on this shard.
     pub(super) fn subscribe_target(&mut self, filter: &str, subscriber: Subscriber) -> bool {
-        let subscribers = self.filters.entry(filter, Subscribers::new);
-        let first = subscribers.iter().all(|known| known.is_rule());
-        match subscribers.iter_mut().find(|known| known.target == subscriber.target) {
-            Some(known) => *known = subscriber,
-            None => subscribers.push(subscriber),
-        }
+        let subscribers = self.filters.entry(filter, Subscribers::default);
+        let first = !subscribers.is_route();
+        subscribers.insert(subscriber);
         first
     }
 
     /// Removes a subscriber; tells the other shards if it was the last.
     pub(super) fn unsubscribe_target(&mut self, filter: &str, target: Target) {
         let Some(subscribers) = self.filters.get_mut(filter) else { return };
-        let Some(at) = subscribers.iter().rposition(|known| known.target() == target) else { return };
-        let removed = subscribers.swap_remove(at);
-        let last = !removed.is_rule() && subscribers.iter().all(|known| known.is_rule());
+        let was_route = subscribers.is_route();
+        subscribers.remove(target);
+        let is_route = subscribers.is_route();
         if subscribers.is_empty() {
             self.filters.remove(filter);
         }
-        if last {
+        if was_route && !is_route {
             self.announce(filter, false);
         }
     }
@@ -266,7 +201,7 @@ impl Shard {
 
     pub(super) fn on_unsubscribe(&mut self, id: ConnId, unsubscribe: &Unsubscribe<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedUnsubscribe, 1);
-        if self.control_rate_exceeded(id) {
+        if self.control_rate_exceeded(id, unsubscribe.filters.len()) {
             self.counters.add(Counter::LimitHitsMessageRate, 1);
             return self.fail(id, ReasonCode::MessageRateTooHigh, "over control_rate UNSUBSCRIBE packets a second");
         }
@@ -317,28 +252,20 @@ impl Shard {
         }
     }
 
-    /// The mountpoint text of that length: of the listener that has one of it.
-    pub(super) fn config_mountpoint(&self, bytes: u16) -> &str {
-        if bytes == 0 {
-            return "";
-        }
-        self.config
-            .listeners
-            .values()
-            .map(|listener| &*listener.mountpoint)
-            .find(|mountpoint| mountpoint.len() == usize::from(bytes))
-            .unwrap_or("")
-    }
-
     /// A topic or filter with its client's mountpoint in front.
     pub(super) fn mount<'a>(&self, mountpoint: u16, text: &'a str, mounted: &'a mut String) -> &'a str {
         if mountpoint == 0 {
             return text;
         }
         mounted.clear();
-        mounted.push_str(self.config_mountpoint(mountpoint));
+        mounted.push_str(self.shared.mountpoint(mountpoint));
         mounted.push_str(text);
         mounted
+    }
+
+    /// A topic to publish to with its client's mountpoint in front; `$delayed/…` is mounted when it is due.
+    pub(super) fn mount_topic<'a>(&self, mountpoint: u16, topic: &'a str, mounted: &'a mut String) -> &'a str {
+        if topic.starts_with('$') { topic } else { self.mount(mountpoint, topic, mounted) }
     }
 
     /// Whether a client is connected, and where.

@@ -307,16 +307,7 @@ impl Shards {
     }
 
     pub(crate) fn with(engine: EngineChoice, shards: u16, send_buffer: Option<i32>) -> Self {
-        let settings = Settings {
-            engine,
-            listeners: vec![ListenerSettings {
-                id: ListenerId(0),
-                name: "default".into(),
-                address: "127.0.0.1:0".parse().expect("an address"),
-                send_buffer,
-            }],
-            connections_max: 10_000,
-        };
+        let settings = settings(engine, send_buffer);
         let logics = (0..shards).map(|me| move || Relay::new(me, shards)).collect();
         let runtime = runtime::start(&settings, logics).expect("this host can run it");
         let address = runtime.addresses()[0].1;
@@ -371,5 +362,19 @@ pub(crate) fn wait_for(what: &str, mut there: impl FnMut() -> bool) {
     while !there() {
         assert!(start.elapsed() < Duration::from_secs(10), "waited in vain until {what}");
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// One listener on a free port.
+pub(crate) fn settings(engine: EngineChoice, send_buffer: Option<i32>) -> Settings {
+    Settings {
+        engine,
+        listeners: vec![ListenerSettings {
+            id: ListenerId(0),
+            name: "default".into(),
+            address: "127.0.0.1:0".parse().expect("an address"),
+            send_buffer,
+        }],
+        connections_max: 10_000,
     }
 }

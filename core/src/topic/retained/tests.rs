@@ -1,3 +1,5 @@
+//! What RetainedTree must do, against a naive search over a plain list.
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;

@@ -8,8 +8,8 @@
 
 use smallvec::SmallVec;
 
+use crate::pages::Pages;
 use crate::topic::hash::TopicHash;
-use crate::topic::pages::Pages;
 use crate::topic::slots::Slots;
 use crate::topic::text::Text;
 

@@ -1,3 +1,5 @@
+//! What FilterTrie must do, against a naive search over a plain list.
+
 use std::collections::BTreeMap;
 
 use super::*;

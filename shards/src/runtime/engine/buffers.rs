@@ -8,12 +8,13 @@ use std::ptr::NonNull;
 
 use super::Buffer;
 
-/// Size of one buffer.
-pub(crate) const BUFFER_BYTES: usize = 2048;
+/// Size of one buffer. Measured with pairs of clients: at 64 bytes a message 2 to 16 KiB cost the same, at 4 KiB a
+/// message 8 KiB costs little more than half of 2 KiB, and 16 KiB no less.
+pub(crate) const BUFFER_BYTES: usize = 8192;
 /// Buffers that are allocated at a time.
-pub(crate) const CHUNK: u16 = 256;
+pub(crate) const CHUNK: u16 = 64;
 /// Buffers at most.
-pub(crate) const BUFFERS_MAX: u16 = 4096;
+pub(crate) const BUFFERS_MAX: u16 = 2048;
 
 /// The memory and the ledger.
 pub(crate) struct Chunks {

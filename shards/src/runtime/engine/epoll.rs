@@ -87,7 +87,7 @@ struct Conn {
     /// Events that are reported include room to write.
     writing: bool,
     tail: Option<Box<Tail>>,
-    lingered_bytes: u64,
+    lingered_bytes: u32,
 }
 
 /// Buffers with a free list.
@@ -320,7 +320,7 @@ impl Epoll {
                     share = share.saturating_sub(BUFFER_BYTES);
                     if tenant.lingering {
                         buffers.free.push(id);
-                        tenant.lingered_bytes += received as u64;
+                        tenant.lingered_bytes += received as u32;
                         if tenant.lingered_bytes > LINGER_BYTES_MAX {
                             self.end(conn);
                             return;
@@ -465,7 +465,10 @@ impl Engine for Epoll {
         self.now = now;
         self.expire_lingering();
         let mut wait = wait;
-        if let Some(until) = self.accept_rest_until {
+        // A full table has no room before a connection ends, which is an event of its own.
+        if let Some(until) = self.accept_rest_until
+            && self.slots.used() < self.settings.slots as usize
+        {
             if until <= now {
                 self.accept_rest_until = None;
                 self.watch_listeners(libc::EPOLLIN);

@@ -19,12 +19,14 @@ mod buffers;
 pub(crate) mod epoll;
 mod pool;
 mod slots;
+#[cfg(test)]
+mod tests;
 pub(crate) mod uring;
 
 /// How long a lingering connection has.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// What a lingering peer may still send before it is cut off.
-pub(crate) const LINGER_BYTES_MAX: u64 = 16 << 20;
+pub(crate) const LINGER_BYTES_MAX: u32 = 16 << 20;
 /// How long accepting rests after the kernel refused a descriptor or memory.
 pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 

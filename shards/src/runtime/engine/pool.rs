@@ -1,9 +1,9 @@
 //! Output buffers that are used again, bounded in bytes.
 
 /// Bytes that lie idle at most.
-const POOL_BYTES_MAX: usize = 4 << 20;
-/// A larger buffer goes back to the allocator.
-const BUFFER_BYTES_KEPT: usize = 64 << 10;
+const POOL_BYTES_MAX: usize = 16 << 20;
+/// A larger buffer goes back to the allocator; sixteen messages of 4 KiB gathered for one connection still fit.
+const BUFFER_BYTES_KEPT: usize = 256 << 10;
 
 #[derive(Default)]
 pub(crate) struct Pool {

@@ -4,7 +4,8 @@
 //! Invariants: `user_data` is kind, slot and generation, so a late completion is told apart; a slot is given back only
 //! when its receive, tail, shutdown and hand-over have completed; the bytes of a send are kept until the kernel has
 //! consumed the entry and every completion of that submission has been seen.
-//! Not here: the ring of buffers (`buffer_ring.rs`), opening the ring (`uring/setup.rs`).
+//! Not here: the ring of buffers (`buffer_ring.rs`), opening the ring (`uring/setup.rs`); accepting, receiving, sending
+//! and closing, each in its file under `uring/`.
 #![allow(
     unsafe_code,
     reason = "submission entries carry pointers; each is owned by the operation until it has completed"
@@ -12,7 +13,6 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,11 +25,15 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{ACCEPT_REST, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Tail};
+use super::{Buffers, Counters, Engine, Event, Tail};
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
-use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
+use crate::shard::io::{Close, ConnId, ListenerId, ShardId, TOKEN_END};
 
+mod accept;
+mod close;
+mod receive;
+mod send;
 pub(crate) mod setup;
 
 /// Buffers that one connection may take in a turn in which others found none.
@@ -42,6 +46,9 @@ const ACCEPTS: usize = 32;
 const ACCEPTS_OF_MANY: usize = 4;
 /// Slots that accepts leave to sockets handed over.
 const SLOTS_FOR_HANDOVER: usize = 16;
+
+/// How long a connection is quiet before it is asked whether it still stands.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Sends without a wait for the socket; the kernel copies or says at once that it cannot.
 const SEND_NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
@@ -63,6 +70,7 @@ mod kind {
     pub(super) const WOKEN: u8 = 11;
     pub(super) const BELL: u8 = 12;
     pub(super) const CANCEL_ALL: u8 = 13;
+    pub(super) const PROBE: u8 = 14;
 }
 
 /// What the engine of one shard is given.
@@ -95,7 +103,7 @@ pub(crate) struct Uring {
     pushed: u64,
     flights: VecDeque<Flight>,
     /// Number of the first of `flights`.
-    flights_base: u64,
+    flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
     /// Receives that found no buffer, oldest first.
@@ -109,6 +117,8 @@ pub(crate) struct Uring {
     dry: u32,
     served: u32,
     lingering: VecDeque<(Millis, ConnId)>,
+    /// Connections that received something, by when to look at them again.
+    heard: VecDeque<(Millis, ConnId)>,
     /// Events that a verb caused.
     deferred: Vec<Event>,
     /// Completions taken out of the queue to make room.
@@ -159,8 +169,9 @@ struct Conn {
     cancelling: bool,
     /// In `starved`.
     starved: bool,
-    /// A send is in `flights`, the one with this number.
-    flying: Option<u64>,
+    /// A send is in `flights`, the one with this number (its lowest bits).
+    flying: bool,
+    flight: u32,
     /// The tail's send is in flight.
     tail_armed: bool,
     shutting: bool,
@@ -169,7 +180,10 @@ struct Conn {
     /// Buffers taken in turn `taken_in`.
     taken: u8,
     taken_in: u32,
-    lingered_bytes: u64,
+    /// In `heard`, and whether something came since it was looked at.
+    watched: bool,
+    spoke: bool,
+    lingered_bytes: u32,
     tail: Option<Box<Tail>>,
 }
 
@@ -181,12 +195,15 @@ impl Conn {
             armed: false,
             cancelling: false,
             starved: false,
-            flying: None,
+            flying: false,
+            flight: 0,
             tail_armed: false,
             shutting: false,
             shut: false,
             taken: 0,
             taken_in: 0,
+            watched: false,
+            spoke: false,
             lingered_bytes: 0,
             tail: None,
         }
@@ -230,6 +247,7 @@ impl Uring {
             dry: 0,
             served: 0,
             lingering: VecDeque::new(),
+            heard: VecDeque::new(),
             deferred: Vec::new(),
             backlog: VecDeque::new(),
             bell_armed: false,
@@ -318,6 +336,7 @@ impl Uring {
             kind::ACCEPT => self.accept_completed(data, result, events),
             kind::SHUTDOWN => self.shutdown_completed(conn_of(data), result),
             kind::CANCEL => self.cancel_failed(conn_of(data)),
+            kind::PROBE if !is_transient(result) => self.transport_failed(conn_of(data), events),
             kind::CLOSE => debug_assert!(false, "a close of an idle slot failed: {result}"),
             kind::HAND_OVER => self.hand_over_completed(conn_of(data), result),
             kind::ADOPT => self.adopt_completed(data, result, events),
@@ -327,531 +346,6 @@ impl Uring {
                 events.push(Event::Bell);
             }
             _ => {}
-        }
-    }
-
-    // --- accepting ---
-
-    fn arm_accepts(&mut self) {
-        if !self.accepting {
-            return;
-        }
-        if let Some(until) = self.accept_rest_until {
-            if self.now < until {
-                return;
-            }
-            self.accept_rest_until = None;
-        }
-        let slots = self.settings.slots as usize;
-        let room = slots - SLOTS_FOR_HANDOVER.min(slots / 4);
-        let crowded = self.slots.used() + self.accepts >= room;
-        if crowded && self.accepts == 0 && !self.crowded {
-            Counters::count(&self.settings.counters.accept_rests);
-        }
-        self.crowded = crowded && self.accepts == 0;
-        for index in 0..self.listeners.len() {
-            while !self.listeners[index].idle.is_empty() {
-                if self.slots.used() + self.accepts >= room {
-                    return;
-                }
-                let listening = &mut self.listeners[index];
-                let place = listening.idle.pop().expect("looked at above");
-                let (address, length) = listening.peers[usize::from(place)].space();
-                let entry = opcode::Accept::new(Fd(listening.socket.as_raw_fd()), address, length)
-                    .file_index(Some(DestinationSlot::auto_target()))
-                    .build()
-                    .user_data(accept_data(index, place));
-                self.accepts += 1;
-                self.push(&entry);
-            }
-        }
-    }
-
-    fn accept_completed(&mut self, data: u64, result: i32, events: &mut Vec<Event>) {
-        let index = ((data >> 16) & 0xff) as usize;
-        let place = (data & 0xffff) as u16;
-        self.accepts -= 1;
-        let listening = &mut self.listeners[index];
-        listening.idle.push(place);
-        let listener = listening.id;
-        let peer: Option<SocketAddr> = listening.peers[usize::from(place)].get();
-        if let Ok(slot) = u32::try_from(result) {
-            let conn = self.slots.occupy(slot, Conn::new());
-            self.count_open();
-            if let (true, Some(peer)) = (self.accepting, peer) {
-                Counters::count(&self.settings.counters.accepted);
-                events.push(Event::Accepted { conn, listener, peer });
-            } else {
-                self.end(conn);
-            }
-            return;
-        }
-        if is_scarcity(-result) {
-            self.rest_accepting();
-        }
-    }
-
-    fn rest_accepting(&mut self) {
-        if self.accept_rest_until.is_none() {
-            Counters::count(&self.settings.counters.accept_rests);
-        }
-        self.accept_rest_until = Some(self.now.after(ACCEPT_REST));
-    }
-
-    fn adopt_completed(&mut self, data: u64, result: i32, events: &mut Vec<Event>) {
-        let Ok(slot) = u32::try_from(result) else {
-            return;
-        };
-        let conn = self.slots.occupy(slot, Conn::new());
-        self.count_open();
-        Counters::count(&self.settings.counters.adopted);
-        events.push(Event::Adopted {
-            conn,
-            from: ShardId(((data >> 44) & 0xfff) as u16),
-            token: data & (TOKEN_END - 1),
-        });
-    }
-
-    // --- receiving ---
-
-    fn arm_receive(&mut self, conn: ConnId) {
-        let thirsty = self.turn < self.dry_until;
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        debug_assert!(!tenant.armed && !tenant.starved);
-        tenant.armed = true;
-        let entry = if tenant.want == Want::Once || thirsty {
-            opcode::Recv::new(Fixed(conn.slot), std::ptr::null_mut(), 0)
-                .buf_group(GROUP)
-                .build()
-                .flags(Flags::BUFFER_SELECT)
-        } else {
-            opcode::RecvMulti::new(Fixed(conn.slot), GROUP).build()
-        };
-        self.push(&entry.user_data(conn_data(kind::RECEIVE, conn)));
-    }
-
-    fn cancel_receive(&mut self, conn: ConnId) {
-        if let Some(tenant) = self.slots.get_mut(conn)
-            && tenant.armed
-            && !tenant.cancelling
-        {
-            tenant.cancelling = true;
-            self.push_cancel(kind::RECEIVE, conn);
-        }
-    }
-
-    fn push_cancel(&mut self, what: u8, conn: ConnId) {
-        let entry = opcode::AsyncCancel::new(conn_data(what, conn))
-            .build()
-            .flags(Flags::SKIP_SUCCESS)
-            .user_data(conn_data(kind::CANCEL, conn));
-        self.push(&entry);
-    }
-
-    /// A cancel found nothing, or came too late. If its target is still in flight, it is asked again.
-    fn cancel_failed(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get(conn) else {
-            return;
-        };
-        let (receive, tail) = (tenant.armed && tenant.cancelling, tenant.tail_armed && tenant.state == State::Closing);
-        if receive {
-            self.push_cancel(kind::RECEIVE, conn);
-        }
-        if tail {
-            self.push_cancel(kind::TAIL, conn);
-        }
-    }
-
-    fn receive_completed(
-        &mut self,
-        conn: ConnId,
-        result: i32,
-        flags: u32,
-        buffers: &mut BufferRing,
-        events: &mut Vec<Event>,
-    ) {
-        let buffer = cqueue::buffer_select(flags).map(|id| buffers.lend(id, u32::try_from(result).unwrap_or(0)));
-        let turn = self.turn;
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            Counters::count(&self.settings.counters.completions_late);
-            if let Some(buffer) = buffer {
-                buffers.recycle(buffer);
-            }
-            return;
-        };
-        if !cqueue::more(flags) {
-            tenant.armed = false;
-            tenant.cancelling = false;
-        }
-        let lingers = tenant.state == State::Lingering;
-        match (result, buffer) {
-            (1.., Some(buffer)) if tenant.state == State::Open => {
-                if tenant.want == Want::Once {
-                    tenant.want = Want::Nothing;
-                }
-                if tenant.taken_in != turn {
-                    tenant.taken_in = turn;
-                    tenant.taken = 0;
-                    self.served += 1;
-                }
-                tenant.taken = tenant.taken.saturating_add(1);
-                if tenant.taken == SHARE {
-                    self.heavy.push(conn);
-                }
-                events.push(Event::Received { conn, buffer });
-            }
-            (1.., buffer) => {
-                if let Some(buffer) = buffer {
-                    buffers.recycle(buffer);
-                }
-                tenant.lingered_bytes += u64::from(result.unsigned_abs());
-                if lingers && tenant.lingered_bytes > LINGER_BYTES_MAX {
-                    self.end(conn);
-                    return;
-                }
-            }
-            (_, buffer) => {
-                if let Some(buffer) = buffer {
-                    buffers.recycle(buffer);
-                }
-                match -result {
-                    libc::ENOBUFS => {
-                        self.dry += 1;
-                        if !tenant.starved {
-                            tenant.starved = true;
-                            self.starved.push_back(conn);
-                        }
-                        Counters::count(&self.settings.counters.buffers_short);
-                    }
-                    libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
-                    _ if lingers => {
-                        self.end(conn);
-                        return;
-                    }
-                    error if tenant.state == State::Open => {
-                        tenant.want = Want::Nothing;
-                        let how = if error == 0 { Gone::Closed } else { Gone::Failed };
-                        events.push(Event::Gone { conn, how });
-                    }
-                    _ => {}
-                }
-            }
-        }
-        self.receive_settled(conn);
-    }
-
-    /// Arms the next receive if one is wanted and none is in flight; ends a closing connection that has gone quiet.
-    fn receive_settled(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get(conn) else {
-            return;
-        };
-        if tenant.state == State::Closing {
-            self.finish(conn);
-        } else if !tenant.armed && !tenant.starved && (tenant.want != Want::Nothing || tenant.state == State::Lingering)
-        {
-            self.arm_receive(conn);
-        }
-    }
-
-    /// Arms receives that found no buffer: as many as there are buffers, one buffer each, oldest first.
-    fn arm_starved(&mut self, buffers: &BufferRing) {
-        let mut budget = usize::from(buffers.provided()).min(self.starved.len());
-        while budget > 0
-            && let Some(conn) = self.starved.pop_front()
-        {
-            budget -= 1;
-            if let Some(tenant) = self.slots.get_mut(conn) {
-                tenant.starved = false;
-                self.receive_settled(conn);
-            }
-        }
-    }
-
-    /// After a turn in which buffers ran dry: more of them if that helps, and nobody keeps more than a share.
-    fn end_drought(&mut self, buffers: &mut BufferRing) {
-        if self.dry > 0 {
-            self.dry_until = self.turn.wrapping_add(DRY_TURNS);
-            // Many connections with little each need more buffers; a few with much need a smaller share.
-            if self.served >= u32::from(buffers.len() / 4) {
-                buffers.grow();
-                self.settings.counters.buffers.store(u64::from(buffers.len()), std::sync::atomic::Ordering::Relaxed);
-            }
-            for conn in std::mem::take(&mut self.heavy) {
-                self.cancel_receive(conn);
-            }
-        }
-        self.heavy.clear();
-        self.dry = 0;
-        self.served = 0;
-    }
-
-    // --- sending ---
-
-    fn fly(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        tenant.flying = Some(self.flights_base + self.flights.len() as u64);
-        let entry = opcode::Send::new(Fixed(conn.slot), bytes.as_ptr(), length_of(&bytes))
-            .flags(SEND_NOW)
-            .build()
-            .flags(Flags::SKIP_SUCCESS)
-            .user_data(conn_data(kind::SEND, conn));
-        self.push(&entry);
-        // The number of the entry is known only now: `push` may have submitted to make room.
-        self.flights.push_back(Flight { entry: self.pushed - 1, conn, bytes });
-    }
-
-    fn send_failed(&mut self, conn: ConnId, result: i32, events: &mut Vec<Event>) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        let Some(number) = tenant.flying.take() else {
-            return;
-        };
-        let index = usize::try_from(number - self.flights_base).expect("in the deque");
-        let flight = &mut self.flights[index];
-        debug_assert!(flight.conn == conn);
-        let bytes = std::mem::take(&mut flight.bytes);
-        let sent = usize::try_from(result).unwrap_or(0);
-        let transient = matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS);
-        if result < 0 && !transient {
-            self.pool.put(bytes);
-            self.transport_failed(conn, events);
-            return;
-        }
-        if tenant.state == State::Closing {
-            self.pool.put(bytes);
-            return;
-        }
-        let tail = tenant.tail.get_or_insert_default();
-        tail.bytes = bytes;
-        tail.sent = sent;
-        if tail.rest().is_empty() {
-            self.drain_tail(conn, events);
-            return;
-        }
-        let unsent = tail.rest().len() + tail.held.len();
-        Counters::count(&self.settings.counters.sends_short);
-        if tenant.state == State::Open {
-            events.push(Event::Stalled { conn, unsent });
-        }
-        self.arm_tail(conn);
-    }
-
-    fn arm_tail(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        let Some(tail) = &tenant.tail else {
-            return;
-        };
-        let rest = tail.rest();
-        let entry = opcode::Send::new(Fixed(conn.slot), rest.as_ptr(), length_of(rest))
-            .flags(SEND_ALL)
-            .build()
-            .user_data(conn_data(kind::TAIL, conn));
-        tenant.tail_armed = true;
-        self.push(&entry);
-    }
-
-    fn tail_completed(&mut self, conn: ConnId, result: i32, events: &mut Vec<Event>) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            Counters::count(&self.settings.counters.completions_late);
-            return;
-        };
-        tenant.tail_armed = false;
-        if tenant.state == State::Closing {
-            self.finish(conn);
-            return;
-        }
-        let Some(tail) = &mut tenant.tail else {
-            return;
-        };
-        if result <= 0 && !matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS) {
-            self.transport_failed(conn, events);
-            return;
-        }
-        tail.sent += usize::try_from(result).unwrap_or(0);
-        if tail.rest().is_empty() {
-            self.drain_tail(conn, events);
-        } else {
-            self.arm_tail(conn);
-        }
-    }
-
-    /// The bytes of the tail are out: now what was held back behind them.
-    fn drain_tail(&mut self, conn: ConnId, events: &mut Vec<Event>) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        let Some(tail) = &mut tenant.tail else {
-            return;
-        };
-        if tail.held.is_empty() {
-            let tail = tenant.tail.take().expect("looked at above");
-            self.pool.put(tail.bytes);
-            if tenant.state == State::Open {
-                events.push(Event::Drained { conn });
-            }
-            self.shut_if_out(conn);
-        } else {
-            let held = std::mem::take(&mut tail.held);
-            let spent = std::mem::replace(&mut tail.bytes, held);
-            tail.sent = 0;
-            self.pool.put(spent);
-            self.arm_tail(conn);
-        }
-    }
-
-    /// Sends whose entries the kernel has consumed without a completion went through: their buffers are free again.
-    fn settle_flights(&mut self) {
-        let consumed = self.pushed - self.ring.submission().len() as u64;
-        while let Some(flight) = self.flights.front() {
-            if flight.entry >= consumed {
-                break;
-            }
-            let number = self.flights_base;
-            let flight = self.flights.pop_front().expect("looked at above");
-            self.flights_base += 1;
-            self.pool.put(flight.bytes);
-            let Some(tenant) = self.slots.get_mut(flight.conn) else {
-                continue;
-            };
-            if tenant.flying != Some(number) {
-                continue;
-            }
-            tenant.flying = None;
-            if tenant.state == State::Closing {
-                continue;
-            }
-            if tenant.tail.is_some() {
-                self.drain_held(flight.conn);
-            } else if tenant.state == State::Lingering {
-                self.shut_if_out(flight.conn);
-            }
-        }
-    }
-
-    /// A send went through while more was held back behind it.
-    fn drain_held(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        if let Some(tail) = tenant.tail.take() {
-            self.fly(conn, tail.held);
-            self.unsettled = true;
-        }
-    }
-
-    fn transport_failed(&mut self, conn: ConnId, events: &mut Vec<Event>) {
-        match self.slots.get(conn).map(|tenant| tenant.state) {
-            Some(State::Open) => events.push(Event::Gone { conn, how: Gone::Failed }),
-            Some(State::Lingering) => self.end(conn),
-            _ => {}
-        }
-    }
-
-    // --- closing ---
-
-    fn linger(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        tenant.state = State::Lingering;
-        if tenant.flying.is_some() {
-            self.unsettled = true;
-        }
-        self.lingering.push_back((self.now.after(LINGER), conn));
-        self.shut_if_out(conn);
-        self.receive_settled(conn);
-    }
-
-    /// Shuts our half of a lingering connection once everything is out.
-    fn shut_if_out(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        if tenant.state == State::Lingering && tenant.flying.is_none() && tenant.tail.is_none() && !tenant.shut {
-            tenant.shut = true;
-            tenant.shutting = true;
-            let entry = opcode::Shutdown::new(Fixed(conn.slot), libc::SHUT_WR)
-                .build()
-                .user_data(conn_data(kind::SHUTDOWN, conn));
-            self.push(&entry);
-        }
-    }
-
-    fn shutdown_completed(&mut self, conn: ConnId, result: i32) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        tenant.shutting = false;
-        if tenant.state == State::Closing {
-            self.finish(conn);
-        } else if result < 0 {
-            self.end(conn);
-        }
-    }
-
-    fn expire_lingering(&mut self) {
-        while let Some((until, conn)) = self.lingering.front().copied() {
-            if until > self.now {
-                break;
-            }
-            self.lingering.pop_front();
-            self.end(conn);
-        }
-    }
-
-    /// Closes at once: cancels what is in flight, and gives the slot back when that has completed.
-    fn end(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get_mut(conn) else {
-            return;
-        };
-        if tenant.state == State::Closing {
-            return;
-        }
-        tenant.state = State::Closing;
-        let tail = tenant.tail_armed;
-        self.cancel_receive(conn);
-        if tail {
-            self.push_cancel(kind::TAIL, conn);
-        }
-        self.finish(conn);
-    }
-
-    fn finish(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get(conn) else {
-            return;
-        };
-        if !tenant.is_quiet() {
-            return;
-        }
-        let tenant = self.slots.vacate(conn).expect("looked at above");
-        self.count_open();
-        if let Some(tail) = tenant.tail {
-            self.pool.put(tail.bytes);
-        }
-        // Nothing is in flight but a send that is earlier in the queue and does not wait. The kernel gives the slot to
-        // a new socket only after it has executed this, so the table may forget the connection now.
-        let entry = opcode::Close::new(Fixed(conn.slot))
-            .build()
-            .flags(Flags::SKIP_SUCCESS)
-            .user_data(conn_data(kind::CLOSE, conn));
-        self.push(&entry);
-    }
-
-    fn hand_over_completed(&mut self, conn: ConnId, result: i32) {
-        if result < 0 {
-            Counters::count(&self.settings.counters.handovers_failed);
-        }
-        if let Some(tenant) = self.slots.get_mut(conn) {
-            tenant.shutting = false;
-            tenant.state = State::Closing;
-            self.finish(conn);
         }
     }
 
@@ -924,6 +418,7 @@ impl Engine for Uring {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
         self.expire_lingering();
+        self.probe_quiet();
         self.arm_starved(buffers);
         self.arm_accepts();
         self.arm_bell();
@@ -982,7 +477,7 @@ impl Engine for Uring {
         };
         if bytes.is_empty() {
             self.pool.put(bytes);
-        } else if tenant.flying.is_some() || tenant.tail.is_some() {
+        } else if tenant.flying || tenant.tail.is_some() {
             let tail = tenant.tail.get_or_insert_default();
             tail.held.extend_from_slice(&bytes);
             self.pool.put(bytes);
@@ -1105,6 +600,12 @@ impl Uring {
     }
 }
 
+/// What a probe sends.
+static NOTHING: [u8; 1] = [0];
+
+/// A connection costs its slot, whether it is used or not.
+const _: () = assert!(size_of::<Conn>() <= 32);
+
 /// Stands where an operation belongs to no connection.
 const NOBODY: ConnId = ConnId { slot: 0, generation: 0 };
 
@@ -1131,6 +632,11 @@ fn length_of(bytes: &[u8]) -> u32 {
 
 fn is_scarcity(errno: i32) -> bool {
     matches!(errno, libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS)
+}
+
+/// Whether a send that failed may go through later.
+fn is_transient(result: i32) -> bool {
+    matches!(-result, libc::EAGAIN | libc::EINTR | libc::ENOMEM | libc::ENOBUFS)
 }
 
 /// What `io_uring_enter` may answer without anything being wrong.

@@ -78,7 +78,7 @@ pub(crate) fn check() -> Result<(), OpenError> {
     if sys::kernel_version() < KERNEL_MIN {
         return Err(OpenError::new("io_uring of a kernel older than 6.1", io::Error::from_raw_os_error(libc::ENOSYS)));
     }
-    let ring = open()?;
+    let mut ring = open()?;
     let features = ring.params();
     if !features.is_feature_nodrop() || !features.is_feature_skip_cqe_on_success() {
         return Err(OpenError::new(
@@ -105,6 +105,10 @@ pub(crate) fn check() -> Result<(), OpenError> {
         ));
     }
     register_table(&ring, 8)?;
+    // SAFETY: an operation that does nothing points at nothing.
+    let queued = unsafe { ring.submission().push(&opcode::Nop::new().build()) };
+    debug_assert!(queued.is_ok(), "the queue is empty");
+    ring.submit_and_wait(1).map_err(|error| OpenError::new("io_uring_enter", error))?;
     let mut buffers = super::BufferRing::new();
     buffers.register(&ring.submitter()).map_err(|error| OpenError::new("register receive buffers", error))?;
     drop(ring);

@@ -1,0 +1,261 @@
+//! Engines alone, turned by hand: what is hard to bring about from outside.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::os::fd::AsRawFd;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use super::epoll::{self, Epoll};
+use super::uring::{self, Uring};
+use super::{Buffers, Counters, Engine, Event};
+use crate::runtime::control::Bell;
+use crate::runtime::sys;
+use crate::shard::io::{Close, ConnId, ListenerId, ShardId};
+
+/// An engine with a listener.
+struct Hand<E: Engine> {
+    engine: E,
+    buffers: E::Buffers,
+    address: SocketAddr,
+    counters: Arc<Counters>,
+}
+
+impl Hand<Uring> {
+    fn uring(shard: u16, slots: u32, send_buffer: Option<i32>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let settings = uring::Settings {
+            shard: ShardId(shard),
+            slots,
+            shards: 1,
+            bell: Bell::new().expect("a descriptor"),
+            counters: Arc::clone(&counters),
+        };
+        let (engine, buffers) = Uring::new(settings).expect("this host has io_uring");
+        Self::listening(engine, buffers, counters, send_buffer)
+    }
+}
+
+impl Hand<Epoll> {
+    fn epoll(slots: u32, send_buffer: Option<i32>) -> Self {
+        let counters = Arc::new(Counters::default());
+        let bell = Bell::new().expect("a descriptor");
+        let settings =
+            epoll::Settings { slots, bells: Arc::new([bell.clone()]), bell, counters: Arc::clone(&counters) };
+        let (engine, buffers) = Epoll::new(settings).expect("a descriptor");
+        Self::listening(engine, buffers, counters, send_buffer)
+    }
+}
+
+impl<E: Engine> Hand<E> {
+    fn listening(mut engine: E, buffers: E::Buffers, counters: Arc<Counters>, send_buffer: Option<i32>) -> Self {
+        let local = "127.0.0.1:0".parse().expect("an address");
+        let socket = sys::bind(local, true, send_buffer).expect("a free port");
+        sys::listen(&socket).expect("bound");
+        let address = sys::local_address(&socket).expect("bound");
+        engine.listen(ListenerId(0), socket).expect("it listens");
+        Self { engine, buffers, address, counters }
+    }
+
+    fn turn(&mut self, wait_ms: u64) -> Vec<Event> {
+        let mut events = Vec::new();
+        let wait = Duration::from_millis(wait_ms);
+        self.engine.turn(&mut self.buffers, sys::now().monotonic, wait, &mut events);
+        events
+    }
+
+    /// Turns until nothing more happens, and keeps the connections that were accepted.
+    fn accept_all(&mut self) -> Vec<ConnId> {
+        let mut accepted = Vec::new();
+        let mut quiet = 0;
+        while quiet < 3 {
+            let events = self.turn(30);
+            quiet = if events.is_empty() { quiet + 1 } else { 0 };
+            for event in events {
+                match event {
+                    Event::Accepted { conn, .. } => accepted.push(conn),
+                    Event::Received { buffer, .. } => self.buffers.recycle(buffer),
+                    _ => {}
+                }
+            }
+        }
+        accepted
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).expect("it listens");
+        stream.set_read_timeout(Some(Duration::from_secs(5))).expect("a socket");
+        stream
+    }
+
+    fn count(&self, of: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        of(&self.counters).load(Ordering::Relaxed)
+    }
+
+    fn close(&mut self, conn: ConnId) {
+        self.engine.close(conn, Close::Now, sys::now().monotonic);
+    }
+}
+
+fn a_full_table_rests_and_goes_on<E: Engine>(mut hand: Hand<E>, room: usize) {
+    let clients: Vec<_> = (0..40).map(|_| hand.connect()).collect();
+    let mut open = hand.accept_all();
+    assert_eq!(open.len(), room);
+    assert!(hand.count(|counters| &counters.accept_rests) >= 1);
+    let turns = Instant::now();
+    for _ in 0..5 {
+        hand.turn(60);
+    }
+    assert!(turns.elapsed() > Duration::from_millis(200), "it spins while there is no room");
+    for _ in 0..5 {
+        let conn = open.pop().expect("open");
+        hand.close(conn);
+    }
+    assert_eq!(hand.accept_all().len(), 5);
+    drop(clients);
+}
+
+#[test]
+fn a_full_table_stops_accepting_until_a_slot_is_free() {
+    a_full_table_rests_and_goes_on(Hand::uring(0, 24, None), 18);
+    a_full_table_rests_and_goes_on(Hand::epoll(18, None), 18);
+}
+
+fn what_is_sent_keeps_its_order<E: Engine>(mut hand: Hand<E>) {
+    let mut client = hand.connect();
+    let conn = hand.accept_all()[0];
+    let parts: Vec<Vec<u8>> = (1..=6_u8).map(|part| vec![part; 400_000]).collect();
+    // Against the rule, three in one turn and three more while the first ones wait.
+    for part in &parts[..3] {
+        hand.engine.send(conn, part.clone());
+    }
+    let (mut stalled, mut drained) = (0, 0);
+    let mut count = |events: Vec<Event>| {
+        for event in events {
+            match event {
+                Event::Stalled { .. } => stalled += 1,
+                Event::Drained { .. } => drained += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    };
+    count(hand.turn(10));
+    count(hand.turn(10));
+    for part in &parts[3..] {
+        hand.engine.send(conn, part.clone());
+    }
+    let reader = std::thread::spawn(move || {
+        let mut all = vec![0; 2_400_000];
+        client.read_exact(&mut all).expect("everything");
+        (client, all)
+    });
+    while !reader.is_finished() {
+        count(hand.turn(5));
+    }
+    count(hand.turn(5));
+    let (_client, all) = reader.join().expect("it read everything");
+    assert!(all == parts.concat(), "parts are mixed");
+    assert_eq!((stalled, drained), (1, 1));
+}
+
+#[test]
+fn sends_behind_a_short_one_are_held_back_in_order() {
+    what_is_sent_keeps_its_order(Hand::uring(0, 64, Some(4096)));
+    what_is_sent_keeps_its_order(Hand::epoll(64, Some(4096)));
+}
+
+#[test]
+fn a_socket_that_does_not_fit_there_is_closed_and_counted() {
+    let (mut here, mut there) = (Hand::uring(0, 64, None), Hand::uring(1, 2, None));
+    let rings = [&here, &there].map(|hand| sys::duplicate(hand.engine.ring_fd()).expect("a descriptor"));
+    assert!(rings.iter().all(|ring| ring.as_raw_fd() > 0));
+    here.engine.meet(Arc::new(rings));
+    let mut clients: Vec<_> = (0..3).map(|_| here.connect()).collect();
+    let open = here.accept_all();
+    assert_eq!(open.len(), 3);
+    for (token, conn) in open.into_iter().enumerate() {
+        assert!(here.engine.hand_over(conn, ShardId(1), token as u64).is_none());
+        assert!(!here.engine.is_open(conn));
+    }
+    let mut adopted = Vec::new();
+    for _ in 0..5 {
+        assert!(here.turn(10).is_empty());
+        for event in there.turn(10) {
+            match event {
+                Event::Adopted { from, token, conn } => {
+                    assert_eq!(from, ShardId(0));
+                    adopted.push((token, conn));
+                }
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    // The kernel does not keep their order.
+    assert_eq!(adopted.len(), 2);
+    assert!(adopted[0].0 < 3 && adopted[1].0 < 3 && adopted[0].0 != adopted[1].0);
+    assert_eq!(here.count(|counters| &counters.handovers_failed), 1);
+    assert_eq!(here.count(|counters| &counters.open), 0);
+    for (_, conn) in adopted {
+        there.engine.send(conn, b"hello".to_vec());
+    }
+    there.turn(10);
+    let mut answers: Vec<usize> =
+        clients.iter_mut().map(|client| client.read(&mut [0; 9]).expect("an answer or an end")).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [0, 5, 5]);
+}
+
+fn a_late_wish_does_nothing<E: Engine>(mut hand: Hand<E>) {
+    let first = hand.connect();
+    let conn = hand.accept_all()[0];
+    hand.engine.receive(conn);
+    hand.close(conn);
+    drop(first);
+    for _ in 0..3 {
+        assert!(hand.turn(10).is_empty());
+    }
+    let mut second = hand.connect();
+    let next = hand.accept_all()[0];
+    assert_eq!(next.slot, conn.slot, "the slot is used again");
+    assert_ne!(next.generation, conn.generation);
+    hand.engine.send(conn, b"to the last tenant".to_vec());
+    hand.engine.receive(conn);
+    hand.close(conn);
+    second.write_all(b"unasked").expect("open");
+    assert!(hand.turn(30).is_empty(), "nobody asked to receive");
+    hand.engine.send(next, b"x".to_vec());
+    hand.turn(10);
+    let mut answer = [0; 2];
+    assert_eq!(second.read(&mut answer).expect("an answer"), 1);
+    assert_eq!(answer[0], b'x');
+}
+
+#[test]
+fn verbs_on_a_connection_that_is_gone_do_not_reach_the_next_one_in_its_slot() {
+    a_late_wish_does_nothing(Hand::uring(0, 64, None));
+    a_late_wish_does_nothing(Hand::epoll(64, None));
+}
+
+fn receive_once_is_once<E: Engine>(mut hand: Hand<E>) {
+    let mut client = hand.connect();
+    let conn = hand.accept_all()[0];
+    hand.engine.receive_once(conn);
+    client.write_all(&[1; 20_000]).expect("open");
+    let mut received = 0;
+    for _ in 0..4 {
+        for event in hand.turn(20) {
+            if let Event::Received { buffer, .. } = event {
+                received += 1;
+                hand.buffers.recycle(buffer);
+            }
+        }
+    }
+    assert_eq!(received, 1);
+}
+
+#[test]
+fn receiving_once_brings_one_buffer() {
+    receive_once_is_once(Hand::uring(0, 64, None));
+    receive_once_is_once(Hand::epoll(64, None));
+}

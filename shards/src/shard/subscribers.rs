@@ -1,0 +1,167 @@
+//! Subscribers: who gets the messages of one filter, be it one client or a million.
+
+use std::collections::HashMap;
+
+use foldhash::fast::RandomState;
+use millrace_core::packet::{QoS, SubscriptionOptions};
+use smallvec::SmallVec;
+
+const GROUP: u32 = 1 << 31;
+const RULE: u32 = 1 << 30;
+/// From this number on a table says where each one is; below it, looking at all of them is cheaper.
+const INDEXED_FROM: usize = 64;
+
+/// One that gets the messages of a filter: a client of this shard, a shared group that lives here, or a rule.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subscriber {
+    target: u32,
+    /// Subscription Identifier, 0 for none.
+    pub(super) id: u32,
+    pub(super) qos: QoS,
+    pub(super) no_local: bool,
+    pub(super) retain_as_published: bool,
+}
+
+/// What a [`Subscriber`] is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    Client(u32),
+    Group(u32),
+    /// A rule: wants messages of this shard's own publishers only, and is no route for others.
+    Rule(u32),
+}
+
+impl Target {
+    const fn word(self) -> u32 {
+        match self {
+            Self::Client(client) => client,
+            Self::Group(group) => group | GROUP,
+            Self::Rule(rule) => rule | RULE,
+        }
+    }
+}
+
+impl Subscriber {
+    pub(super) const fn client(client: u32, options: SubscriptionOptions, id: u32) -> Self {
+        Self {
+            target: Target::Client(client).word(),
+            id,
+            qos: options.qos,
+            no_local: options.no_local,
+            retain_as_published: options.retain_as_published,
+        }
+    }
+
+    pub(super) const fn group(group: u32) -> Self {
+        Self::inner(Target::Group(group))
+    }
+
+    pub(super) const fn rule(rule: u32) -> Self {
+        Self::inner(Target::Rule(rule))
+    }
+
+    const fn inner(target: Target) -> Self {
+        Self { target: target.word(), id: 0, qos: QoS::ExactlyOnce, no_local: false, retain_as_published: true }
+    }
+
+    #[inline]
+    pub(super) const fn target(self) -> Target {
+        match self.target & (GROUP | RULE) {
+            0 => Target::Client(self.target),
+            GROUP => Target::Group(self.target & !GROUP),
+            _ => Target::Rule(self.target & !RULE),
+        }
+    }
+
+    const fn is_rule(self) -> bool {
+        self.target & (GROUP | RULE) == RULE
+    }
+}
+
+/// All of one filter.
+#[derive(Default)]
+pub(super) struct Subscribers {
+    list: SmallVec<[Subscriber; 1]>,
+    places: Option<Box<HashMap<u32, u32, RandomState>>>,
+}
+
+impl Subscribers {
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Subscriber> {
+        self.list.iter()
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Whether messages of other shards are wanted.
+    pub(super) fn is_route(&self) -> bool {
+        !self.list.iter().all(|known| known.is_rule())
+    }
+
+    /// Adds a subscriber or replaces what it was.
+    pub(super) fn insert(&mut self, subscriber: Subscriber) {
+        if let Some(at) = self.place(subscriber.target) {
+            self.list[at] = subscriber;
+            return;
+        }
+        self.list.push(subscriber);
+        if let Some(places) = &mut self.places {
+            places.insert(subscriber.target, self.list.len() as u32 - 1);
+        } else if self.list.len() >= INDEXED_FROM {
+            let places = self.list.iter().enumerate().map(|(at, known)| (known.target, at as u32));
+            self.places = Some(Box::new(places.collect()));
+        }
+    }
+
+    /// Removes a subscriber; whether it was there.
+    pub(super) fn remove(&mut self, target: Target) -> bool {
+        let Some(at) = self.place(target.word()) else { return false };
+        self.list.swap_remove(at);
+        if let Some(places) = &mut self.places {
+            places.remove(&target.word());
+            if let Some(moved) = self.list.get(at) {
+                places.insert(moved.target, at as u32);
+            }
+            if self.list.len() < INDEXED_FROM / 2 {
+                self.places = None;
+                self.list.shrink_to_fit();
+            }
+        }
+        true
+    }
+
+    fn place(&self, target: u32) -> Option<usize> {
+        match &self.places {
+            Some(places) => places.get(&target).map(|at| *at as usize),
+            None => self.list.iter().position(|known| known.target == target),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn any_of_many_comes_and_goes() {
+        let mut subscribers = Subscribers::default();
+        for client in 0..1000 {
+            subscribers.insert(Subscriber::client(client, SubscriptionOptions::default(), 1));
+            subscribers.insert(Subscriber::client(client, SubscriptionOptions::default(), client + 1));
+        }
+        subscribers.insert(Subscriber::rule(7));
+        assert_eq!(subscribers.iter().count(), 1001);
+        for client in (0..1000).step_by(3).chain((0..1000).rev()) {
+            let known = subscribers.iter().any(|known| known.target() == Target::Client(client));
+            assert_eq!(subscribers.remove(Target::Client(client)), known);
+            assert!(subscribers.iter().all(|known| match known.target() {
+                Target::Client(client) => known.id == client + 1,
+                _ => true,
+            }));
+        }
+        assert!(!subscribers.is_route() && !subscribers.is_empty());
+        assert!(subscribers.remove(Target::Rule(7)) && subscribers.is_empty());
+    }
+}

@@ -14,7 +14,7 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs seeds; tells all that fail and how to run them again.
-fn run_all(seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
+fn run_all(name: &str, seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
     let mut failed = Vec::new();
     let mut proven = 0;
     for seed in seeds {
@@ -30,7 +30,7 @@ fn run_all(seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
         }
     }
     for seed in &failed {
-        eprintln!("failed; again: MILLRACE_SIM_SEED={seed} cargo test -p millrace-tests --test simulator");
+        eprintln!("failed; again: {name}={seed} cargo test -p millrace-tests --test simulator");
     }
     assert!(failed.is_empty(), "seeds {failed:?}");
     proven
@@ -44,7 +44,19 @@ fn what_clients_were_promised_holds_whatever_goes_wrong() {
     }
     let first = number("MILLRACE_SIM_FIRST").unwrap_or(0);
     let count = number("MILLRACE_SIM_SEEDS").unwrap_or(300);
-    let proven = run_all(first..first + count, sim::run);
+    let proven = run_all("MILLRACE_SIM_SEED", first..first + count, sim::run);
     println!("{count} seeds, {proven} deliveries proven");
     assert!(proven > count, "simulations in which nothing happens prove nothing");
+}
+
+#[test]
+fn no_bytes_break_a_broker_of_two_shards() {
+    if let Some(seed) = number("MILLRACE_FUZZ_SEED") {
+        println!("{} bytes", sim::fuzz::run(seed));
+        return;
+    }
+    let first = number("MILLRACE_SIM_FIRST").unwrap_or(0);
+    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(200);
+    let fed = run_all("MILLRACE_FUZZ_SEED", first..first + count, sim::fuzz::run);
+    println!("{count} seeds, {fed} bytes fed");
 }

@@ -89,11 +89,8 @@ impl Link {
     }
 
     fn fill(&mut self) {
-        while self.down.len() < self.capacity
-            && let Some(byte) = self.unsent.pop_front()
-        {
-            self.down.push_back(byte);
-        }
+        let room = self.capacity.saturating_sub(self.down.len()).min(self.unsent.len());
+        self.down.extend(self.unsent.drain(..room));
     }
 }
 
@@ -312,7 +309,7 @@ impl Network {
     }
 
     fn frame_events(&mut self, shard: ShardId, rng: &mut Rng, events: &mut Vec<Event>) {
-        let capacity = self.ring_capacity;
+        let capacity = if self.calm { usize::MAX } else { self.ring_capacity };
         for from in 0..self.engines.len() {
             let ring = &mut self.engines[from].rings[usize::from(shard.0)];
             if ring.frames.is_empty() || (!self.calm && rng.chance(40)) {
@@ -344,6 +341,13 @@ impl Network {
     #[must_use]
     pub fn mesh_is_idle(&self) -> bool {
         self.engines.iter().flat_map(|engine| &engine.rings).all(|ring| ring.frames.is_empty())
+    }
+
+    /// The state of the mesh, to be told when something is stuck.
+    #[must_use]
+    pub fn mesh(&self) -> Vec<(bool, Vec<(usize, usize)>)> {
+        let rings = |engine: &Engine| engine.rings.iter().map(|ring| (ring.frames.len(), ring.waiting.len())).collect();
+        self.engines.iter().map(|engine| (engine.congested, rings(engine))).collect()
     }
 
     /// Slots that have a tenant.

@@ -126,7 +126,7 @@ pub struct QueueLimits {
 pub struct Session {
     /// Client Identifier.
     pub client_id: Box<str>,
-    /// Unique among all sessions of all shards; what No Local compares.
+    /// A hash of the Client Identifier; what No Local compares.
     pub key: u64,
     /// Version of the last connection.
     pub version: ProtocolVersion,
@@ -196,7 +196,7 @@ impl Session {
             if online && !room {
                 return Admit::Dropped(Dropped::Slow);
             }
-            if !online && !(limits.keep_qos0 && self.is_persistent()) {
+            if !(online || limits.keep_qos0 && self.is_persistent()) {
                 return Admit::Away;
             }
             if online && !limits.keep_qos0 {

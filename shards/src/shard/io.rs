@@ -1,6 +1,6 @@
 //! The seam between a shard and its runtime: who a connection is, and what a shard asks for.
 //!
-//! Inputs are methods of [`super::Shard`]; outputs are the verbs of [`Output`]. The reactor implements it on an
+//! Inputs are methods of [`super::logic::Logic`]; outputs are the verbs of [`Output`]. The reactor implements it on an
 //! engine, the simulator on queues.
 
 use std::net::SocketAddr;

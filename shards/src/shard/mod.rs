@@ -134,7 +134,6 @@ pub struct Shard {
     draining: bool,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
-    keys: u64,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
@@ -174,7 +173,6 @@ impl Shard {
             replies_due: false,
             draining: false,
             pool: Vec::new(),
-            keys: 0,
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),
@@ -358,9 +356,7 @@ impl Shard {
         let over = |limit: u64, value: u32| limit != 0 && u64::from(value) > limit;
         let hit = if over(limits.byte_rate.0, rate.bytes) {
             Counter::LimitHitsByteRate
-        } else if over(limits.publish_rate.into(), rate.publishes) {
-            Counter::LimitHitsMessageRate
-        } else if over(limits.control_rate.into(), rate.controls) {
+        } else if over(limits.publish_rate.into(), rate.publishes) || over(limits.control_rate.into(), rate.controls) {
             Counter::LimitHitsMessageRate
         } else {
             return;

@@ -128,6 +128,8 @@ pub struct Client {
     pub phase: Phase,
     /// Its connection.
     pub link: Option<LinkId>,
+    /// A connection that it gave up before CONNACK came.
+    given_up: Option<LinkId>,
     /// What it knows of its session.
     pub epoch: Epoch,
     /// Whether the broker must have a session for it.
@@ -185,6 +187,7 @@ impl Client {
             habits,
             phase: Phase::Offline(0),
             link: None,
+            given_up: None,
             epoch: Epoch::default(),
             has_session: Some(false),
             expiry: 0,
@@ -233,6 +236,14 @@ impl Client {
             && self.unreleased.is_empty()
             && self.open.is_empty()
             && self.pings == 0
+    }
+
+    /// Whether it is time to connect. Not while the CONNECT of a connection that it has given up may still arrive: that
+    /// would take over from this one, and nobody could say which session is which.
+    #[must_use]
+    pub fn may_connect(&self, network: &Network, now: u64) -> bool {
+        let is_past = |link: LinkId| network.links[link].answered || network.links[link].is_closed();
+        matches!(self.phase, Phase::Offline(until) if until <= now) && self.given_up.is_none_or(is_past)
     }
 
     /// Connects; with another connection still open if there is one.
@@ -347,6 +358,9 @@ impl Client {
             oracle.groups_disturbed = true;
         }
         let was_online = self.phase == Phase::Online;
+        if !was_online {
+            self.given_up = Some(link);
+        }
         self.phase = Phase::Offline(now);
         // The broker may have ended it long before this client came to read that.
         let lost_at = network.links[link].closed_at.unwrap_or(now).min(now);
@@ -705,7 +719,7 @@ impl Client {
                     properties.push_u16(Property::TopicAlias, at as u16 + 1);
                     topic = "";
                 }
-                None if self.aliases_out.len() < usize::from(self.alias_limit.min(4)) && out.uid % 3 == 0 => {
+                None if self.aliases_out.len() < usize::from(self.alias_limit.min(4)) && out.uid.is_multiple_of(3) => {
                     self.aliases_out.push(out.topic.clone());
                     properties.push_u16(Property::TopicAlias, self.aliases_out.len() as u16);
                 }
@@ -899,8 +913,8 @@ impl Client {
 
     /// Does something, or lets something happen to it.
     pub fn act(&mut self, network: &mut Network, oracle: &mut Oracle, rng: &mut Rng, now: u64, faults: bool) {
-        if let Phase::Offline(until) = self.phase {
-            if until <= now {
+        if let Phase::Offline(_) = self.phase {
+            if self.may_connect(network, now) {
                 self.connect(network, oracle, rng, now);
             }
             return;
@@ -961,7 +975,7 @@ impl Client {
             // The half that was sent so far arrives, then the end.
             12..16 => network.finish(link),
             // Another connection takes this one over; nobody reads here any more.
-            16..22 if !self.quitting => {
+            16..22 if !self.quitting && self.phase == Phase::Online => {
                 network.vanish(link);
                 self.connect(network, oracle, rng, now);
                 return true;

@@ -21,7 +21,7 @@ use millrace_shards::shard::io::{Accepted, Gone, ListenerId, ShardId};
 use millrace_shards::shard::logic::Logic;
 use millrace_shards::shard::{RuleSet, Shard, Shared};
 
-use client::{Client, Habits, Phase, Role};
+use client::{Client, Habits, Role};
 use network::{Event, Network};
 use oracle::Oracle;
 use rng::Rng;
@@ -232,14 +232,12 @@ impl Sim {
             if done(self) {
                 return;
             }
-            self.now += 5;
+            // What rates hold back takes its time.
+            self.now += if self.setup.config.limits.publish_rate > 0 { 100 } else { 5 };
             for index in 0..self.clients.len() {
                 let client = &mut self.clients[index];
                 client.read(&mut self.network, &mut self.oracle, &mut self.rng, self.now);
-                if let Phase::Offline(until) = client.phase
-                    && until <= self.now
-                    && client.role != Role::Probe
-                {
+                if client.role != Role::Probe && client.may_connect(&self.network, self.now) {
                     client.connect(&mut self.network, &mut self.oracle, &mut self.rng, self.now);
                 }
                 client.acknowledge(true, &mut self.network, &mut self.rng, self.now);

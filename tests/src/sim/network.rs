@@ -69,6 +69,8 @@ pub struct Link {
     stalled: bool,
     /// The broker has closed: after `down` comes the end.
     pub down_end: bool,
+    /// The broker has said something.
+    pub answered: bool,
     /// When the shard closed it.
     pub closed_at: Option<u64>,
 }
@@ -181,6 +183,7 @@ impl Network {
             unsent: VecDeque::new(),
             stalled: false,
             down_end: false,
+            answered: false,
             closed_at: None,
         });
         self.links.len() - 1
@@ -191,6 +194,9 @@ impl Network {
         let link = &mut self.links[link];
         let count = link.down.len().min(max);
         let bytes = link.down.drain(..count).collect();
+        if self.calm {
+            link.capacity = 64 * 1024;
+        }
         link.fill();
         bytes
     }
@@ -381,6 +387,7 @@ impl Output for Verbs<'_> {
         assert!(!bytes.is_empty(), "nothing to send");
         let Some(link) = self.link(conn, "send") else { return };
         assert!(!link.stalled, "a second send while one is under way");
+        link.answered = true;
         if link.reset {
             return;
         }

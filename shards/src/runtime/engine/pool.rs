@@ -2,7 +2,7 @@
 
 /// Bytes that lie idle at most.
 const POOL_BYTES_MAX: usize = 16 << 20;
-/// A larger buffer goes back to the allocator.
+/// A larger buffer goes back to the allocator; sixteen messages of 4 KiB gathered for one connection still fit.
 const BUFFER_BYTES_KEPT: usize = 256 << 10;
 
 #[derive(Default)]

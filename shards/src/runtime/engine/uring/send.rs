@@ -1,0 +1,175 @@
+//! Sending: one send a turn that does not wait; what did not fit follows in one that does.
+
+use io_uring::opcode;
+use io_uring::squeue::Flags;
+use io_uring::types::Fixed;
+
+use super::{Flight, SEND_ALL, SEND_NOW, State, Uring, conn_data, is_transient, kind, length_of};
+use crate::runtime::engine::{Counters, Event};
+use crate::shard::io::{ConnId, Gone};
+
+impl Uring {
+    pub(super) fn fly(&mut self, conn: ConnId, bytes: Vec<u8>) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        tenant.flying = true;
+        tenant.flight = self.flights_base.wrapping_add(self.flights.len() as u32);
+        let entry = opcode::Send::new(Fixed(conn.slot), bytes.as_ptr(), length_of(&bytes))
+            .flags(SEND_NOW)
+            .build()
+            .flags(Flags::SKIP_SUCCESS)
+            .user_data(conn_data(kind::SEND, conn));
+        self.push(&entry);
+        // The number of the entry is known only now: `push` may have submitted to make room.
+        self.flights.push_back(Flight { entry: self.pushed - 1, conn, bytes });
+    }
+
+    pub(super) fn send_failed(&mut self, conn: ConnId, result: i32, events: &mut Vec<Event>) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        if !std::mem::take(&mut tenant.flying) {
+            return;
+        }
+        let flight = &mut self.flights[tenant.flight.wrapping_sub(self.flights_base) as usize];
+        debug_assert!(flight.conn == conn);
+        let bytes = std::mem::take(&mut flight.bytes);
+        let sent = usize::try_from(result).unwrap_or(0);
+        if result < 0 && !is_transient(result) {
+            self.pool.put(bytes);
+            self.transport_failed(conn, events);
+            return;
+        }
+        if tenant.state == State::Closing {
+            self.pool.put(bytes);
+            return;
+        }
+        let tail = tenant.tail.get_or_insert_default();
+        tail.bytes = bytes;
+        tail.sent = sent;
+        if tail.rest().is_empty() {
+            self.drain_tail(conn, events);
+            return;
+        }
+        let unsent = tail.rest().len() + tail.held.len();
+        Counters::count(&self.settings.counters.sends_short);
+        if tenant.state == State::Open {
+            events.push(Event::Stalled { conn, unsent });
+        }
+        self.arm_tail(conn);
+    }
+
+    pub(super) fn arm_tail(&mut self, conn: ConnId) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        let Some(tail) = &tenant.tail else {
+            return;
+        };
+        let rest = tail.rest();
+        let entry = opcode::Send::new(Fixed(conn.slot), rest.as_ptr(), length_of(rest))
+            .flags(SEND_ALL)
+            .build()
+            .user_data(conn_data(kind::TAIL, conn));
+        tenant.tail_armed = true;
+        self.push(&entry);
+    }
+
+    pub(super) fn tail_completed(&mut self, conn: ConnId, result: i32, events: &mut Vec<Event>) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            Counters::count(&self.settings.counters.completions_late);
+            return;
+        };
+        tenant.tail_armed = false;
+        if tenant.state == State::Closing {
+            self.finish(conn);
+            return;
+        }
+        let Some(tail) = &mut tenant.tail else {
+            return;
+        };
+        if result <= 0 && !is_transient(result) {
+            self.transport_failed(conn, events);
+            return;
+        }
+        tail.sent += usize::try_from(result).unwrap_or(0);
+        if tail.rest().is_empty() {
+            self.drain_tail(conn, events);
+        } else {
+            self.arm_tail(conn);
+        }
+    }
+
+    /// The bytes of the tail are out: now what was held back behind them.
+    pub(super) fn drain_tail(&mut self, conn: ConnId, events: &mut Vec<Event>) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        let Some(tail) = &mut tenant.tail else {
+            return;
+        };
+        if tail.held.is_empty() {
+            let tail = tenant.tail.take().expect("looked at above");
+            self.pool.put(tail.bytes);
+            if tenant.state == State::Open {
+                events.push(Event::Drained { conn });
+            }
+            self.shut_if_out(conn);
+        } else {
+            let held = std::mem::take(&mut tail.held);
+            let spent = std::mem::replace(&mut tail.bytes, held);
+            tail.sent = 0;
+            self.pool.put(spent);
+            self.arm_tail(conn);
+        }
+    }
+
+    /// Sends whose entries the kernel has consumed without a completion went through: their buffers are free again.
+    pub(super) fn settle_flights(&mut self) {
+        let consumed = self.pushed - self.ring.submission().len() as u64;
+        while let Some(flight) = self.flights.front() {
+            if flight.entry >= consumed {
+                break;
+            }
+            let number = self.flights_base;
+            let flight = self.flights.pop_front().expect("looked at above");
+            self.flights_base = number.wrapping_add(1);
+            self.pool.put(flight.bytes);
+            let Some(tenant) = self.slots.get_mut(flight.conn) else {
+                continue;
+            };
+            if !tenant.flying || tenant.flight != number {
+                continue;
+            }
+            tenant.flying = false;
+            if tenant.state == State::Closing {
+                continue;
+            }
+            if tenant.tail.is_some() {
+                self.drain_held(flight.conn);
+            } else if tenant.state == State::Lingering {
+                self.shut_if_out(flight.conn);
+            }
+        }
+    }
+
+    /// A send went through while more was held back behind it.
+    pub(super) fn drain_held(&mut self, conn: ConnId) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        if let Some(tail) = tenant.tail.take() {
+            self.fly(conn, tail.held);
+            self.unsettled = true;
+        }
+    }
+
+    pub(super) fn transport_failed(&mut self, conn: ConnId, events: &mut Vec<Event>) {
+        match self.slots.get(conn).map(|tenant| tenant.state) {
+            Some(State::Open) => events.push(Event::Gone { conn, how: Gone::Failed }),
+            Some(State::Lingering) => self.end(conn),
+            _ => {}
+        }
+    }
+}

@@ -15,7 +15,7 @@ pub(crate) const BUFFER_BYTES: usize = 32 * 1024;
 /// Buffers that are allocated at a time.
 pub(crate) const CHUNK: u16 = 32;
 /// Buffers at most.
-pub(crate) const BUFFERS_MAX: u16 = 1024;
+pub(crate) const BUFFERS_MAX: u16 = 512;
 
 /// The memory and the ledger.
 pub(crate) struct Chunks {

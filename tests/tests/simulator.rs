@@ -43,7 +43,7 @@ fn what_clients_were_promised_holds_whatever_goes_wrong() {
         return;
     }
     let first = number("MILLRACE_SIM_FIRST").unwrap_or(0);
-    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(300);
+    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(150);
     let proven = run_all("MILLRACE_SIM_SEED", first..first + count, sim::run);
     println!("{count} seeds, {proven} deliveries proven");
     assert!(proven > count, "simulations in which nothing happens prove nothing");

@@ -9,6 +9,9 @@ pub mod outbox;
 pub mod received;
 pub mod topic_alias;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -196,7 +199,7 @@ impl Session {
             if online && !room {
                 return Admit::Dropped(Dropped::Slow);
             }
-            if !online && !(limits.keep_qos0 && self.is_persistent()) {
+            if !(online || limits.keep_qos0 && self.is_persistent()) {
                 return Admit::Away;
             }
             if online && !limits.keep_qos0 {

@@ -154,7 +154,7 @@ impl Shard {
 
     pub(super) fn on_adopted(&mut self, id: ConnId, from: ShardId, token: u64) {
         match self.handovers.waiting.remove(&(from, token)) {
-            Some((Half::Frame(handover), _)) => self.adopt(id, handover),
+            Some((Half::Frame(handover), _)) => self.adopt(id, &handover),
             _ => {
                 self.handovers.waiting.insert((from, token), (Half::Socket(id), self.now.monotonic));
             }
@@ -163,7 +163,7 @@ impl Shard {
 
     pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
         match self.handovers.waiting.remove(&(from, handover.token)) {
-            Some((Half::Socket(id), _)) => self.adopt(id, handover),
+            Some((Half::Socket(id), _)) => self.adopt(id, &handover),
             Some((Half::Gone, _)) => self.shared.listener(handover.listener).closed(),
             _ => {
                 self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
@@ -194,7 +194,7 @@ impl Shard {
         }
     }
 
-    fn adopt(&mut self, id: ConnId, handover: Handover) {
+    fn adopt(&mut self, id: ConnId, handover: &Handover) {
         if self.draining {
             self.shared.listener(handover.listener).closed();
             self.commands.push(Command::Close(id, Close::Now));

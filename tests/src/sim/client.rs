@@ -719,7 +719,7 @@ impl Client {
                     properties.push_u16(Property::TopicAlias, at as u16 + 1);
                     topic = "";
                 }
-                None if self.aliases_out.len() < usize::from(self.alias_limit.min(4)) && out.uid % 3 == 0 => {
+                None if self.aliases_out.len() < usize::from(self.alias_limit.min(4)) && out.uid.is_multiple_of(3) => {
                     self.aliases_out.push(out.topic.clone());
                     properties.push_u16(Property::TopicAlias, self.aliases_out.len() as u16);
                 }
@@ -782,6 +782,29 @@ impl Client {
         if qos != QoS::AtMostOnce {
             self.out.push_back(out);
         }
+    }
+
+    /// Publishes a retained message with QoS 1.
+    pub fn retain(&mut self, topic: String, size: usize, network: &mut Network, oracle: &mut Oracle, now: u64) {
+        let uid = oracle.publish(Sent {
+            publisher: self.index,
+            topic: topic.clone(),
+            qos: 1,
+            retain: true,
+            removes: false,
+            expires: false,
+            size,
+            first_sent: 0,
+            last_sent: 0,
+            tries: 0,
+            acked: None,
+            will: false,
+        });
+        let (id, payload) = (self.free_id(), Oracle::payload(uid, size));
+        let (stage, qos) = (OutStage::Publish, QoS::AtLeastOnce);
+        let out = Out { id, uid, stage, topic, payload, qos, retain: true, expiry: None };
+        self.transmit(&out, false, network, oracle, now);
+        self.out.push_back(out);
     }
 
     fn change(&mut self, mut change: Change, network: &mut Network, oracle: &mut Oracle, now: u64) {

@@ -89,7 +89,19 @@ fn version(rng: &mut Rng) -> ProtocolVersion {
 }
 
 fn topic(rng: &mut Rng) -> &'static str {
-    rng.pick(&["a", "a/b", "a/b/c", "/", "//", "$SYS/x", "$delayed/1/a", "$delayed//", "$delayed/99999999999/x", "a/#", ""])
+    rng.pick(&[
+        "a",
+        "a/b",
+        "a/b/c",
+        "/",
+        "//",
+        "$SYS/x",
+        "$delayed/1/a",
+        "$delayed//",
+        "$delayed/99999999999/x",
+        "a/#",
+        "",
+    ])
 }
 
 fn filter(rng: &mut Rng) -> &'static str {

@@ -273,7 +273,8 @@ impl Oracle {
                 let own = known.no_local_ever && sent.publisher == client;
                 known.is_for(arrival.topic) && before && known.qos_min > 0 && !known.leaving && !own && !sent.retain
             });
-            let again = sent.tries > 1 && !(promised && arrival.qos > 0 && !self.lossy && !sent.expires);
+            let orderly = promised && arrival.qos > 0 && !self.lossy && !sent.expires;
+            let again = sent.tries > 1 && !orderly;
             if let Some(last) = epoch.last.insert(key, uid).filter(|_| !again) {
                 let other = &self.sent[last as usize];
                 assert!(last < uid || sent.will, "client {client}: message {uid} {sent:?} came after {last} {other:?}");
@@ -382,9 +383,7 @@ impl Oracle {
                 if !self.groups_disturbed && sent.tries == 1 {
                     assert!(clients.len() <= 1, "{}: to more than one", context());
                 }
-                let Some(acked) = sent.acked else { continue };
-                let _ = acked;
-                if sent.qos == 0 || sent.expires {
+                if sent.acked.is_none() || sent.qos == 0 || sent.expires {
                     continue;
                 }
                 let lasting = group.members.values().any(|member| member.stayed && member.since < sent.first_sent);

@@ -131,7 +131,7 @@ mod tests {
         left.sort_unstable();
         let expected: Vec<u32> = (0..998).filter(|n| *n != 3).chain([999]).collect();
         assert_eq!(left, expected);
-        while pages.len() > 0 {
+        while !pages.is_empty() {
             pages.swap_remove(0);
         }
         assert!(pages.pages.is_empty());

@@ -215,7 +215,7 @@ impl Session {
     fn begin(&mut self, message: &Lazy<'_>, grant: &Grant) -> PacketId {
         let keep = self.is_persistent() || grant.group != 0;
         let kept = keep.then(|| Queued { message: message.keep(), grant: grant.clone() });
-        self.inflight.begin(grant.qos, kept.map(Box::new))
+        self.inflight.begin(grant.qos, kept)
     }
 
     /// Puts a delivery at the end of the queue.
@@ -262,7 +262,7 @@ impl Session {
         let queued = self.pop_queued()?;
         let packet_id = (qos != QoS::AtMostOnce).then(|| {
             let keep = self.expiry != 0 || queued.grant.group != 0;
-            self.inflight.begin(qos, keep.then(|| Box::new(queued.clone())))
+            self.inflight.begin(qos, keep.then(|| queued.clone()))
         });
         Some((queued, packet_id))
     }
@@ -327,7 +327,7 @@ impl Session {
 
     /// What was under way when the connection broke, oldest first, to be sent again with DUP, or as PUBREL where the
     /// entry holds no message any more [MQTT-4.4.0-1].
-    pub fn unacknowledged(&self) -> impl Iterator<Item = (PacketId, &Entry)> {
+    pub fn unacknowledged(&self) -> impl Iterator<Item = (PacketId, Entry<'_>)> {
         self.inflight.iter()
     }
 }

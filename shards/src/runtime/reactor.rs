@@ -4,6 +4,7 @@
 //! Invariants: one enter, one flush and one clock reading a turn; the sleep flag is up only around the wait; the
 //! longest sleep is a second, so that a watchdog sees the shard turn.
 
+use std::collections::VecDeque;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
@@ -105,7 +106,10 @@ pub(crate) struct Reactor<E: Engine, L: Logic> {
     logic: L,
     control: Receiver<L::Control>,
     vitals: Arc<Vitals>,
+    /// What the engine brought in this turn.
     events: Vec<Event>,
+    /// What the logic has not seen yet.
+    pending: VecDeque<Event>,
     /// The mesh had to keep something back.
     congested: bool,
     /// Another thread rang the bell.
@@ -137,6 +141,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
             control,
             vitals,
             events: Vec::new(),
+            pending: VecDeque::new(),
             congested: false,
             rung: false,
             now: sys::now(),
@@ -166,6 +171,18 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
     }
 
     fn wait(&mut self) {
+        if self.pending.is_empty() {
+            self.sleep();
+        } else {
+            // Output goes out, and nothing more comes in before what there is has been seen.
+            self.engine.flush(&mut self.buffers, self.now.monotonic, &mut self.events);
+            self.now = sys::now();
+        }
+        self.pending.extend(self.events.drain(..));
+        Counters::count(&self.engine.counters().turns);
+    }
+
+    fn sleep(&mut self) {
         self.vitals.enter(Phase::Waiting);
         let mut wait = SLEEP_MAX.min(self.logic.next_deadline().since(self.now.monotonic));
         if background::is_pending() {
@@ -185,25 +202,19 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
                 Counters::count(&self.engine.counters().wakes_lost);
             }
         }
-        Counters::count(&self.engine.counters().turns);
     }
 
     fn take_events(&mut self) {
         self.vitals.enter(Phase::Receiving);
-        let mut events = std::mem::take(&mut self.events);
         let mut bytes = 0;
-        let mut coming = events.drain(..);
-        for event in coming.by_ref() {
+        while bytes < INPUT_BYTES_MAX
+            && let Some(event) = self.pending.pop_front()
+        {
             if let Event::Received { buffer, .. } = &event {
                 bytes += buffer.len as usize;
             }
             self.take_event(event);
-            if bytes >= INPUT_BYTES_MAX {
-                break;
-            }
         }
-        let rest: Vec<Event> = coming.collect();
-        self.events = if rest.is_empty() { events } else { rest };
     }
 
     fn take_event(&mut self, event: Event) {

@@ -242,12 +242,9 @@ impl Shard {
     /// The same client connects again (section 3.1.4): the old connection goes, and its session stays if it is one
     /// that stays.
     pub(super) fn take_over(&mut self, client: u32) {
-        match self.connection_of(client) {
-            Some(slot) => {
-                let id = self.conns.id(slot);
-                self.disconnect(id, Cause::TakenOver, Some("the same client connected again"));
-            }
-            None => {}
+        if let Some(slot) = self.connection_of(client) {
+            let id = self.conns.id(slot);
+            self.disconnect(id, Cause::TakenOver, Some("the same client connected again"));
         }
         // It is back before its Will Delay was over [MQTT-3.1.3-9]; a session that ends publishes the Will by itself.
         if let Some(state) = self.clients.get_mut(client) {

@@ -356,9 +356,7 @@ impl Shard {
         let over = |limit: u64, value: u32| limit != 0 && u64::from(value) > limit;
         let hit = if over(limits.byte_rate.0, rate.bytes) {
             Counter::LimitHitsByteRate
-        } else if over(limits.publish_rate.into(), rate.publishes) {
-            Counter::LimitHitsMessageRate
-        } else if over(limits.control_rate.into(), rate.controls) {
+        } else if over(limits.publish_rate.into(), rate.publishes) || over(limits.control_rate.into(), rate.controls) {
             Counter::LimitHitsMessageRate
         } else {
             return;

@@ -273,8 +273,7 @@ impl Oracle {
                 let own = known.no_local_ever && sent.publisher == client;
                 known.is_for(arrival.topic) && before && known.qos_min > 0 && !known.leaving && !own && !sent.retain
             });
-            let orderly = promised && arrival.qos > 0 && !self.lossy && !sent.expires;
-            let again = sent.tries > 1 && !orderly;
+            let again = sent.tries > 1 && (!promised || arrival.qos == 0 || self.lossy || sent.expires);
             if let Some(last) = epoch.last.insert(key, uid).filter(|_| !again) {
                 let other = &self.sent[last as usize];
                 assert!(last < uid || sent.will, "client {client}: message {uid} {sent:?} came after {last} {other:?}");

@@ -490,6 +490,12 @@ impl Engine for Epoll {
         self.read_ready(buffers, events);
     }
 
+    fn flush(&mut self, _buffers: &mut FreeBuffers, now: Millis, events: &mut Vec<Event>) {
+        // Sends have gone out as they came.
+        self.now = now;
+        events.append(&mut self.deferred);
+    }
+
     #[inline]
     fn is_open(&self, conn: ConnId) -> bool {
         self.slots.get(conn).is_some_and(|tenant| !tenant.lingering)

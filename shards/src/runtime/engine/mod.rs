@@ -87,6 +87,8 @@ pub(crate) trait Engine: Sized {
     fn stop_listening(&mut self);
     /// Gives the kernel what was asked for, waits for at most `wait` until something happens, collects what did.
     fn turn(&mut self, buffers: &mut Self::Buffers, now: Millis, wait: Duration, events: &mut Vec<Event>);
+    /// Gives the kernel what was asked for, without waiting and without taking in more than comes of that.
+    fn flush(&mut self, buffers: &mut Self::Buffers, now: Millis, events: &mut Vec<Event>);
     /// Whether the logic may still hear of the connection.
     fn is_open(&self, conn: ConnId) -> bool;
     fn receive_once(&mut self, conn: ConnId);

@@ -309,6 +309,18 @@ impl Uring {
         }
     }
 
+    /// Submits what is queued without running what the kernel deferred: of receives in flight nothing comes of this.
+    fn submit_alone(&mut self) {
+        let queued = self.ring.submission().len() as u32;
+        if queued == 0 {
+            return;
+        }
+        // SAFETY: it submits that many entries, waits for nothing and has no argument.
+        if let Err(error) = unsafe { self.ring.submitter().enter::<libc::sigset_t>(queued, 0, 0, None) } {
+            expect_transient(&error);
+        }
+    }
+
     fn reap(&mut self, buffers: &mut BufferRing, events: &mut Vec<Event>) {
         loop {
             while let Some(cqe) = self.backlog.pop_front() {
@@ -436,6 +448,15 @@ impl Engine for Uring {
         if !self.accepting && self.accepts == 0 {
             self.listeners.clear();
         }
+    }
+
+    fn flush(&mut self, buffers: &mut BufferRing, now: Millis, events: &mut Vec<Event>) {
+        self.now = now;
+        events.append(&mut self.deferred);
+        buffers.publish();
+        self.submit_alone();
+        self.reap(buffers, events);
+        self.settle_flights();
     }
 
     #[inline]

@@ -9,6 +9,9 @@ pub mod outbox;
 pub mod received;
 pub mod topic_alias;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use smallvec::SmallVec;

@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod network;
 pub mod oracle;
 pub mod rng;
+pub mod scenarios;
 
 use std::sync::Arc;
 use std::time::Duration;

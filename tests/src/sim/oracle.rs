@@ -382,9 +382,7 @@ impl Oracle {
                 if !self.groups_disturbed && sent.tries == 1 {
                     assert!(clients.len() <= 1, "{}: to more than one", context());
                 }
-                let Some(acked) = sent.acked else { continue };
-                let _ = acked;
-                if sent.qos == 0 || sent.expires {
+                if sent.acked.is_none() || sent.qos == 0 || sent.expires {
                     continue;
                 }
                 let lasting = group.members.values().any(|member| member.stayed && member.since < sent.first_sent);

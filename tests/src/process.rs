@@ -104,9 +104,14 @@ pub fn limit_descriptors(command: &mut Command, most: u32) {
 pub fn silent_on_close(socket: &impl AsRawFd) -> io::Result<()> {
     let on: libc::c_int = 1;
     let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
-    // SAFETY: the kernel reads `length` bytes of a value that outlives the call.
-    let done = unsafe {
-        libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, libc::TCP_REPAIR, (&raw const on).cast(), length)
-    };
-    if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    // What has come is acknowledged before, or the peer sends it again and learns from the answer.
+    for option in [libc::TCP_QUICKACK, libc::TCP_REPAIR] {
+        // SAFETY: the kernel reads `length` bytes of a value that outlives the call.
+        let done =
+            unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const on).cast(), length) };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
 }

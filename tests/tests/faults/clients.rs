@@ -13,6 +13,8 @@ use super::{Gauges, V5, V311, connect_alive, expect_descriptors, expect_memory, 
 
 /// Pairs that work at full speed.
 const PAIRS: u64 = 4;
+/// What subscribers that stop reading want.
+const STOPPED_TOPIC: &str = "load/0";
 /// Messages that a publisher sends before it waits for their acknowledgements.
 const BATCH: u16 = 50;
 
@@ -75,7 +77,10 @@ fn run_pair(mut publisher: Client, mut subscriber: Client, topic: &str, stop: &A
         for id in 1..=BATCH {
             publisher.expect_ack(first::PUBACK, id);
         }
-        received.fetch_add(u64::from(BATCH), Ordering::Relaxed);
+        // The first pair is the one that the stopped subscribers have to do with.
+        if topic != STOPPED_TOPIC {
+            received.fetch_add(u64::from(BATCH), Ordering::Relaxed);
+        }
     }
 }
 
@@ -95,7 +100,7 @@ fn a_subscriber_that_stops_reading_costs_bounded_memory_and_nobody_else() {
             let connect = Connect::new(V5, &format!("stopped-{number}"));
             let connect = if *resume { connect.resume() } else { connect };
             let (mut client, _) = Client::connect_with(&broker, &connect);
-            client.send(&millrace_tests::wire::build::subscribe(V5, 1, &[], &[("load/#", *qos)]));
+            client.send(&millrace_tests::wire::build::subscribe(V5, 1, &[], &[(STOPPED_TOPIC, *qos)]));
             client
         })
         .collect();
@@ -120,7 +125,7 @@ fn a_subscriber_that_stops_reading_costs_bounded_memory_and_nobody_else() {
 
 #[test]
 fn clients_that_vanish_without_a_word_are_found_by_their_keep_alive() {
-    const KEEP_ALIVE: u16 = 4;
+    const KEEP_ALIVE: u16 = 2;
     let count = usual_or_long(2000, 10_000);
     let broker = watched(Setup::new());
     let mut wills = Client::connect(&broker, V311, "wills");
@@ -128,7 +133,7 @@ fn clients_that_vanish_without_a_word_are_found_by_their_keep_alive() {
     let mut gauges = Gauges::watch(&broker);
     let start = gauges.settle();
     let mut heard: Vec<Instant> = Vec::new();
-    let mut held = Vec::new();
+    let mut clients = Vec::new();
     for number in 0..count {
         let version = VERSIONS[usize::try_from(number % 3).expect("it is small")];
         let will = Will::new(&format!("vanish/{number}"), "gone").qos(1);
@@ -136,8 +141,10 @@ fn clients_that_vanish_without_a_word_are_found_by_their_keep_alive() {
         let (mut client, _) = Client::connect_with(&broker, &connect);
         client.subscribe(&format!("vanished/{number}"), 1);
         heard.push(Instant::now());
-        held.extend(client.go_silent());
+        clients.push(client);
     }
+    // All at once in the end: a new connection must not come from the port of one that is gone.
+    let held: Vec<_> = clients.into_iter().map(Client::go_silent).collect();
     let limit = Duration::from_millis(1500 * u64::from(KEEP_ALIVE));
     let mut seen: BTreeMap<String, Instant> = BTreeMap::new();
     while seen.len() < heard.len() {
@@ -153,12 +160,13 @@ fn clients_that_vanish_without_a_word_are_found_by_their_keep_alive() {
     }
     wills.expect_nothing();
     gauges.expect(&start, Duration::from_secs(10));
+    drop(held);
 }
 
 #[test]
 fn who_does_not_finish_connect_in_time_is_closed() {
-    const TIMEOUT: Duration = Duration::from_secs(3);
-    let broker = Setup::new().set("limits.connect_timeout=3s").start();
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    let broker = Setup::new().set("limits.connect_timeout=2s").start();
     let descriptors = broker.descriptors();
     let before = broker.resident_bytes();
     let connect = Connect::new(V311, &"slow".repeat(50)).bytes();
@@ -170,7 +178,7 @@ fn who_does_not_finish_connect_in_time_is_closed() {
     let short = Connect::new(V311, "slow-but-short").bytes();
     let mut buffer = [0; 16];
     let mut answered = false;
-    for step in 0..100_u64 {
+    for step in 0..80_u64 {
         for (client, every, closed) in clients.iter_mut().filter(|(_, _, closed)| closed.is_none()) {
             if let Some(every) = every
                 && (step * 50).is_multiple_of(*every)
@@ -250,7 +258,7 @@ fn a_stop_of_the_whole_broker_ends_nobody_who_pinged_meanwhile() {
         (0..20).map(|number| connect_alive(&broker, V5, &format!("alive-{number}"), 2)).collect();
     let mut silent = connect_alive(&broker, V5, "silent", 2);
     broker.signal(libc::SIGSTOP);
-    let seconds = usual_or_long(5, 20);
+    let seconds = usual_or_long(4, 20);
     for _ in 0..seconds {
         for client in &mut alive {
             client.send(&[0xC0, 0]);

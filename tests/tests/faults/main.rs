@@ -69,7 +69,10 @@ impl Gauges {
         if delivery.retain {
             return String::new();
         }
-        self.latest.insert(delivery.topic.clone(), value);
+        // The bytes of what is retained are those of these very numbers.
+        if !delivery.topic.ends_with("/retained_bytes") {
+            self.latest.insert(delivery.topic.clone(), value);
+        }
         delivery.topic
     }
 

@@ -13,6 +13,13 @@ fn a_packet_that_claims_240_mb_costs_what_has_come_of_it() {
     const MIB: usize = 1 << 20;
     let broker = Setup::new().set("mqtt.max_packet_size=255MiB").start();
     let mut other = Client::connect(&broker, V311, "claim-other");
+    let piece = vec![0; MIB];
+    // The buffers that all connections share are touched for the first time.
+    for number in 0..8 {
+        let mut client = Client::connect(&broker, V311, &format!("claim-first-{number}"));
+        client.publish(Publish::new("claim", piece.repeat(8)).qos(1, 0));
+        client.leave();
+    }
     let before = broker.resident_bytes();
     let mut claims: Vec<Client> =
         (0..20).map(|number| Client::connect(&broker, VERSIONS[number % 3], &format!("claim-{number}"))).collect();
@@ -22,7 +29,6 @@ fn a_packet_that_claims_240_mb_costs_what_has_come_of_it() {
     other.ping();
     let claimed = broker.resident_bytes().saturating_sub(before);
     assert!(claimed < 8 << 20, "{claimed} bytes for claims");
-    let piece = vec![0; MIB];
     for _ in 0..8 {
         claims[0].send(&piece);
     }
@@ -88,7 +94,7 @@ fn a_hundred_thousand_retained_messages_reach_a_slow_reader_and_stall_nobody() {
 
 #[test]
 fn memory_is_near_its_start_after_a_storm_of_clients() {
-    let count = usual_or_long(5000, 15_000);
+    let count = usual_or_long(5000, 8000);
     let broker = Setup::new().start();
     let storm = || {
         let mut clients = Vec::new();
@@ -125,10 +131,10 @@ fn memory_is_near_its_start_after_a_storm_of_clients() {
     Client::connect(&broker, V5, "storm-first").leave();
     let start = broker.resident_bytes();
     let full = storm();
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_millis(1500));
     let after = broker.resident_bytes();
     let again = storm();
-    std::thread::sleep(Duration::from_secs(3));
+    std::thread::sleep(Duration::from_millis(1500));
     let last = broker.resident_bytes();
     println!("{start} at the start, {full} with {count} clients, {after} after; then {again} and {last}");
     assert!(last < start * 13 / 10 + (4 << 20), "{start} at the start and {last} after the storms");

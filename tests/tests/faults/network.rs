@@ -93,7 +93,7 @@ fn is_served(stream: &mut TcpStream, within: Duration) -> bool {
 #[test]
 fn without_descriptors_accepting_rests_and_all_else_goes_on() {
     use std::io::Write as _;
-    const DESCRIPTORS: u32 = 128;
+    const DESCRIPTORS: u32 = 96;
     let broker = Setup::new().descriptors(DESCRIPTORS).start();
     let mut lives = Client::connect(&broker, V5, "lives");
     lives.subscribe("lives", 1);
@@ -105,8 +105,9 @@ fn without_descriptors_accepting_rests_and_all_else_goes_on() {
             stream
         })
         .collect();
-    let served = crowd.iter_mut().map(|stream| is_served(stream, Duration::from_millis(20))).filter(|is| *is).count();
-    assert!(served > 20 && served < 2 * 128, "{served} are served");
+    std::thread::sleep(Duration::from_secs(1));
+    let served = crowd.iter_mut().map(|stream| is_served(stream, Duration::from_millis(1))).filter(|is| *is).count();
+    assert!(served > 20 && served <= 2 * 96, "{served} are served");
     // Those who are here are served, and nothing spins.
     let before = broker.cpu_time();
     let begun = Instant::now();

@@ -9,16 +9,17 @@ use millrace_tests::wire::{Client, Publish, build};
 
 use super::V5;
 
-/// Clients that flood one topic until the broker says goodbye; each gives back the Reason Code it heard.
+/// Clients that flood a topic each until the broker says goodbye; each gives back the Reason Code it heard.
 fn flood(broker: &millrace_tests::broker::Broker) -> (Vec<std::thread::JoinHandle<Option<u8>>>, Arc<AtomicBool>) {
     let begun = Arc::new(AtomicBool::new(false));
     let threads = (0..4)
         .map(|number| {
             let mut client = Client::connect(broker, V5, &format!("flood-{number}"));
-            client.subscribe("flood", 0);
+            let topic = format!("flood/{number}");
+            client.subscribe(&topic, 0);
             let begun = Arc::clone(&begun);
             std::thread::spawn(move || {
-                let batch = Publish::new("flood", vec![b'x'; 200]).bytes(V5).repeat(20);
+                let batch = Publish::new(&topic, vec![b'x'; 200]).bytes(V5).repeat(20);
                 loop {
                     client.send_perhaps(&batch);
                     for _ in 0..20 {
@@ -40,7 +41,7 @@ fn sigterm_under_load_says_goodbye_to_all_within_its_bound() {
     let mut broker = Setup::new().start();
     // One never reads, so that its output waits.
     let mut stuck = Client::connect(&broker, V5, "stuck");
-    stuck.send(&build::subscribe(V5, 1, &[], &[("flood", 0)]));
+    stuck.send(&build::subscribe(V5, 1, &[], &[("flood/#", 0)]));
     let (threads, begun) = flood(&broker);
     std::thread::sleep(Duration::from_secs(1));
     assert!(begun.load(Ordering::Relaxed), "the flood flows");

@@ -82,6 +82,10 @@ impl Shard {
 
     pub(super) fn on_connect_timeout(&mut self, id: ConnId) {
         if self.conns.get(id).is_some_and(|conn| conn.phase != Phase::Connected) {
+            if self.grace_until > self.now.monotonic {
+                self.timers.insert(self.grace_until, Timer::Connect(id));
+                return;
+            }
             self.counters.add(Counter::ConnectsRefusedTimeout, 1);
             self.discard(id, Close::Now);
         }

@@ -140,8 +140,9 @@ impl Shard {
             return;
         }
         let deadline = self.keep_alive_deadline(id.slot);
-        // A client whose reading we paused cannot be heard.
-        if deadline > self.now.monotonic || self.conns.at(id.slot).paused != 0 {
+        // A client whose reading we paused cannot be heard, nor one while the whole process was stopped.
+        let now = self.now.monotonic;
+        if deadline > now || self.conns.at(id.slot).paused != 0 || self.grace_until > now {
             self.wake_keep_alive(id, deadline.max(Millis(self.now.monotonic.0 + 1000)));
         } else {
             self.disconnect(id, Cause::KeepAlive, None);

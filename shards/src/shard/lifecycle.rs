@@ -9,7 +9,7 @@ use millrace_core::session::Will;
 use millrace_core::time::Millis;
 use std::time::Duration;
 
-use super::connection::{NONE, Phase};
+use super::connection::{NONE, Pause, Phase};
 use super::io::{Close, ConnId, Gone};
 use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
@@ -140,9 +140,11 @@ impl Shard {
             return;
         }
         let deadline = self.keep_alive_deadline(id.slot);
-        // A client whose reading we paused cannot be heard, nor one while the whole process was stopped.
+        // A client whose reading we paused for our own sake cannot be heard, nor one while the whole process was
+        // stopped. One that is paused because it does not read what it is sent is heard by reading it.
         let now = self.now.monotonic;
-        if deadline > now || self.conns.at(id.slot).paused != 0 || self.grace_until > now {
+        let excused = self.conns.at(id.slot).paused & (Pause::Mesh as u8 | Pause::Rate as u8) != 0;
+        if deadline > now || excused || self.grace_until > now {
             self.wake_keep_alive(id, deadline.max(Millis(self.now.monotonic.0 + 1000)));
         } else {
             self.disconnect(id, Cause::KeepAlive, None);

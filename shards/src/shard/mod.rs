@@ -509,6 +509,8 @@ impl logic::Logic for Shard {
         self.now = now;
         let Some(conn) = self.conns.get(id) else { return };
         conn.stalled = false;
+        // It took what it was sent, so it is there.
+        conn.last_seen = now.monotonic;
         if !conn.out.is_empty() && !conn.dirty {
             conn.dirty = true;
             self.dirty.push(id.slot);

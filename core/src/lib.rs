@@ -11,6 +11,7 @@
 //! | what rules produce and sinks store | [`value`] |
 //! | how one thread hands things to another | [`ring`] |
 //! | what has been counted | [`metrics`] |
+//! | how a table grows without holding itself twice | [`pages`] |
 //! | how a duration or size is written in a config | [`units`] |
 
 pub mod codec;
@@ -18,6 +19,7 @@ pub mod limits;
 pub mod message;
 pub mod metrics;
 pub mod packet;
+pub mod pages;
 pub mod reason_code;
 pub mod ring;
 pub mod session;

@@ -26,6 +26,7 @@ pub struct Setup {
     data_dir: Option<PathBuf>,
     engine: Option<String>,
     refuse_io_uring: bool,
+    descriptors: Option<u32>,
 }
 
 impl Setup {
@@ -60,6 +61,13 @@ impl Setup {
     #[must_use]
     pub const fn refuse_io_uring(mut self) -> Self {
         self.refuse_io_uring = true;
+        self
+    }
+
+    /// Starts it with at most so many descriptors.
+    #[must_use]
+    pub const fn descriptors(mut self, most: u32) -> Self {
+        self.descriptors = Some(most);
         self
     }
 
@@ -117,6 +125,9 @@ impl Broker {
         }
         if setup.refuse_io_uring {
             process::refuse_io_uring(&mut command);
+        }
+        if let Some(most) = setup.descriptors {
+            process::limit_descriptors(&mut command, most);
         }
         for (name, _) in std::env::vars_os() {
             if name.to_string_lossy().starts_with("MILLRACE_") {
@@ -193,10 +204,27 @@ impl Broker {
         std::fs::read_dir(format!("/proc/{}/fd", self.pid())).expect("a running process has descriptors").count()
     }
 
+    /// Time that its threads have spent on a core so far.
+    #[must_use]
+    pub fn cpu_time(&self) -> Duration {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.pid())).expect("a running process has a stat");
+        // Behind the name, which is in brackets: user and system time are words 14 and 15 of all.
+        let (_, rest) = stat.rsplit_once(')').expect("the name is in brackets");
+        let ticks: u64 =
+            rest.split_whitespace().skip(11).take(2).map(|word| word.parse::<u64>().expect("ticks are a number")).sum();
+        // The kernel tells every program of 100 ticks a second.
+        Duration::from_millis(ticks * 10)
+    }
+
     /// Stops it with SIGTERM and gives back how it ended.
     pub fn stop(mut self) -> ExitStatus {
         self.signal(libc::SIGTERM);
         self.wait()
+    }
+
+    /// Whether it has ended.
+    pub fn has_ended(&mut self) -> bool {
+        self.child.try_wait().expect("our child can be waited for").is_some()
     }
 
     /// Waits for its end.

@@ -80,3 +80,38 @@ pub fn reset_on_close(socket: &impl AsRawFd) -> io::Result<()> {
     };
     if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
+
+/// From now on the child of `command` may hold at most so many descriptors.
+pub fn limit_descriptors(command: &mut Command, most: u32) {
+    let limit = libc::rlimit { rlim_cur: most.into(), rlim_max: most.into() };
+    let lower = move || {
+        // SAFETY: the kernel reads a value that outlives the call.
+        if unsafe { libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit) } == 0 {
+            Ok(())
+        } else {
+            Err(io::Error::last_os_error())
+        }
+    };
+    // SAFETY: the closure runs between fork and exec and calls only setrlimit, which is async-signal-safe.
+    unsafe { command.pre_exec(lower) };
+}
+
+/// When this socket closes, the peer hears nothing, as if the machine behind it had lost its power. Takes a right that
+/// not everybody has (`CAP_NET_ADMIN`).
+///
+/// # Errors
+/// When that right is missing.
+pub fn silent_on_close(socket: &impl AsRawFd) -> io::Result<()> {
+    let on: libc::c_int = 1;
+    let length = libc::socklen_t::try_from(size_of::<libc::c_int>()).map_err(io::Error::other)?;
+    // What has come is acknowledged before, or the peer sends it again and learns from the answer.
+    for option in [libc::TCP_QUICKACK, libc::TCP_REPAIR] {
+        // SAFETY: the kernel reads `length` bytes of a value that outlives the call.
+        let done =
+            unsafe { libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_TCP, option, (&raw const on).cast(), length) };
+        if done != 0 {
+            return Err(io::Error::last_os_error());
+        }
+    }
+    Ok(())
+}

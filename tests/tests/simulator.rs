@@ -1,6 +1,7 @@
-//! The simulator over many seeds, and the seeds that once found something.
+//! The simulator over many seeds, and what chance meets too seldom.
 //!
-//! `MILLRACE_SIM_SEED=n` runs one seed; `MILLRACE_SIM_SEEDS=n` so many, from `MILLRACE_SIM_FIRST` (0) on.
+//! `MILLRACE_SIM_SEED=n` runs one seed (`MILLRACE_FUZZ_SEED=n` one of the fuzz body); `MILLRACE_SIM_SEEDS=n` so many,
+//! from `MILLRACE_SIM_FIRST` (0) on.
 
 use std::panic::catch_unwind;
 
@@ -14,13 +15,10 @@ fn number(name: &str) -> Option<u64> {
 }
 
 /// Runs seeds; tells all that fail and how to run them again.
-fn run_all(seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
+fn run_all(name: &str, seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
     let mut failed = Vec::new();
     let mut proven = 0;
     for seed in seeds {
-        if number("MILLRACE_SIM_VERBOSE").is_some() {
-            eprintln!("seed {seed}");
-        }
         match catch_unwind(|| run(seed)) {
             Ok(more) => proven += more,
             Err(_) => failed.push(seed),
@@ -30,7 +28,7 @@ fn run_all(seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) -> u64 {
         }
     }
     for seed in &failed {
-        eprintln!("failed; again: MILLRACE_SIM_SEED={seed} cargo test -p millrace-tests --test simulator");
+        eprintln!("failed; again: {name}={seed} cargo test -p millrace-tests --test simulator");
     }
     assert!(failed.is_empty(), "seeds {failed:?}");
     proven
@@ -43,8 +41,35 @@ fn what_clients_were_promised_holds_whatever_goes_wrong() {
         return;
     }
     let first = number("MILLRACE_SIM_FIRST").unwrap_or(0);
-    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(300);
-    let proven = run_all(first..first + count, sim::run);
+    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(150);
+    let proven = run_all("MILLRACE_SIM_SEED", first..first + count, sim::run);
     println!("{count} seeds, {proven} deliveries proven");
     assert!(proven > count, "simulations in which nothing happens prove nothing");
+}
+
+#[test]
+fn no_bytes_break_a_broker_of_two_shards() {
+    if let Some(seed) = number("MILLRACE_FUZZ_SEED") {
+        println!("{} bytes", sim::fuzz::run(seed));
+        return;
+    }
+    let first = number("MILLRACE_SIM_FIRST").unwrap_or(0);
+    let count = number("MILLRACE_SIM_SEEDS").unwrap_or(200);
+    let fed = run_all("MILLRACE_FUZZ_SEED", first..first + count, sim::fuzz::run);
+    println!("{count} seeds, {fed} bytes fed");
+}
+
+#[test]
+fn thousands_of_retained_messages_reach_a_subscriber_of_everything() {
+    run_all("seed", 0..3, sim::scenarios::retained_by_thousands);
+}
+
+#[test]
+fn of_many_connections_with_one_client_id_one_wins_and_the_others_are_told() {
+    run_all("seed", 0..10, sim::scenarios::takeover_storm);
+}
+
+#[test]
+fn a_broker_that_stops_tells_everybody_and_takes_nobody_more() {
+    run_all("seed", 0..30, sim::scenarios::drain_in_the_middle);
 }

@@ -1,7 +1,7 @@
 //! Inflight: Packet Identifiers and the stage of each QoS 1 and 2 delivery to one client.
 //!
 //! Identifiers are given out in a row from 1 and mostly acknowledged in that order, so the window is a ring of
-//! entries and an identifier is an index into it. A hole stays until all before it are done; a client that leaves one
+//! stages and an identifier is an index into it. A hole stays until all before it are done; a client that leaves one
 //! unacknowledged cannot make the ring longer than twice its window.
 
 use std::collections::VecDeque;
@@ -12,6 +12,10 @@ use crate::packet::{PacketId, QoS};
 
 /// Number of Packet Identifiers: 1 to 65,535.
 const IDS: u32 = 65_535;
+
+/// Room that stays while nothing is under way, in entries.
+const STAGES_KEPT: usize = 256;
+const MESSAGES_KEPT: usize = 16;
 
 /// Which acknowledgement a delivery waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,18 +31,20 @@ pub enum Stage {
 }
 
 /// One delivery under way.
-#[derive(Clone, Debug)]
-pub struct Entry {
+#[derive(Clone, Copy, Debug)]
+pub struct Entry<'a> {
     /// What it waits for.
     pub stage: Stage,
     /// The message, if it may have to be sent again.
-    pub kept: Option<Box<Queued>>,
+    pub kept: Option<&'a Queued>,
 }
 
 /// The deliveries under way.
 #[derive(Debug, Default)]
 pub struct Inflight {
-    entries: VecDeque<Entry>,
+    stages: VecDeque<Stage>,
+    /// What may have to be sent again, beside its stage; empty while that is nothing.
+    kept: VecDeque<Option<Queued>>,
     /// Identifier of the first entry, minus 1.
     first: u16,
     /// Entries that are not done.
@@ -58,7 +64,7 @@ impl Inflight {
 
     /// A new connection: what is under way has to be sent again, as far as its window allows.
     pub fn resume(&mut self) {
-        self.unseen = self.entries.len() as u16;
+        self.unseen = self.stages.len() as u16;
         self.unseen_open = self.open;
     }
 
@@ -69,14 +75,14 @@ impl Inflight {
     }
 
     /// The next delivery to be sent again, if the window has room for it; a PUBREL always has.
-    pub fn next_unseen(&mut self) -> Option<(PacketId, &Entry)> {
+    pub fn next_unseen(&mut self) -> Option<(PacketId, Entry<'_>)> {
         loop {
             if self.unseen_open == 0 {
                 self.unseen = 0;
                 return None;
             }
-            let index = self.entries.len() - usize::from(self.unseen);
-            let stage = self.entries[index].stage;
+            let index = self.stages.len() - usize::from(self.unseen);
+            let stage = self.stages[index];
             if stage != Stage::Done {
                 if stage != Stage::Pubcomp && self.open - self.unseen_open >= self.limit {
                     return None;
@@ -85,7 +91,7 @@ impl Inflight {
             }
             self.unseen -= 1;
             if stage != Stage::Done {
-                return Some((self.id_at(index), &self.entries[index]));
+                return Some((self.id_at(index), self.entry(index)));
             }
         }
     }
@@ -95,8 +101,8 @@ impl Inflight {
     pub fn has_room(&self) -> bool {
         self.unseen_open == 0
             && self.open < self.limit
-            && self.entries.len() < 2 * usize::from(self.limit)
-            && self.entries.len() < IDS as usize
+            && self.stages.len() < 2 * usize::from(self.limit)
+            && self.stages.len() < IDS as usize
     }
 
     /// Deliveries under way.
@@ -112,10 +118,14 @@ impl Inflight {
     }
 
     /// Begins a delivery of QoS 1 or 2 and names it. Only while there is room.
-    pub fn begin(&mut self, qos: QoS, kept: Option<Box<Queued>>) -> PacketId {
+    pub fn begin(&mut self, qos: QoS, kept: Option<Queued>) -> PacketId {
         let stage = if qos == QoS::ExactlyOnce { Stage::Pubrec } else { Stage::Puback };
-        let id = self.id_at(self.entries.len());
-        self.entries.push_back(Entry { stage, kept });
+        let id = self.id_at(self.stages.len());
+        if kept.is_some() || !self.kept.is_empty() {
+            self.kept.resize_with(self.stages.len(), || None);
+            self.kept.push_back(kept);
+        }
+        self.stages.push_back(stage);
         self.open += 1;
         id
     }
@@ -123,48 +133,51 @@ impl Inflight {
     /// The stage of a delivery that is under way.
     #[must_use]
     pub fn stage(&self, id: PacketId) -> Option<Stage> {
-        self.entries.get(self.index(id)).map(|entry| entry.stage).filter(|stage| *stage != Stage::Done)
+        self.stages.get(self.index(id)).copied().filter(|stage| *stage != Stage::Done)
     }
 
     /// PUBREC came: the message is the client's now, only the identifier is kept; returns the message if it was kept.
-    pub fn release(&mut self, id: PacketId) -> Option<Box<Queued>> {
+    pub fn release(&mut self, id: PacketId) -> Option<Queued> {
         let index = self.index(id);
-        let entry = self.entries.get_mut(index)?;
-        entry.stage = Stage::Pubcomp;
-        entry.kept.take()
+        *self.stages.get_mut(index)? = Stage::Pubcomp;
+        self.kept.get_mut(index)?.take()
     }
 
     /// The delivery is over; returns its message if it was kept.
-    pub fn end(&mut self, id: PacketId) -> Option<Box<Queued>> {
+    pub fn end(&mut self, id: PacketId) -> Option<Queued> {
         let index = self.index(id);
-        let entry = self.entries.get_mut(index)?;
-        if entry.stage == Stage::Done {
+        let stage = self.stages.get_mut(index)?;
+        if *stage == Stage::Done {
             return None;
         }
-        entry.stage = Stage::Done;
-        let kept = entry.kept.take();
+        *stage = Stage::Done;
+        let kept = self.kept.get_mut(index).and_then(Option::take);
         self.open -= 1;
-        if index >= self.entries.len() - usize::from(self.unseen) {
+        if index >= self.stages.len() - usize::from(self.unseen) {
             self.unseen_open -= 1;
         }
-        while self.entries.front().is_some_and(|entry| entry.stage == Stage::Done) {
-            self.entries.pop_front();
-            self.unseen = self.unseen.min(self.entries.len() as u16);
+        while self.stages.front() == Some(&Stage::Done) {
+            self.stages.pop_front();
+            self.kept.pop_front();
+            self.unseen = self.unseen.min(self.stages.len() as u16);
             self.first = ((u32::from(self.first) + 1) % IDS) as u16;
         }
-        if self.entries.is_empty() && self.entries.capacity() > 64 {
-            self.entries = VecDeque::new();
+        if self.stages.is_empty() && (self.stages.capacity() > STAGES_KEPT || self.kept.capacity() > MESSAGES_KEPT) {
+            self.stages = VecDeque::new();
+            self.kept = VecDeque::new();
         }
         kept
     }
 
     /// The deliveries under way, oldest first.
-    pub fn iter(&self) -> impl Iterator<Item = (PacketId, &Entry)> {
-        self.entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| entry.stage != Stage::Done)
-            .map(|(index, entry)| (self.id_at(index), entry))
+    pub fn iter(&self) -> impl Iterator<Item = (PacketId, Entry<'_>)> {
+        (0..self.stages.len())
+            .filter(|index| self.stages[*index] != Stage::Done)
+            .map(|index| (self.id_at(index), self.entry(index)))
+    }
+
+    fn entry(&self, index: usize) -> Entry<'_> {
+        Entry { stage: self.stages[index], kept: self.kept.get(index).and_then(Option::as_ref) }
     }
 
     fn id_at(&self, index: usize) -> PacketId {
@@ -180,6 +193,9 @@ impl Inflight {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::{Lazy, MessageHead, MessageView};
+    use crate::session::{Grant, SubscriptionIds};
+    use crate::time::Millis;
 
     fn window(limit: u16) -> Inflight {
         let mut inflight = Inflight::default();
@@ -230,5 +246,30 @@ mod tests {
         }
         assert!(inflight.has_room() && inflight.is_empty());
         assert_eq!(inflight.begin(QoS::AtLeastOnce, None).get(), 101);
+    }
+    #[test]
+    fn what_may_be_sent_again_stays_with_its_identifier() {
+        let message = |text: &'static str| Queued {
+            message: Lazy::new(MessageView {
+                head: MessageHead { qos: QoS::AtLeastOnce, retain: false, expires_at: Millis::NEVER, publisher: 0 },
+                topic: text,
+                properties: &[],
+                payload: &[],
+            })
+            .keep(),
+            grant: Grant { qos: QoS::AtLeastOnce, retain: false, subscription_ids: SubscriptionIds::new(), group: 0 },
+        };
+        let topic = |queued: Option<Queued>| queued.map(|queued| queued.message.view().topic.to_owned());
+        let mut inflight = window(100);
+        let ids: Vec<_> =
+            [None, Some("b"), None, Some("d")].map(|text| inflight.begin(QoS::AtLeastOnce, text.map(message))).into();
+        let kept: Vec<_> = inflight.iter().map(|(_, entry)| entry.kept.is_some()).collect();
+        assert_eq!(kept, [false, true, false, true]);
+        assert_eq!(topic(inflight.end(ids[0])), None);
+        assert_eq!(topic(inflight.end(ids[3])).as_deref(), Some("d"));
+        assert_eq!(topic(inflight.release(ids[1])).as_deref(), Some("b"));
+        assert_eq!(topic(inflight.end(ids[1])), None);
+        assert_eq!(topic(inflight.end(ids[2])), None);
+        assert!(inflight.is_empty());
     }
 }

@@ -9,6 +9,9 @@ pub mod outbox;
 pub mod received;
 pub mod topic_alias;
 
+#[cfg(test)]
+mod tests;
+
 use std::time::Duration;
 
 use smallvec::SmallVec;
@@ -126,7 +129,7 @@ pub struct QueueLimits {
 pub struct Session {
     /// Client Identifier.
     pub client_id: Box<str>,
-    /// Unique among all sessions of all shards; what No Local compares.
+    /// A hash of the Client Identifier; what No Local compares.
     pub key: u64,
     /// Version of the last connection.
     pub version: ProtocolVersion,
@@ -196,7 +199,7 @@ impl Session {
             if online && !room {
                 return Admit::Dropped(Dropped::Slow);
             }
-            if !online && !(limits.keep_qos0 && self.is_persistent()) {
+            if !(online || limits.keep_qos0 && self.is_persistent()) {
                 return Admit::Away;
             }
             if online && !limits.keep_qos0 {
@@ -212,7 +215,7 @@ impl Session {
     fn begin(&mut self, message: &Lazy<'_>, grant: &Grant) -> PacketId {
         let keep = self.is_persistent() || grant.group != 0;
         let kept = keep.then(|| Queued { message: message.keep(), grant: grant.clone() });
-        self.inflight.begin(grant.qos, kept.map(Box::new))
+        self.inflight.begin(grant.qos, kept)
     }
 
     /// Puts a delivery at the end of the queue.
@@ -259,7 +262,7 @@ impl Session {
         let queued = self.pop_queued()?;
         let packet_id = (qos != QoS::AtMostOnce).then(|| {
             let keep = self.expiry != 0 || queued.grant.group != 0;
-            self.inflight.begin(qos, keep.then(|| Box::new(queued.clone())))
+            self.inflight.begin(qos, keep.then(|| queued.clone()))
         });
         Some((queued, packet_id))
     }
@@ -324,7 +327,7 @@ impl Session {
 
     /// What was under way when the connection broke, oldest first, to be sent again with DUP, or as PUBREL where the
     /// entry holds no message any more [MQTT-4.4.0-1].
-    pub fn unacknowledged(&self) -> impl Iterator<Item = (PacketId, &Entry)> {
+    pub fn unacknowledged(&self) -> impl Iterator<Item = (PacketId, Entry<'_>)> {
         self.inflight.iter()
     }
 }

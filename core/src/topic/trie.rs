@@ -8,9 +8,9 @@ mod levels;
 
 use super::filter::has_wildcards;
 use super::hash::TopicHash;
-use super::pages::Pages;
 use super::slots::Slots;
 use super::text::Text;
+use crate::pages::Pages;
 use levels::LevelTree;
 
 /// Keeps whole filters with wildcards apart from topics of the same text.

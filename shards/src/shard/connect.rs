@@ -4,10 +4,11 @@
 //! stays. Until then it receives once at a time, so that no byte can arrive here in between.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use foldhash::fast::RandomState;
+use foldhash::fast::{FixedState, RandomState};
 use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::{self, DecodeError, Direction, FixedHeader};
 use millrace_core::message::{Message, MessageHead, MessageView};
@@ -81,6 +82,10 @@ impl Shard {
 
     pub(super) fn on_connect_timeout(&mut self, id: ConnId) {
         if self.conns.get(id).is_some_and(|conn| conn.phase != Phase::Connected) {
+            if self.grace_until > self.now.monotonic {
+                self.timers.insert(self.grace_until, Timer::Connect(id));
+                return;
+            }
             self.counters.add(Counter::ConnectsRefusedTimeout, 1);
             self.discard(id, Close::Now);
         }
@@ -153,7 +158,7 @@ impl Shard {
 
     pub(super) fn on_adopted(&mut self, id: ConnId, from: ShardId, token: u64) {
         match self.handovers.waiting.remove(&(from, token)) {
-            Some((Half::Frame(handover), _)) => self.adopt(id, handover),
+            Some((Half::Frame(handover), _)) => self.adopt(id, &handover),
             _ => {
                 self.handovers.waiting.insert((from, token), (Half::Socket(id), self.now.monotonic));
             }
@@ -162,7 +167,7 @@ impl Shard {
 
     pub(super) fn on_handover(&mut self, from: ShardId, handover: Handover) {
         match self.handovers.waiting.remove(&(from, handover.token)) {
-            Some((Half::Socket(id), _)) => self.adopt(id, handover),
+            Some((Half::Socket(id), _)) => self.adopt(id, &handover),
             Some((Half::Gone, _)) => self.shared.listener(handover.listener).closed(),
             _ => {
                 self.handovers.waiting.insert((from, handover.token), (Half::Frame(handover), self.now.monotonic));
@@ -193,7 +198,7 @@ impl Shard {
         }
     }
 
-    fn adopt(&mut self, id: ConnId, handover: Handover) {
+    fn adopt(&mut self, id: ConnId, handover: &Handover) {
         if self.draining {
             self.shared.listener(handover.listener).closed();
             self.commands.push(Command::Close(id, Close::Now));
@@ -334,11 +339,10 @@ impl Shard {
     }
 
     fn new_client(&mut self, client_id: &str, version: ProtocolVersion, expiry: u32, mountpoint: u16) -> u32 {
-        self.keys += 1;
-        // The shard in the upper bits makes the key unique; 0 is the broker itself.
-        let key = u64::from(self.id.0) << 48 | self.keys;
-        let client = self.clients.insert(Session::new(client_id, key, version, expiry), mountpoint);
-        client
+        // The same for each session of that client, so that No Local knows its older messages too; 0 is the broker.
+        let hasher = FixedState::with_seed(self.shared.seed);
+        let key = hasher.hash_one((client_id, self.shared.mountpoint(mountpoint))).max(1);
+        self.clients.insert(Session::new(client_id, key, version, expiry), mountpoint)
     }
 
     /// Session Expiry Interval in seconds: what was asked for, at most `sessions.max_expiry`.

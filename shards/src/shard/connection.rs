@@ -7,6 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use millrace_core::codec::FixedHeader;
 use millrace_core::packet::ProtocolVersion;
+use millrace_core::pages::Pages;
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::topic_alias::{InboundAliases, OutboundAliases};
 use millrace_core::time::Millis;
@@ -156,19 +157,18 @@ impl Conn {
 /// The connection table.
 #[derive(Default)]
 pub(super) struct Conns {
-    slots: Vec<Conn>,
+    slots: Pages<Conn>,
     pub(super) open: u32,
 }
 
 impl Conns {
     /// A new tenant for a slot.
     pub(super) fn open(&mut self, id: ConnId) -> &mut Conn {
-        let slot = id.slot as usize;
-        if self.slots.len() <= slot {
-            self.slots.resize_with(slot + 1, Conn::default);
+        while self.slots.len() <= id.slot as usize {
+            self.slots.push(Conn::default());
         }
         self.open += 1;
-        let conn = &mut self.slots[slot];
+        let conn = self.slots.get_mut(id.slot);
         debug_assert_eq!(conn.phase, Phase::Vacant, "a slot has one tenant");
         *conn = Conn { generation: id.generation, ..Conn::default() };
         conn
@@ -177,32 +177,30 @@ impl Conns {
     /// Frees a slot.
     pub(super) fn close(&mut self, slot: u32) -> Conn {
         self.open -= 1;
-        std::mem::take(&mut self.slots[slot as usize])
+        std::mem::take(self.slots.get_mut(slot))
     }
 
     /// The tenant of a slot, if it is still this one.
     #[inline]
     pub(super) fn get(&mut self, id: ConnId) -> Option<&mut Conn> {
-        self.slots
-            .get_mut(id.slot as usize)
-            .filter(|conn| conn.generation == id.generation && conn.phase != Phase::Vacant)
+        self.slots.find_mut(id.slot).filter(|conn| conn.generation == id.generation && conn.phase != Phase::Vacant)
     }
 
     /// The tenant of a slot that is known to be taken.
     #[inline]
     pub(super) fn at(&mut self, slot: u32) -> &mut Conn {
-        &mut self.slots[slot as usize]
+        self.slots.get_mut(slot)
     }
 
     /// The tenant of a slot that is known to be taken, to look at.
     pub(super) fn look(&self, slot: u32) -> &Conn {
-        &self.slots[slot as usize]
+        self.slots.get(slot)
     }
 
     /// The identity of the tenant of a slot.
     #[inline]
     pub(super) fn id(&self, slot: u32) -> ConnId {
-        ConnId { slot, generation: self.slots[slot as usize].generation }
+        ConnId { slot, generation: self.slots.get(slot).generation }
     }
 
     /// The slots that are taken.

@@ -41,6 +41,9 @@ const fn dereference(reference: u64) -> (ShardId, (u32, u32)) {
     (ShardId((reference >> (INDEX_BITS + GENERATION_BITS)) as u16), (index, generation))
 }
 
+/// Name and filter; the groups of `$queue` have no name.
+type GroupName = (Option<Box<str>>, Box<str>);
+
 struct Group {
     strategy: ShareStrategy,
     members: Vec<Member>,
@@ -63,7 +66,7 @@ struct Member {
 #[derive(Default)]
 pub(super) struct Groups {
     groups: Slab<Group>,
-    by_name: HashMap<(Option<Box<str>>, Box<str>), u32, RandomState>,
+    by_name: HashMap<GroupName, u32, RandomState>,
     /// Acknowledgements of this turn, by group and member.
     acks: Vec<(u64, (u32, u32), u32)>,
 }

@@ -64,10 +64,11 @@ pub trait Output<F = Frame> {
     fn buffer(&mut self) -> Vec<u8>;
     /// Gives a buffer back unsent.
     fn recycle(&mut self, buffer: Vec<u8>);
-    /// Sends the bytes. At most one send is under way: after [`super::logic::Logic::stalled`] the shard calls this for the
-    /// connection again only when [`super::logic::Logic::drained`] said so.
+    /// Sends the bytes. At most one send is under way: after [`super::logic::Logic::stalled`] the shard calls this for
+    /// the connection again only when [`super::logic::Logic::drained`] said so.
     fn send(&mut self, conn: ConnId, bytes: Vec<u8>);
-    /// Receives once: [`super::logic::Logic::received`] follows at most once, so that a hand-over cannot race with data.
+    /// Receives once: [`super::logic::Logic::received`] follows at most once, so that a hand-over cannot race with
+    /// data.
     fn receive_once(&mut self, conn: ConnId);
     /// Receives until told otherwise.
     fn receive(&mut self, conn: ConnId);

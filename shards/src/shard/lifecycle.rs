@@ -140,8 +140,9 @@ impl Shard {
             return;
         }
         let deadline = self.keep_alive_deadline(id.slot);
-        // A client whose reading we paused cannot be heard.
-        if deadline > self.now.monotonic || self.conns.at(id.slot).paused != 0 {
+        // A client whose reading we paused cannot be heard, nor one while the whole process was stopped.
+        let now = self.now.monotonic;
+        if deadline > now || self.conns.at(id.slot).paused != 0 || self.grace_until > now {
             self.wake_keep_alive(id, deadline.max(Millis(self.now.monotonic.0 + 1000)));
         } else {
             self.disconnect(id, Cause::KeepAlive, None);
@@ -242,12 +243,9 @@ impl Shard {
     /// The same client connects again (section 3.1.4): the old connection goes, and its session stays if it is one
     /// that stays.
     pub(super) fn take_over(&mut self, client: u32) {
-        match self.connection_of(client) {
-            Some(slot) => {
-                let id = self.conns.id(slot);
-                self.disconnect(id, Cause::TakenOver, Some("the same client connected again"));
-            }
-            None => {}
+        if let Some(slot) = self.connection_of(client) {
+            let id = self.conns.id(slot);
+            self.disconnect(id, Cause::TakenOver, Some("the same client connected again"));
         }
         // It is back before its Will Delay was over [MQTT-3.1.3-9]; a session that ends publishes the Will by itself.
         if let Some(state) = self.clients.get_mut(client) {

@@ -30,6 +30,7 @@ mod sys_topics;
 mod timer_wheel;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use millrace_core::codec::{self, Direction, FixedHeader};
 use millrace_core::metrics::{Counter, Counters, Gauge};
@@ -63,6 +64,11 @@ const HELD_REPLIES_MAX: u32 = 4096;
 
 /// Empty output buffers that a shard keeps at hand; the runtime has more.
 const POOL_BUFFERS_MAX: usize = 1024;
+
+/// A shard turns at least once a second. After a longer gap the whole process was stopped, and what clients sent
+/// meanwhile may not have been read yet: nobody is late before the time after it is over.
+const GAP_MAX: Duration = Duration::from_secs(2);
+const GRACE: Duration = Duration::from_secs(1);
 
 /// What is asked of the runtime at the end of the turn, in this order.
 #[derive(Debug)]
@@ -132,9 +138,11 @@ pub struct Shard {
     /// Other shards have taken something that replies may wait for.
     replies_due: bool,
     draining: bool,
+    /// The last turn, and until when no client is late.
+    turned: Millis,
+    grace_until: Millis,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
-    keys: u64,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
@@ -173,8 +181,9 @@ impl Shard {
             congested: false,
             replies_due: false,
             draining: false,
+            turned: now.monotonic,
+            grace_until: Millis(0),
             pool: Vec::new(),
-            keys: 0,
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),
@@ -358,9 +367,7 @@ impl Shard {
         let over = |limit: u64, value: u32| limit != 0 && u64::from(value) > limit;
         let hit = if over(limits.byte_rate.0, rate.bytes) {
             Counter::LimitHitsByteRate
-        } else if over(limits.publish_rate.into(), rate.publishes) {
-            Counter::LimitHitsMessageRate
-        } else if over(limits.control_rate.into(), rate.controls) {
+        } else if over(limits.publish_rate.into(), rate.publishes) || over(limits.control_rate.into(), rate.controls) {
             Counter::LimitHitsMessageRate
         } else {
             return;
@@ -565,6 +572,10 @@ impl logic::Logic for Shard {
 
     fn turn(&mut self, now: Time, out: &mut impl Output) {
         self.now = now;
+        if now.monotonic.since(self.turned) > GAP_MAX {
+            self.grace_until = now.monotonic.after(GRACE);
+        }
+        self.turned = now.monotonic;
         for client in std::mem::take(&mut self.hungry) {
             self.pump(client);
         }

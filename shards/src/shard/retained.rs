@@ -130,10 +130,11 @@ impl Shard {
                 mounted.is_some_and(|mountpoint| *mountpoint == *self.shared.mountpoint(conn.mountpoint))
             };
             let subscriptions = self.clients.get(client).map_or(&[][..], |client| &client.session.subscriptions);
-            if !subscriptions.iter().any(|subscription| is_same(&subscription.filter)) {
+            let Some(now) = subscriptions.iter().find(|subscription| is_same(&subscription.filter)) else {
                 // It was unsubscribed while its SUBACK waited.
                 continue;
-            }
+            };
+            let start = FeedStart { options: now.options, id: now.id, ..start };
             let (shard, last) = if has_wildcards(&start.filter) {
                 (0, self.shared.placement.shards() - 1)
             } else {
@@ -182,6 +183,10 @@ impl Shard {
             }
             let Some(feed) = self.retained.feeds.get_mut(index) else { return };
             if let Some(message) = feed.page.pop_front() {
+                let publisher = message.view().head.publisher;
+                if publisher == state.session.key && (feed.start.options.no_local || state.no_echo) {
+                    continue;
+                }
                 let qos = message.view().head.qos.min(feed.start.options.qos);
                 let subscription_ids = std::iter::once(feed.start.id).filter(|id| *id != 0).collect();
                 // RETAIN is 1 because the message is old news to this subscription [MQTT-3.3.1-8].
@@ -265,6 +270,17 @@ impl Shard {
             feeds.0.retain(|known| *known != index);
             if feeds.0.is_empty() {
                 client.feeds = None;
+            }
+        }
+    }
+
+    /// A subscription was replaced: what is still to come for it follows the new options.
+    pub(super) fn change_feeds_of(&mut self, client: u32, filter: &str, options: SubscriptionOptions, id: u32) {
+        let Some(feeds) = self.clients.get(client).and_then(|client| client.feeds.as_ref()) else { return };
+        for index in &feeds.0 {
+            if let Some(feed) = self.retained.feeds.get_mut(*index).filter(|feed| *feed.start.filter == *filter) {
+                feed.start.options = options;
+                feed.start.id = id;
             }
         }
     }

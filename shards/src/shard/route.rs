@@ -354,7 +354,7 @@ impl Shard {
                 break;
             }
             if let Some((packet_id, entry)) = state.session.inflight.next_unseen() {
-                match entry.kept.clone() {
+                match entry.kept.cloned() {
                     Some(queued) if entry.stage != Stage::Pubcomp => self.send_again(client, slot, packet_id, &queued),
                     _ => self.send_pubrel(client, packet_id),
                 }

@@ -1,8 +1,10 @@
 //! Slab: values with small stable indices; freed ones are used again under a new generation.
 
+use millrace_core::pages::Pages;
+
 /// A table of values.
 pub(crate) struct Slab<T> {
-    entries: Vec<Entry<T>>,
+    entries: Pages<Entry<T>>,
     free: Vec<u32>,
 }
 
@@ -13,7 +15,7 @@ struct Entry<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Vec::new(), free: Vec::new() }
+        Self { entries: Pages::new(), free: Vec::new() }
     }
 }
 
@@ -21,15 +23,14 @@ impl<T> Slab<T> {
     /// Adds a value; returns its index.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         if let Some(index) = self.free.pop() {
-            self.entries[index as usize].value = Some(value);
+            self.entries.get_mut(index).value = Some(value);
             return index;
         }
-        self.entries.push(Entry { generation: 0, value: Some(value) });
-        u32::try_from(self.entries.len() - 1).expect("a shard holds under four thousand million values")
+        self.entries.push(Entry { generation: 0, value: Some(value) })
     }
 
     pub(crate) fn remove(&mut self, index: u32) -> Option<T> {
-        let entry = self.entries.get_mut(index as usize)?;
+        let entry = self.entries.find_mut(index)?;
         let value = entry.value.take()?;
         entry.generation = entry.generation.wrapping_add(1);
         self.free.push(index);
@@ -38,12 +39,12 @@ impl<T> Slab<T> {
 
     #[inline]
     pub(crate) fn get(&self, index: u32) -> Option<&T> {
-        self.entries.get(index as usize)?.value.as_ref()
+        self.entries.find(index)?.value.as_ref()
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, index: u32) -> Option<&mut T> {
-        self.entries.get_mut(index as usize)?.value.as_mut()
+        self.entries.find_mut(index)?.value.as_mut()
     }
 
     /// The values.
@@ -53,12 +54,12 @@ impl<T> Slab<T> {
 
     /// Which tenant of the index this is.
     pub(crate) fn generation(&self, index: u32) -> u32 {
-        self.entries.get(index as usize).map_or(0, |entry| entry.generation)
+        self.entries.find(index).map_or(0, |entry| entry.generation)
     }
 
     /// The value, if it is still this tenant.
     pub(crate) fn get_if(&mut self, index: u32, generation: u32) -> Option<&mut T> {
-        let entry = self.entries.get_mut(index as usize)?;
+        let entry = self.entries.find_mut(index)?;
         if entry.generation != generation {
             return None;
         }

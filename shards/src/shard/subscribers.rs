@@ -82,8 +82,11 @@ impl Subscriber {
 #[derive(Default)]
 pub(super) struct Subscribers {
     list: SmallVec<[Subscriber; 1]>,
-    places: Option<Box<HashMap<u32, u32, RandomState>>>,
+    places: Option<Box<Places>>,
 }
+
+/// By subscriber, where it is in the list; apart, because few filters have that many.
+struct Places(HashMap<u32, u32, RandomState>);
 
 impl Subscribers {
     #[inline]
@@ -108,10 +111,10 @@ impl Subscribers {
         }
         self.list.push(subscriber);
         if let Some(places) = &mut self.places {
-            places.insert(subscriber.target, self.list.len() as u32 - 1);
+            places.0.insert(subscriber.target, self.list.len() as u32 - 1);
         } else if self.list.len() >= INDEXED_FROM {
             let places = self.list.iter().enumerate().map(|(at, known)| (known.target, at as u32));
-            self.places = Some(Box::new(places.collect()));
+            self.places = Some(Box::new(Places(places.collect())));
         }
     }
 
@@ -120,9 +123,9 @@ impl Subscribers {
         let Some(at) = self.place(target.word()) else { return false };
         self.list.swap_remove(at);
         if let Some(places) = &mut self.places {
-            places.remove(&target.word());
+            places.0.remove(&target.word());
             if let Some(moved) = self.list.get(at) {
-                places.insert(moved.target, at as u32);
+                places.0.insert(moved.target, at as u32);
             }
             if self.list.len() < INDEXED_FROM / 2 {
                 self.places = None;
@@ -134,7 +137,7 @@ impl Subscribers {
 
     fn place(&self, target: u32) -> Option<usize> {
         match &self.places {
-            Some(places) => places.get(&target).map(|at| *at as usize),
+            Some(places) => places.0.get(&target).map(|at| *at as usize),
             None => self.list.iter().position(|known| known.target == target),
         }
     }

@@ -136,6 +136,9 @@ impl Shard {
         }
         let entry = Subscriber::client(client, options, id);
         self.subscribe_announced(filter, entry, waits);
+        if !is_new {
+            self.change_feeds_of(client, filter, options, id);
+        }
         let wants_retained = match options.retain_handling {
             RetainHandling::Send => true,
             RetainHandling::SendIfNew => is_new,

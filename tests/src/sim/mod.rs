@@ -8,6 +8,7 @@ pub mod fuzz;
 pub mod network;
 pub mod oracle;
 pub mod rng;
+pub mod scenarios;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,7 +22,7 @@ use millrace_shards::shard::io::{Accepted, Gone, ListenerId, ShardId};
 use millrace_shards::shard::logic::Logic;
 use millrace_shards::shard::{RuleSet, Shard, Shared};
 
-use client::{Client, Habits, Phase, Role};
+use client::{Client, Habits, Role};
 use network::{Event, Network};
 use oracle::Oracle;
 use rng::Rng;
@@ -125,12 +126,35 @@ impl Sim {
     pub fn new(seed: u64) -> Self {
         let mut rng = Rng::new(seed);
         let setup = Setup::from_seed(&mut rng);
+        let mut sim = Self::with_setup(rng, setup);
+        sim.add_clients();
+        sim
+    }
+
+    /// Two shards without clients.
+    #[must_use]
+    pub fn empty(seed: u64) -> Self {
+        let mut rng = Rng::new(seed);
+        let mut setup = Setup::from_seed(&mut rng);
+        setup.shards = 2;
+        setup.config.limits.max_delay = Span(Duration::from_secs(3600));
+        Self::with_setup(rng, setup)
+    }
+
+    fn with_setup(mut rng: Rng, setup: Setup) -> Self {
         let start = 1_000_000 + rng.below(10_000);
         let now = time(start);
         let shared = Arc::new(Shared::new(Arc::new(setup.config.clone()), setup.shards, rng.any(), now));
         let shards = (0..setup.shards)
             .map(|shard| Shard::new(ShardId(shard), now, shared.clone(), RuleSet::default()))
             .collect();
+        let network = Network::new(setup.shards, setup.ring_capacity, setup.tiny_chunks);
+        let mut oracle = Oracle::default();
+        oracle.lossy = setup.short_queues;
+        Self { setup, rng, now: start, network, shared, shards, clients: Vec::new(), oracle }
+    }
+
+    fn add_clients(&mut self) {
         let watcher = Habits {
             version: ProtocolVersion::V5,
             expiry: u32::MAX,
@@ -143,15 +167,11 @@ impl Sim {
             share: None,
             loyal: true,
         };
-        let mut clients = vec![Client::new(0, Role::Watcher, watcher)];
-        for index in 1..=setup.workers {
-            let habits = setup.habits(&mut rng);
-            clients.push(Client::new(index, Role::Worker, habits));
+        self.clients.push(Client::new(0, Role::Watcher, watcher));
+        for index in 1..=self.setup.workers {
+            let habits = self.setup.habits(&mut self.rng);
+            self.clients.push(Client::new(index, Role::Worker, habits));
         }
-        let network = Network::new(setup.shards, setup.ring_capacity, setup.tiny_chunks);
-        let mut oracle = Oracle::default();
-        oracle.lossy = setup.short_queues;
-        Self { setup, rng, now: start, network, shared, shards, clients, oracle }
     }
 
     /// Runs all parts. Panics with what is wrong.
@@ -232,22 +252,18 @@ impl Sim {
             if done(self) {
                 return;
             }
-            self.now += 5;
+            // What rates hold back takes its time.
+            self.now += if self.setup.config.limits.publish_rate > 0 { 100 } else { 5 };
             for index in 0..self.clients.len() {
                 let client = &mut self.clients[index];
                 client.read(&mut self.network, &mut self.oracle, &mut self.rng, self.now);
-                if let Phase::Offline(until) = client.phase
-                    && until <= self.now
-                    && client.role != Role::Probe
-                {
+                if client.role != Role::Probe && client.may_connect(&self.network, self.now) {
                     client.connect(&mut self.network, &mut self.oracle, &mut self.rng, self.now);
                 }
                 client.acknowledge(true, &mut self.network, &mut self.rng, self.now);
                 client.keep_alive(&mut self.network, self.now);
             }
-            for index in 0..self.shards.len() {
-                self.step(index);
-            }
+            self.step_all();
         }
         let waiting: Vec<_> = self.clients.iter().filter(|client| !client.is_settled()).collect();
         panic!("waited in vain for {what}: {waiting:#?}\n{:#?}", self.census());
@@ -339,27 +355,32 @@ impl Sim {
             for client in &mut self.clients {
                 client.read(&mut self.network, &mut self.oracle, &mut self.rng, self.now);
             }
-            for index in 0..self.shards.len() {
-                self.step(index);
-            }
+            self.step_all();
             if self.network.slots_in_use() == 0 && self.network.mesh_is_idle() {
                 break;
             }
         }
-        assert_eq!(self.network.slots_in_use(), 0, "connections are left");
-        // Past all expiries.
+        self.expire();
+    }
+
+    fn step_all(&mut self) {
+        for index in 0..self.shards.len() {
+            self.step(index);
+        }
+    }
+
+    /// Time passes until every session has expired; nothing may be left.
+    fn expire(&mut self) {
         for _ in 0..50 {
             self.now += 2 * 3600 * 1000;
-            for index in 0..self.shards.len() {
-                self.step(index);
-            }
+            self.step_all();
         }
         for _ in 0..20 {
             self.now += 1000;
-            for index in 0..self.shards.len() {
-                self.step(index);
-            }
+            self.step_all();
         }
+        let left: Vec<_> = self.network.links.iter().filter(|link| !link.is_closed()).collect();
+        assert!(left.is_empty(), "connections are left: {left:?}\n{:?}\n{:#?}", self.network.mesh(), self.census());
         let counters = self.shared.counters();
         for gauge in [
             Gauge::Connections,

@@ -69,6 +69,8 @@ pub struct Link {
     stalled: bool,
     /// The broker has closed: after `down` comes the end.
     pub down_end: bool,
+    /// The broker has said something.
+    pub answered: bool,
     /// When the shard closed it.
     pub closed_at: Option<u64>,
 }
@@ -87,11 +89,8 @@ impl Link {
     }
 
     fn fill(&mut self) {
-        while self.down.len() < self.capacity
-            && let Some(byte) = self.unsent.pop_front()
-        {
-            self.down.push_back(byte);
-        }
+        let room = self.capacity.saturating_sub(self.down.len()).min(self.unsent.len());
+        self.down.extend(self.unsent.drain(..room));
     }
 }
 
@@ -181,6 +180,7 @@ impl Network {
             unsent: VecDeque::new(),
             stalled: false,
             down_end: false,
+            answered: false,
             closed_at: None,
         });
         self.links.len() - 1
@@ -191,6 +191,9 @@ impl Network {
         let link = &mut self.links[link];
         let count = link.down.len().min(max);
         let bytes = link.down.drain(..count).collect();
+        if self.calm {
+            link.capacity = 64 * 1024;
+        }
         link.fill();
         bytes
     }
@@ -306,7 +309,7 @@ impl Network {
     }
 
     fn frame_events(&mut self, shard: ShardId, rng: &mut Rng, events: &mut Vec<Event>) {
-        let capacity = self.ring_capacity;
+        let capacity = if self.calm { usize::MAX } else { self.ring_capacity };
         for from in 0..self.engines.len() {
             let ring = &mut self.engines[from].rings[usize::from(shard.0)];
             if ring.frames.is_empty() || (!self.calm && rng.chance(40)) {
@@ -338,6 +341,13 @@ impl Network {
     #[must_use]
     pub fn mesh_is_idle(&self) -> bool {
         self.engines.iter().flat_map(|engine| &engine.rings).all(|ring| ring.frames.is_empty())
+    }
+
+    /// The state of the mesh, to be told when something is stuck.
+    #[must_use]
+    pub fn mesh(&self) -> Vec<(bool, Vec<(usize, usize)>)> {
+        let rings = |engine: &Engine| engine.rings.iter().map(|ring| (ring.frames.len(), ring.waiting.len())).collect();
+        self.engines.iter().map(|engine| (engine.congested, rings(engine))).collect()
     }
 
     /// Slots that have a tenant.
@@ -381,6 +391,7 @@ impl Output for Verbs<'_> {
         assert!(!bytes.is_empty(), "nothing to send");
         let Some(link) = self.link(conn, "send") else { return };
         assert!(!link.stalled, "a second send while one is under way");
+        link.answered = true;
         if link.reset {
             return;
         }

@@ -236,13 +236,14 @@ impl Oracle {
         if sent.will && client == 0 {
             *self.will_arrivals.entry(uid).or_default() += 1;
         }
-        let stable = epoch.changing == 0 && sent.first_sent > epoch.changed;
+        // When a Will or a delayed message is published is not known.
+        let stable = epoch.changing == 0 && sent.first_sent > epoch.changed && !sent.will;
         if stable {
             Self::judge_options(client, epoch, sent, arrival);
         }
         let mut late = epoch.subscriptions.iter().filter(|known| known.is_for(arrival.topic));
         assert!(
-            late.any(|known| known.gone.is_none_or(|gone| sent.first_sent < gone)),
+            sent.will || late.any(|known| known.gone.is_none_or(|gone| sent.first_sent < gone)),
             "{}: published after UNSUBACK: {sent:?}",
             who()
         );
@@ -269,9 +270,10 @@ impl Oracle {
             // A message that was sent again is new to whom missed it before.
             let promised = epoch.subscriptions.iter().any(|known| {
                 let before = known.acked.is_some_and(|acked| acked < sent.first_sent);
-                known.is_for(arrival.topic) && before && known.qos_min > 0 && !known.leaving
+                let own = known.no_local_ever && sent.publisher == client;
+                known.is_for(arrival.topic) && before && known.qos_min > 0 && !known.leaving && !own && !sent.retain
             });
-            let again = sent.tries > 1 && !(promised && arrival.qos > 0 && !self.lossy);
+            let again = sent.tries > 1 && (!promised || arrival.qos == 0 || self.lossy || sent.expires);
             if let Some(last) = epoch.last.insert(key, uid).filter(|_| !again) {
                 let other = &self.sent[last as usize];
                 assert!(last < uid || sent.will, "client {client}: message {uid} {sent:?} came after {last} {other:?}");
@@ -380,9 +382,7 @@ impl Oracle {
                 if !self.groups_disturbed && sent.tries == 1 {
                     assert!(clients.len() <= 1, "{}: to more than one", context());
                 }
-                let Some(acked) = sent.acked else { continue };
-                let _ = acked;
-                if sent.qos == 0 || sent.expires {
+                if sent.acked.is_none() || sent.qos == 0 || sent.expires {
                     continue;
                 }
                 let lasting = group.members.values().any(|member| member.stayed && member.since < sent.first_sent);

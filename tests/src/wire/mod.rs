@@ -416,6 +416,13 @@ impl Client {
         process::reset_on_close(&self.stream).expect("a socket takes options");
     }
 
+    /// Goes without a word: the broker hears nothing, not even of the end of the connection. Where that takes a right
+    /// we do not have, the socket is given back and stays open as long as it is held.
+    #[must_use]
+    pub fn go_silent(self) -> Option<TcpStream> {
+        process::silent_on_close(&self.stream).is_err().then_some(self.stream)
+    }
+
     /// Closes without DISCONNECT.
     pub fn vanish(self) {
         let _ = self.stream.shutdown(Shutdown::Both);

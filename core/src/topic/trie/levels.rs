@@ -8,8 +8,8 @@
 
 use smallvec::SmallVec;
 
+use crate::pages::Pages;
 use crate::topic::hash::TopicHash;
-use crate::topic::pages::Pages;
 use crate::topic::slots::Slots;
 use crate::topic::text::Text;
 
@@ -54,7 +54,7 @@ impl LevelTree {
 
     /// Lets `filter` lead to `number`, which takes the place of what it led to.
     pub(super) fn insert(&mut self, hash: &TopicHash, filter: &str, number: u32) {
-        if self.nodes.len() == 0 {
+        if self.nodes.is_empty() {
             self.take_node(NONE, b"");
         }
         let mut at = ROOT;
@@ -87,7 +87,7 @@ impl LevelTree {
 
     /// Forgets `filter` and the nodes that led to it alone.
     pub(super) fn remove(&mut self, hash: &TopicHash, filter: &str) {
-        if self.nodes.len() == 0 {
+        if self.nodes.is_empty() {
             return;
         }
         let mut at = ROOT;

@@ -1,5 +1,7 @@
 //! The table of connections: a slot is used again, a generation is not.
 
+use millrace_core::pages::Pages;
+
 use crate::shard::io::ConnId;
 
 /// Slots that the encoding of an operation can tell apart.
@@ -7,7 +9,7 @@ pub(crate) const SLOTS_MAX: u32 = 1 << 24;
 
 /// Tenants by slot. Who chooses the slot differs: the kernel ([`Slots::occupy`]) or this table ([`Slots::claim`]).
 pub(crate) struct Slots<T> {
-    entries: Vec<Entry<T>>,
+    entries: Pages<Entry<T>>,
     free: Vec<u32>,
     used: usize,
 }
@@ -19,7 +21,7 @@ struct Entry<T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Vec::new(), free: Vec::new(), used: 0 }
+        Self { entries: Pages::new(), free: Vec::new(), used: 0 }
     }
 
     pub(crate) const fn used(&self) -> usize {
@@ -28,11 +30,10 @@ impl<T> Slots<T> {
 
     /// A new tenant in the slot that the kernel chose.
     pub(crate) fn occupy(&mut self, slot: u32, tenant: T) -> ConnId {
-        let index = slot as usize;
-        if index >= self.entries.len() {
-            self.entries.resize_with(index + 1, || Entry { generation: 0, tenant: None });
+        while slot as usize >= self.entries.len() {
+            self.entries.push(Entry { generation: 0, tenant: None });
         }
-        let entry = &mut self.entries[index];
+        let entry = self.entries.get_mut(slot);
         assert!(entry.tenant.is_none(), "the kernel reuses a slot only after it was closed");
         entry.generation = entry.generation.wrapping_add(1);
         entry.tenant = Some(tenant);
@@ -51,13 +52,13 @@ impl<T> Slots<T> {
 
     #[inline]
     pub(crate) fn get(&self, conn: ConnId) -> Option<&T> {
-        let entry = self.entries.get(conn.slot as usize)?;
+        let entry = self.entries.find(conn.slot)?;
         if entry.generation == conn.generation { entry.tenant.as_ref() } else { None }
     }
 
     #[inline]
     pub(crate) fn get_mut(&mut self, conn: ConnId) -> Option<&mut T> {
-        let entry = self.entries.get_mut(conn.slot as usize)?;
+        let entry = self.entries.find_mut(conn.slot)?;
         if entry.generation == conn.generation { entry.tenant.as_mut() } else { None }
     }
 
@@ -68,13 +69,13 @@ impl<T> Slots<T> {
 
     /// Who is in a slot.
     pub(crate) fn at(&self, slot: u32) -> Option<ConnId> {
-        let entry = self.entries.get(slot as usize)?;
+        let entry = self.entries.find(slot)?;
         entry.tenant.as_ref().map(|_| ConnId { slot, generation: entry.generation })
     }
 
     /// The tenant leaves; the kernel knows by itself that the slot is free.
     pub(crate) fn vacate(&mut self, conn: ConnId) -> Option<T> {
-        let entry = self.entries.get_mut(conn.slot as usize)?;
+        let entry = self.entries.find_mut(conn.slot)?;
         if entry.generation != conn.generation {
             return None;
         }

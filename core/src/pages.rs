@@ -5,22 +5,35 @@
 const PAGE: usize = 256;
 
 /// Values at `0..len()`.
-pub(super) struct Pages<T> {
+pub struct Pages<T> {
     pages: Vec<Vec<T>>,
     len: usize,
 }
 
 impl<T> Pages<T> {
-    pub(super) const fn new() -> Self {
+    /// Without values.
+    #[must_use]
+    pub const fn new() -> Self {
         Self { pages: Vec::new(), len: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.len
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
     /// Puts `value` at the end and returns where that is.
-    pub(super) fn push(&mut self, value: T) -> u32 {
+    ///
+    /// # Panics
+    /// If there are four thousand million.
+    pub fn push(&mut self, value: T) -> u32 {
         let at = u32::try_from(self.len).expect("fewer than 4 billion values fit in memory");
         match self.pages.last_mut() {
             Some(page) if page.len() < PAGE => page.push(value),
@@ -37,7 +50,10 @@ impl<T> Pages<T> {
     }
 
     /// Takes the value at `at` out and moves the last one there.
-    pub(super) fn swap_remove(&mut self, at: u32) -> T {
+    ///
+    /// # Panics
+    /// If there is none.
+    pub fn swap_remove(&mut self, at: u32) -> T {
         let page = self.pages.last_mut().expect("there is a value at `at`");
         let last = page.pop().expect("no page is empty");
         if page.is_empty() {
@@ -47,24 +63,54 @@ impl<T> Pages<T> {
         if at as usize == self.len { last } else { std::mem::replace(self.get_mut(at), last) }
     }
 
+    /// The value at a place that is known to be taken.
+    ///
+    /// # Panics
+    /// If it is not.
     #[inline]
-    pub(super) fn get(&self, at: u32) -> &T {
+    #[must_use]
+    pub fn get(&self, at: u32) -> &T {
         &self.pages[at as usize / PAGE][at as usize % PAGE]
     }
 
+    /// The same, to change it.
+    ///
+    /// # Panics
+    /// If there is none.
     #[inline]
-    pub(super) fn get_mut(&mut self, at: u32) -> &mut T {
+    pub fn get_mut(&mut self, at: u32) -> &mut T {
         &mut self.pages[at as usize / PAGE][at as usize % PAGE]
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = &T> {
+    /// The value at a place, if there is one.
+    #[inline]
+    #[must_use]
+    pub fn find(&self, at: u32) -> Option<&T> {
+        self.pages.get(at as usize / PAGE)?.get(at as usize % PAGE)
+    }
+
+    /// The same, to change it.
+    #[inline]
+    pub fn find_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.pages.get_mut(at as usize / PAGE)?.get_mut(at as usize % PAGE)
+    }
+
+    /// All values in order.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()
     }
 
-    /// What it keeps in memory, without what the values keep elsewhere.
-    pub(super) fn bytes(&self) -> usize {
+    /// Bytes that it keeps in memory, without what the values keep elsewhere.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let values: usize = self.pages.iter().map(Vec::capacity).sum();
         values * size_of::<T>() + self.pages.capacity() * size_of::<Vec<T>>()
+    }
+}
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 
@@ -85,7 +131,7 @@ mod tests {
         left.sort_unstable();
         let expected: Vec<u32> = (0..998).filter(|n| *n != 3).chain([999]).collect();
         assert_eq!(left, expected);
-        while pages.len() > 0 {
+        while !pages.is_empty() {
             pages.swap_remove(0);
         }
         assert!(pages.pages.is_empty());

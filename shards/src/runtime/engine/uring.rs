@@ -50,6 +50,9 @@ const SLOTS_FOR_HANDOVER: usize = 16;
 /// How long a connection is quiet before it is asked whether it still stands.
 const QUIET: Duration = Duration::from_secs(1);
 
+/// Runs deferred work (`IORING_ENTER_GETEVENTS`).
+const ENTER_GETEVENTS: u32 = 1;
+
 /// Sends without a wait for the socket; the kernel copies or says at once that it cannot.
 const SEND_NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 /// Sends that wait until all is out.
@@ -106,8 +109,8 @@ pub(crate) struct Uring {
     flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
-    /// Receives that found no buffer, oldest first.
-    starved: VecDeque<ConnId>,
+    /// Receives that ended, for want of a buffer or otherwise, and are to be armed again, oldest first.
+    unarmed: VecDeque<ConnId>,
     /// Connections that took their share of buffers in this turn.
     heavy: Vec<ConnId>,
     turn: u32,
@@ -167,8 +170,8 @@ struct Conn {
     armed: bool,
     /// The receive in flight is being cancelled.
     cancelling: bool,
-    /// In `starved`.
-    starved: bool,
+    /// In `unarmed`.
+    queued: bool,
     /// A send is in `flights`, the one with this number (its lowest bits).
     flying: bool,
     flight: u32,
@@ -194,7 +197,7 @@ impl Conn {
             want: Want::Nothing,
             armed: false,
             cancelling: false,
-            starved: false,
+            queued: false,
             flying: false,
             flight: 0,
             tail_armed: false,
@@ -207,6 +210,10 @@ impl Conn {
             lingered_bytes: 0,
             tail: None,
         }
+    }
+
+    fn wants_to_receive(&self) -> bool {
+        self.want != Want::Nothing || self.state == State::Lingering
     }
 
     /// Operations whose completions are still due.
@@ -240,7 +247,7 @@ impl Uring {
             flights: VecDeque::new(),
             flights_base: 0,
             unsettled: false,
-            starved: VecDeque::new(),
+            unarmed: VecDeque::new(),
             heavy: Vec::new(),
             turn: DRY_TURNS,
             dry_until: 0,
@@ -290,19 +297,17 @@ impl Uring {
         backlog.extend(ring.completion());
     }
 
+    /// Submits what is queued, runs what the kernel deferred, and waits for a completion if there is time.
     fn enter(&mut self, wait: Duration) {
+        let queued = self.ring.submission().len() as u32;
+        let submitter = self.ring.submitter();
         let result = if wait.is_zero() {
-            let (submitter, mut submission, completion) = self.ring.split();
-            submission.sync();
-            if submission.is_empty() && !submission.taskrun() && !submission.cq_overflow() {
-                return;
-            }
-            drop((submission, completion));
-            submitter.submit()
+            // Deferred work may be left over from the last time, which no flag says: so it is always asked for.
+            // SAFETY: it submits the entries that are queued, waits for nothing and has no argument.
+            unsafe { submitter.enter::<libc::sigset_t>(queued, 0, ENTER_GETEVENTS, None) }
         } else {
             let wait = Timespec::from(wait);
-            let args = SubmitArgs::new().timespec(&wait);
-            self.ring.submitter().submit_with_args(1, &args)
+            submitter.submit_with_args(1, &SubmitArgs::new().timespec(&wait))
         };
         if let Err(error) = result {
             expect_transient(&error);
@@ -378,7 +383,7 @@ impl Uring {
 
     /// How long the engine itself may sleep.
     fn patience(&self, wait: Duration, events: &[Event]) -> Duration {
-        if !events.is_empty() || !self.starved.is_empty() || !self.backlog.is_empty() {
+        if !events.is_empty() || !self.unarmed.is_empty() || !self.backlog.is_empty() {
             return Duration::ZERO;
         }
         let mut wait = wait;
@@ -431,7 +436,7 @@ impl Engine for Uring {
         self.turn = self.turn.wrapping_add(1);
         self.expire_lingering();
         self.probe_quiet();
-        self.arm_starved(buffers);
+        self.arm_queued(buffers);
         self.arm_accepts();
         self.arm_bell();
         events.append(&mut self.deferred);
@@ -522,7 +527,7 @@ impl Engine for Uring {
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd> {
         assert!(token < TOKEN_END, "hand-over token {token} is over {TOKEN_END}");
         let tenant = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open)?;
-        let quiet = tenant.is_quiet() && !tenant.starved && tenant.tail.is_none();
+        let quiet = tenant.is_quiet() && !tenant.queued && tenant.tail.is_none();
         debug_assert!(quiet, "a connection is handed over only while nothing is under way");
         if to == self.settings.shard && quiet {
             // The kernel sends nothing to the ring it comes from. The socket stays, its tenant changes.

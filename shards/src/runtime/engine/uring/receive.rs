@@ -16,7 +16,7 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        debug_assert!(!tenant.armed && !tenant.starved);
+        debug_assert!(!tenant.armed && !tenant.queued);
         tenant.armed = true;
         let entry = if tenant.want == Want::Once || thirsty {
             opcode::Recv::new(Fixed(conn.slot), std::ptr::null_mut(), 0)
@@ -121,10 +121,6 @@ impl Uring {
                 match -result {
                     libc::ENOBUFS => {
                         self.dry += 1;
-                        if !tenant.starved {
-                            tenant.starved = true;
-                            self.starved.push_back(conn);
-                        }
                         Counters::count(&self.settings.counters.buffers_short);
                     }
                     libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
@@ -141,7 +137,21 @@ impl Uring {
                 }
             }
         }
-        self.receive_settled(conn);
+        self.receive_ended(conn);
+    }
+
+    /// Queues the next receive if one is wanted and none is in flight; ends a closing connection that has gone quiet.
+    /// It is armed in the next turn that takes in more, so that who always has more to say does not keep a turn going.
+    fn receive_ended(&mut self, conn: ConnId) {
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        if tenant.state == State::Closing {
+            self.finish(conn);
+        } else if !tenant.armed && !tenant.queued && tenant.wants_to_receive() {
+            tenant.queued = true;
+            self.unarmed.push_back(conn);
+        }
     }
 
     /// Arms the next receive if one is wanted and none is in flight; ends a closing connection that has gone quiet.
@@ -151,8 +161,7 @@ impl Uring {
         };
         if tenant.state == State::Closing {
             self.finish(conn);
-        } else if !tenant.armed && !tenant.starved && (tenant.want != Want::Nothing || tenant.state == State::Lingering)
-        {
+        } else if !tenant.armed && !tenant.queued && tenant.wants_to_receive() {
             self.arm_receive(conn);
         }
     }
@@ -185,15 +194,15 @@ impl Uring {
         }
     }
 
-    /// Arms receives that found no buffer: as many as there are buffers, one buffer each, oldest first.
-    pub(super) fn arm_starved(&mut self, buffers: &BufferRing) {
-        let mut budget = usize::from(buffers.provided()).min(self.starved.len());
+    /// Arms the receives that are queued: no more than there are buffers, oldest first.
+    pub(super) fn arm_queued(&mut self, buffers: &BufferRing) {
+        let mut budget = usize::from(buffers.provided()).min(self.unarmed.len());
         while budget > 0
-            && let Some(conn) = self.starved.pop_front()
+            && let Some(conn) = self.unarmed.pop_front()
         {
             budget -= 1;
             if let Some(tenant) = self.slots.get_mut(conn) {
-                tenant.starved = false;
+                tenant.queued = false;
                 self.receive_settled(conn);
             }
         }

@@ -78,7 +78,6 @@ impl Inflight {
     pub fn next_unseen(&mut self) -> Option<(PacketId, Entry<'_>)> {
         loop {
             if self.unseen_open == 0 {
-                self.unseen = 0;
                 return None;
             }
             let index = self.stages.len() - usize::from(self.unseen);
@@ -87,12 +86,21 @@ impl Inflight {
                 if stage != Stage::Pubcomp && self.open - self.unseen_open >= self.limit {
                     return None;
                 }
-                self.unseen_open -= 1;
             }
             self.unseen -= 1;
             if stage != Stage::Done {
+                self.saw_one();
                 return Some((self.id_at(index), self.entry(index)));
             }
+        }
+    }
+
+    /// One that was open is not unseen any more. After the last one what is done behind it does not count either: new
+    /// deliveries go there.
+    const fn saw_one(&mut self) {
+        self.unseen_open -= 1;
+        if self.unseen_open == 0 {
+            self.unseen = 0;
         }
     }
 
@@ -154,7 +162,7 @@ impl Inflight {
         let kept = self.kept.get_mut(index).and_then(Option::take);
         self.open -= 1;
         if index >= self.stages.len() - usize::from(self.unseen) {
-            self.unseen_open -= 1;
+            self.saw_one();
         }
         while self.stages.front() == Some(&Stage::Done) {
             self.stages.pop_front();

@@ -256,6 +256,33 @@ fn a_connection_that_breaks_before_all_was_sent_again_begins_anew() {
 }
 
 #[test]
+fn a_delivery_that_begins_behind_done_ones_is_not_one_to_be_sent_again() {
+    for ended_unseen in [false, true] {
+        let mut inflight = Inflight::default();
+        inflight.set_limit(10);
+        for _ in 0..4 {
+            inflight.begin(QoS::AtLeastOnce, None);
+        }
+        inflight.end(id(3));
+        inflight.end(id(4));
+        inflight.resume();
+        assert_eq!(inflight.next_unseen().map(|(packet_id, _)| packet_id), Some(id(1)));
+        if ended_unseen {
+            inflight.end(id(2));
+        } else {
+            assert_eq!(inflight.next_unseen().map(|(packet_id, _)| packet_id), Some(id(2)));
+        }
+        assert!(inflight.has_room());
+        let new = inflight.begin(QoS::AtLeastOnce, None);
+        assert!(!inflight.has_unseen() && inflight.next_unseen().is_none());
+        inflight.end(new);
+        inflight.end(id(1));
+        inflight.end(id(2));
+        assert!(inflight.is_empty() && inflight.has_room());
+    }
+}
+
+#[test]
 fn a_session_expires_when_its_interval_is_over_or_never() {
     let now = Millis(1000);
     assert_eq!(session(0, 1).expires_at(now), now);

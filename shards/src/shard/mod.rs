@@ -163,7 +163,8 @@ impl Shard {
             config,
             conns: Conns::default(),
             clients: Clients::default(),
-            filters: FilterTrie::default(),
+            // One seed for all: a simulation is then the same each time.
+            filters: FilterTrie::with_seed(shared.seed),
             routes: RouteTable::new(shared.seed),
             router: Router::default(),
             groups: Groups::default(),

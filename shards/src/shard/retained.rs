@@ -293,6 +293,8 @@ impl Shard {
                 self.end_feed(index);
             }
         }
+        // The one that was under way may be gone, and with it who would have gone on with the next.
+        self.feed(client);
     }
 
     /// The feeds of a client end with its connection.

@@ -440,6 +440,14 @@ fn time(now: u64) -> Time {
     Time { monotonic: Millis(now), unix: Millis(1_790_000_000_000 + now) }
 }
 
+/// Runs one seed; says how it went, so that two runs can be compared.
+#[must_use]
+pub fn trace(seed: u64) -> (u64, u64, u64, u64) {
+    let mut sim = Sim::new(seed);
+    let proven = sim.run();
+    (proven, sim.oracle.tick, sim.network.frames, sim.now)
+}
+
 /// Runs one seed; says how many deliveries were proven. Panics with what is wrong.
 #[must_use]
 pub fn run(seed: u64) -> u64 {

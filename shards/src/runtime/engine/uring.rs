@@ -38,8 +38,10 @@ pub(crate) mod setup;
 
 /// Buffers that one connection may take in a turn in which others found none.
 const SHARE: u8 = 8;
-/// Turns after the buffers ran dry during which receives are armed one buffer at a time.
+/// Turns after the buffers ran dry during which receives are armed one buffer at a time, in turn.
 const DRY_TURNS: u32 = 64;
+/// Connections served in a turn that together may have more buffers than there are.
+const CROWD: u32 = 16;
 /// Accepts in flight for each listener and shard.
 const ACCEPTS: usize = 32;
 /// The same when there are many shards, and all their rings together must stay small.
@@ -106,13 +108,15 @@ pub(crate) struct Uring {
     flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
-    /// Receives that found no buffer, oldest first.
+    /// Connections that wait for their turn to receive while buffers are short, oldest first.
     starved: VecDeque<ConnId>,
     /// Connections that took their share of buffers in this turn.
     heavy: Vec<ConnId>,
     turn: u32,
-    /// Until this turn receives are armed one buffer at a time.
-    dry_until: u32,
+    /// Turns for which receives are still armed one buffer at a time.
+    thirst: u32,
+    /// In this turn fewer buffers came back than connections wait for.
+    queue_left: bool,
     /// Receives that ended for want of a buffer, and connections served, in this turn.
     dry: u32,
     served: u32,
@@ -209,6 +213,16 @@ impl Conn {
         }
     }
 
+    /// Whether a receive is wanted that is neither in flight nor waiting for its turn.
+    fn is_due(&self) -> bool {
+        let wanted = match self.state {
+            State::Open => self.want != Want::Nothing,
+            State::Lingering => true,
+            State::Closing | State::Leaving => false,
+        };
+        wanted && !self.armed && !self.starved
+    }
+
     /// Operations whose completions are still due.
     const fn is_quiet(&self) -> bool {
         !self.armed && !self.tail_armed && !self.shutting
@@ -242,8 +256,9 @@ impl Uring {
             unsettled: false,
             starved: VecDeque::new(),
             heavy: Vec::new(),
-            turn: DRY_TURNS,
-            dry_until: 0,
+            turn: 1,
+            thirst: 0,
+            queue_left: false,
             dry: 0,
             served: 0,
             lingering: VecDeque::new(),
@@ -429,13 +444,15 @@ impl Engine for Uring {
     fn turn(&mut self, buffers: &mut BufferRing, now: Millis, wait: Duration, events: &mut Vec<Event>) {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
+        self.thirst = self.thirst.saturating_sub(1);
+        // First of all: submitting may begin as soon as the queue is full.
+        buffers.publish();
         self.expire_lingering();
         self.probe_quiet();
         self.arm_starved(buffers);
         self.arm_accepts();
         self.arm_bell();
         events.append(&mut self.deferred);
-        buffers.publish();
         if std::mem::take(&mut self.unsettled) {
             self.enter(Duration::ZERO);
             self.reap(buffers, events);

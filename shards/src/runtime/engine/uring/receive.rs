@@ -6,13 +6,15 @@ use io_uring::squeue::Flags;
 use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode};
 
-use super::{BufferRing, DRY_TURNS, GROUP, NOTHING, QUIET, SEND_NOW, SHARE, State, Uring, Want, conn_data, kind};
+use super::{
+    BufferRing, CROWD, DRY_TURNS, GROUP, NOTHING, QUIET, SEND_NOW, SHARE, State, Uring, Want, conn_data, kind,
+};
 use crate::runtime::engine::{Buffers, Counters, Event, LINGER_BYTES_MAX};
 use crate::shard::io::{ConnId, Gone};
 
 impl Uring {
     pub(super) fn arm_receive(&mut self, conn: ConnId) {
-        let thirsty = self.turn < self.dry_until;
+        let thirsty = self.thirst > 0;
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
@@ -121,10 +123,6 @@ impl Uring {
                 match -result {
                     libc::ENOBUFS => {
                         self.dry += 1;
-                        if !tenant.starved {
-                            tenant.starved = true;
-                            self.starved.push_back(conn);
-                        }
                         Counters::count(&self.settings.counters.buffers_short);
                     }
                     libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
@@ -145,15 +143,23 @@ impl Uring {
     }
 
     /// Arms the next receive if one is wanted and none is in flight; ends a closing connection that has gone quiet.
+    ///
+    /// While buffers are short nobody is armed out of turn: who was just served would take the buffers that just came
+    /// back, for ever.
     pub(super) fn receive_settled(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get(conn) else {
+        let short = self.thirst > 0 || self.dry > 0 || !self.starved.is_empty();
+        let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
         if tenant.state == State::Closing {
             self.finish(conn);
-        } else if !tenant.armed && !tenant.starved && (tenant.want != Want::Nothing || tenant.state == State::Lingering)
-        {
-            self.arm_receive(conn);
+        } else if tenant.is_due() {
+            if short {
+                tenant.starved = true;
+                self.starved.push_back(conn);
+            } else {
+                self.arm_receive(conn);
+            }
         }
     }
 
@@ -185,26 +191,30 @@ impl Uring {
         }
     }
 
-    /// Arms receives that found no buffer: as many as there are buffers, one buffer each, oldest first.
+    /// Arms receives that wait for a buffer: as many as there are buffers, oldest first.
     pub(super) fn arm_starved(&mut self, buffers: &BufferRing) {
-        let mut budget = usize::from(buffers.provided()).min(self.starved.len());
+        let mut budget = buffers.provided();
         while budget > 0
             && let Some(conn) = self.starved.pop_front()
         {
-            budget -= 1;
-            if let Some(tenant) = self.slots.get_mut(conn) {
-                tenant.starved = false;
-                self.receive_settled(conn);
+            let Some(tenant) = self.slots.get_mut(conn) else {
+                continue;
+            };
+            tenant.starved = false;
+            if tenant.is_due() {
+                budget -= 1;
+                self.arm_receive(conn);
             }
         }
+        self.queue_left = !self.starved.is_empty();
     }
 
-    /// After a turn in which buffers ran dry: more of them if that helps, and nobody keeps more than a share.
+    /// After a turn in which buffers were short: more of them if that helps, and nobody keeps more than a share.
     pub(super) fn end_drought(&mut self, buffers: &mut BufferRing) {
-        if self.dry > 0 {
-            self.dry_until = self.turn.wrapping_add(DRY_TURNS);
+        if self.dry > 0 || self.queue_left {
+            self.thirst = DRY_TURNS;
             // Many connections with little each need more buffers; a few with much need a smaller share.
-            if self.served >= u32::from(buffers.len() / 4) {
+            if self.queue_left || self.served >= CROWD.min(u32::from(buffers.len() / 4)) {
                 buffers.grow();
                 self.settings.counters.buffers.store(u64::from(buffers.len()), Ordering::Relaxed);
             }

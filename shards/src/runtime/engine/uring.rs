@@ -38,8 +38,10 @@ pub(crate) mod setup;
 
 /// Buffers that one connection may take in a turn in which others found none.
 const SHARE: u8 = 8;
-/// Turns after the buffers ran dry during which receives are armed one buffer at a time.
+/// Turns after the buffers ran dry during which receives are armed one buffer at a time, in turn.
 const DRY_TURNS: u32 = 64;
+/// Connections served in a turn that together may have more buffers than there are.
+const CROWD: u32 = 16;
 /// Accepts in flight for each listener and shard.
 const ACCEPTS: usize = 32;
 /// The same when there are many shards, and all their rings together must stay small.
@@ -49,9 +51,6 @@ const SLOTS_FOR_HANDOVER: usize = 16;
 
 /// How long a connection is quiet before it is asked whether it still stands.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// Runs deferred work (`IORING_ENTER_GETEVENTS`).
-const ENTER_GETEVENTS: u32 = 1;
 
 /// Sends without a wait for the socket; the kernel copies or says at once that it cannot.
 const SEND_NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
@@ -109,13 +108,15 @@ pub(crate) struct Uring {
     flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
-    /// Receives that ended, for want of a buffer or otherwise, and are to be armed again, oldest first.
-    unarmed: VecDeque<ConnId>,
+    /// Connections whose receive is to be armed in the next full turn, as far as there are buffers, oldest first.
+    starved: VecDeque<ConnId>,
     /// Connections that took their share of buffers in this turn.
     heavy: Vec<ConnId>,
     turn: u32,
-    /// Until this turn receives are armed one buffer at a time.
-    dry_until: u32,
+    /// Turns for which receives are still armed one buffer at a time.
+    thirst: u32,
+    /// In this turn fewer buffers came back than connections wait for.
+    queue_left: bool,
     /// Receives that ended for want of a buffer, and connections served, in this turn.
     dry: u32,
     served: u32,
@@ -170,8 +171,8 @@ struct Conn {
     armed: bool,
     /// The receive in flight is being cancelled.
     cancelling: bool,
-    /// In `unarmed`.
-    queued: bool,
+    /// In `starved`.
+    starved: bool,
     /// A send is in `flights`, the one with this number (its lowest bits).
     flying: bool,
     flight: u32,
@@ -197,7 +198,7 @@ impl Conn {
             want: Want::Nothing,
             armed: false,
             cancelling: false,
-            queued: false,
+            starved: false,
             flying: false,
             flight: 0,
             tail_armed: false,
@@ -212,8 +213,14 @@ impl Conn {
         }
     }
 
-    fn wants_to_receive(&self) -> bool {
-        self.want != Want::Nothing || self.state == State::Lingering
+    /// Whether a receive is wanted that is neither in flight nor waiting for its turn.
+    fn is_due(&self) -> bool {
+        let wanted = match self.state {
+            State::Open => self.want != Want::Nothing,
+            State::Lingering => true,
+            State::Closing | State::Leaving => false,
+        };
+        wanted && !self.armed && !self.starved
     }
 
     /// Operations whose completions are still due.
@@ -247,10 +254,11 @@ impl Uring {
             flights: VecDeque::new(),
             flights_base: 0,
             unsettled: false,
-            unarmed: VecDeque::new(),
+            starved: VecDeque::new(),
             heavy: Vec::new(),
-            turn: DRY_TURNS,
-            dry_until: 0,
+            turn: 1,
+            thirst: 0,
+            queue_left: false,
             dry: 0,
             served: 0,
             lingering: VecDeque::new(),
@@ -297,17 +305,19 @@ impl Uring {
         backlog.extend(ring.completion());
     }
 
-    /// Submits what is queued, runs what the kernel deferred, and waits for a completion if there is time.
     fn enter(&mut self, wait: Duration) {
-        let queued = self.ring.submission().len() as u32;
-        let submitter = self.ring.submitter();
         let result = if wait.is_zero() {
-            // Deferred work may be left over from the last time, which no flag says: so it is always asked for.
-            // SAFETY: it submits the entries that are queued, waits for nothing and has no argument.
-            unsafe { submitter.enter::<libc::sigset_t>(queued, 0, ENTER_GETEVENTS, None) }
+            let (submitter, mut submission, completion) = self.ring.split();
+            submission.sync();
+            if submission.is_empty() && !submission.taskrun() && !submission.cq_overflow() {
+                return;
+            }
+            drop((submission, completion));
+            submitter.submit()
         } else {
             let wait = Timespec::from(wait);
-            submitter.submit_with_args(1, &SubmitArgs::new().timespec(&wait))
+            let args = SubmitArgs::new().timespec(&wait);
+            self.ring.submitter().submit_with_args(1, &args)
         };
         if let Err(error) = result {
             expect_transient(&error);
@@ -383,7 +393,7 @@ impl Uring {
 
     /// How long the engine itself may sleep.
     fn patience(&self, wait: Duration, events: &[Event]) -> Duration {
-        if !events.is_empty() || !self.unarmed.is_empty() || !self.backlog.is_empty() {
+        if !events.is_empty() || !self.starved.is_empty() || !self.backlog.is_empty() {
             return Duration::ZERO;
         }
         let mut wait = wait;
@@ -434,13 +444,15 @@ impl Engine for Uring {
     fn turn(&mut self, buffers: &mut BufferRing, now: Millis, wait: Duration, events: &mut Vec<Event>) {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
+        self.thirst = self.thirst.saturating_sub(1);
+        // First of all: submitting may begin as soon as the queue is full.
+        buffers.publish();
         self.expire_lingering();
         self.probe_quiet();
-        self.arm_queued(buffers);
+        self.arm_starved(buffers);
         self.arm_accepts();
         self.arm_bell();
         events.append(&mut self.deferred);
-        buffers.publish();
         if std::mem::take(&mut self.unsettled) {
             self.enter(Duration::ZERO);
             self.reap(buffers, events);
@@ -527,7 +539,7 @@ impl Engine for Uring {
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd> {
         assert!(token < TOKEN_END, "hand-over token {token} is over {TOKEN_END}");
         let tenant = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open)?;
-        let quiet = tenant.is_quiet() && !tenant.queued && tenant.tail.is_none();
+        let quiet = tenant.is_quiet() && !tenant.starved && tenant.tail.is_none();
         debug_assert!(quiet, "a connection is handed over only while nothing is under way");
         if to == self.settings.shard && quiet {
             // The kernel sends nothing to the ring it comes from. The socket stays, its tenant changes.

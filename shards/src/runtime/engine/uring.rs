@@ -25,10 +25,10 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{Buffers, Counters, Engine, Event, Tail};
+use super::{Buffers, Counters, Engine, Event, Refusals, Tail};
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
-use crate::shard::io::{Close, ConnId, ListenerId, ShardId, TOKEN_END};
+use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
 
 mod accept;
 mod close;
@@ -99,6 +99,7 @@ pub(crate) struct Uring {
     /// Accepts in flight.
     accepts: usize,
     accept_rest_until: Option<Millis>,
+    accept_refusals: Refusals,
     /// The table has no room for another accept.
     crowded: bool,
     /// Entries that were put into the submission queue, ever.
@@ -223,6 +224,11 @@ impl Conn {
         wanted && !self.armed && !self.starved
     }
 
+    /// Nothing is sent any more; what was received before is still read.
+    fn is_dead(&self) -> bool {
+        self.tail.as_ref().is_some_and(|tail| tail.dead)
+    }
+
     /// Operations whose completions are still due.
     const fn is_quiet(&self) -> bool {
         !self.armed && !self.tail_armed && !self.shutting
@@ -249,6 +255,7 @@ impl Uring {
             accepting: true,
             accepts: 0,
             accept_rest_until: None,
+            accept_refusals: Refusals::default(),
             crowded: false,
             pushed: 0,
             flights: VecDeque::new(),
@@ -364,6 +371,7 @@ impl Uring {
             kind::SHUTDOWN => self.shutdown_completed(conn_of(data), result),
             kind::CANCEL => self.cancel_failed(conn_of(data)),
             kind::PROBE if !is_transient(result) => self.transport_failed(conn_of(data), events),
+            kind::CLOSE if is_transient(result) => self.push_close(conn_of(data)),
             kind::CLOSE => debug_assert!(false, "a close of an idle slot failed: {result}"),
             kind::HAND_OVER => self.hand_over_completed(conn_of(data), result),
             kind::ADOPT => self.adopt_completed(data, result, events),
@@ -426,6 +434,7 @@ impl Engine for Uring {
             return;
         }
         self.accepting = false;
+        self.accept_rest_until = None;
         for index in 0..self.listeners.len() {
             let idle = self.listeners[index].idle.clone();
             for place in 0..self.listeners[index].peers.len() as u16 {
@@ -494,6 +503,10 @@ impl Engine for Uring {
             && tenant.state == State::Open
         {
             tenant.want = Want::Nothing;
+            if tenant.is_dead() {
+                // The end would have been received; now nobody looks for it.
+                self.deferred.push(Event::Gone { conn, how: Gone::Failed });
+            }
             self.cancel_receive(conn);
         }
     }
@@ -517,9 +530,15 @@ impl Engine for Uring {
             self.pool.put(bytes);
         } else if tenant.flying || tenant.tail.is_some() {
             let tail = tenant.tail.get_or_insert_default();
-            tail.held.extend_from_slice(&bytes);
+            if !tail.dead {
+                tail.dead = !tail.hold(&bytes);
+                self.unsettled = true;
+                if tail.dead {
+                    tenant.want = Want::Nothing;
+                    self.deferred.push(Event::Gone { conn, how: Gone::Failed });
+                }
+            }
             self.pool.put(bytes);
-            self.unsettled = true;
         } else {
             self.fly(conn, bytes);
         }
@@ -540,7 +559,7 @@ impl Engine for Uring {
         assert!(token < TOKEN_END, "hand-over token {token} is over {TOKEN_END}");
         let tenant = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open)?;
         let quiet = tenant.is_quiet() && !tenant.starved && tenant.tail.is_none();
-        debug_assert!(quiet, "a connection is handed over only while nothing is under way");
+        debug_assert!(quiet || tenant.is_dead(), "a connection is handed over only while nothing is under way");
         if to == self.settings.shard && quiet {
             // The kernel sends nothing to the ring it comes from. The socket stays, its tenant changes.
             self.slots.vacate(conn);
@@ -666,10 +685,6 @@ const fn adopt_data(from: ShardId, token: u64) -> u64 {
 /// The length of a send; the kernel cuts longer ones by itself, which looks like a short send.
 fn length_of(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(i32::MAX as u32)
-}
-
-fn is_scarcity(errno: i32) -> bool {
-    matches!(errno, libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS)
 }
 
 /// Whether a send that failed may go through later.

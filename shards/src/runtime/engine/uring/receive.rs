@@ -20,8 +20,10 @@ impl Uring {
         };
         debug_assert!(!tenant.armed && !tenant.starved);
         tenant.armed = true;
-        let entry = if tenant.want == Want::Once || thirsty {
+        let dead = tenant.is_dead();
+        let entry = if tenant.want == Want::Once || thirsty || dead {
             opcode::Recv::new(Fixed(conn.slot), std::ptr::null_mut(), 0)
+                .flags(if dead { libc::MSG_DONTWAIT } else { 0 })
                 .buf_group(GROUP)
                 .build()
                 .flags(Flags::BUFFER_SELECT)
@@ -124,6 +126,10 @@ impl Uring {
                     libc::ENOBUFS => {
                         self.dry += 1;
                         Counters::count(&self.settings.counters.buffers_short);
+                    }
+                    libc::EAGAIN if tenant.state == State::Open && tenant.is_dead() => {
+                        tenant.want = Want::Nothing;
+                        events.push(Event::Gone { conn, how: Gone::Failed });
                     }
                     libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
                     _ if lingers => {

@@ -63,7 +63,7 @@ impl Flood {
 #[test]
 fn a_quiet_client_is_heard_among_a_hundred_that_never_stop() {
     /// What the others may get in before one answer comes, their sockets' own buffers included.
-    const BYTES_MAX: u64 = 1 << 30;
+    const BYTES_MAX: u64 = 256 << 20;
     for engine in ENGINES {
         let relays = Shards::start(engine, 1);
         let mut early = relays.connect();

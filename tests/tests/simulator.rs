@@ -21,7 +21,10 @@ fn run_all(name: &str, seeds: impl Iterator<Item = u64>, run: fn(u64) -> u64) ->
     for seed in seeds {
         match catch_unwind(|| run(seed)) {
             Ok(more) => proven += more,
-            Err(_) => failed.push(seed),
+            Err(_) => {
+                eprintln!("seed {seed} failed");
+                failed.push(seed);
+            }
         }
         if failed.len() >= FAILURES_MAX {
             break;

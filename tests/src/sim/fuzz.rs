@@ -53,8 +53,9 @@ pub fn run(seed: u64) -> u64 {
         sim.now += sim.rng.pick(&[0, 0, 1, 100, 3000]);
         sim.step_all();
     }
-    for link in open {
-        sim.network.finish(link);
+    // Whoever does not read holds a connection as long as it likes; now all of them break.
+    for link in 0..sim.network.links.len() {
+        sim.network.reset(link);
     }
     sim.network.calm = true;
     sim.expire();

@@ -13,8 +13,9 @@ use millrace_core::time::{Millis, Time};
 pub(crate) const BACKLOG: i32 = 4096;
 
 /// How long what was sent may lie with a peer that does not take it before the kernel gives the connection up. Like the
-/// other options of a listener, its connections inherit it.
-const UNACKED_MAX_MS: i32 = 60_000;
+/// other options of a listener, its connections inherit it. A live peer that reads nothing for so long is cut off too:
+/// five minutes leave room for one that was stopped for a while.
+const UNACKED_MAX_MS: i32 = 300_000;
 
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }

@@ -251,6 +251,9 @@ impl Client {
         self.link = Some(link);
         self.phase = Phase::Connecting;
         self.reading = Reading::All;
+        let ends = self.lost_at.saturating_add(u64::from(self.expiry) * 1000);
+        // A CONNECT that was given up may have found the session expired, and begun another.
+        self.insist_clean |= self.given_up.is_some() && now >= ends;
         let may_clean = self.role == Role::Worker && !self.quiet && !self.habits.loyal;
         self.clean = self.insist_clean
             || (self.habits.expiry == 0 && !self.v5())
@@ -364,9 +367,6 @@ impl Client {
         let lost_at = network.links[link].closed_at.unwrap_or(now).min(now);
         if was_online {
             self.lost_at = lost_at;
-        } else if now >= self.lost_at.saturating_add(u64::from(self.expiry) * 1000) {
-            // The CONNECT may have found the session expired and begun another.
-            self.insist_clean = true;
         }
         if let Some(will) = &self.will {
             let story = &mut oracle.wills[will.story];

@@ -163,6 +163,7 @@ impl Client {
             }
         }
         self.phase = Phase::Online;
+        self.given_up = None;
         self.expiry = if self.clean && !self.v5() { 0 } else { self.habits.expiry };
         self.has_session = Some(self.expiry > 0);
         self.insist_clean = false;

@@ -26,6 +26,13 @@ const SLEEP_MAX: Duration = Duration::from_secs(1);
 /// look as if that one read slowly.
 const INPUT_BYTES_MAX: usize = 256 << 10;
 
+/// How far the clock may run past what was waited for before the shard takes it that it stood still: the process was
+/// stopped, or the host slept.
+const LATE_MAX: Duration = Duration::from_millis(500);
+/// Rounds that are spent at most on reading what came meanwhile, and how long.
+const CATCH_UP_ROUNDS_MAX: u32 = 1000;
+const CATCH_UP_MAX: Duration = Duration::from_secs(2);
+
 /// What shards send each other at this level.
 pub(crate) enum Entry<F> {
     /// A frame of the logic.
@@ -108,7 +115,10 @@ pub(crate) struct Reactor<E: Engine, L: Logic> {
     vitals: Arc<Vitals>,
     /// What the engine brought in this turn.
     events: Vec<Event>,
-    /// What the logic has not seen yet.
+    /// Sockets that filled or emptied: told before everything else, so that nothing more is sent into a full one while
+    /// received bytes wait for their turn.
+    room: VecDeque<Event>,
+    /// What else the logic has not seen yet.
     pending: VecDeque<Event>,
     /// The mesh had to keep something back.
     congested: bool,
@@ -141,6 +151,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
             control,
             vitals,
             events: Vec::new(),
+            room: VecDeque::new(),
             pending: VecDeque::new(),
             congested: false,
             rung: false,
@@ -150,7 +161,9 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
 
     /// Turns once; false when the shard shall end.
     pub(crate) fn turn(&mut self) -> bool {
-        self.wait();
+        if self.wait() {
+            self.catch_up();
+        }
         self.take_events();
         self.take_mail();
         self.take_control();
@@ -170,19 +183,58 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         (self.engine, self.buffers)
     }
 
-    fn wait(&mut self) {
-        if self.pending.is_empty() {
-            self.sleep();
+    /// Waits for events if there are none; says whether the clock ran far past what was waited for.
+    fn wait(&mut self) -> bool {
+        let before = self.now.monotonic;
+        let wait = if self.pending.is_empty() {
+            self.sleep()
         } else {
-            // Output goes out, and nothing more comes in before what there is has been seen.
-            self.engine.flush(&mut self.buffers, self.now.monotonic, &mut self.events);
-            self.now = sys::now();
-        }
-        self.pending.extend(self.events.drain(..));
+            self.go_on();
+            Duration::ZERO
+        };
+        self.collect();
         Counters::count(&self.engine.counters().turns);
+        self.now.monotonic.since(before.after(wait)) > LATE_MAX
     }
 
-    fn sleep(&mut self) {
+    /// Output goes out, and nothing more comes in before what there is has been seen.
+    fn go_on(&mut self) {
+        self.engine.flush(&mut self.buffers, self.now.monotonic, &mut self.events);
+        self.now = sys::now();
+    }
+
+    fn collect(&mut self) {
+        for event in self.events.drain(..) {
+            match event {
+                Event::Stalled { .. } | Event::Drained { .. } => self.room.push_back(event),
+                _ => self.pending.push_back(event),
+            }
+        }
+    }
+
+    /// The shard stood still for a while, and what its clients sent meanwhile lies in their sockets: it is taken in
+    /// before any deadline counts, or all of them would be taken for dead.
+    fn catch_up(&mut self) {
+        let start = Instant::now();
+        let mut idle = 0;
+        for _ in 0..CATCH_UP_ROUNDS_MAX {
+            self.take_events();
+            if self.pending.is_empty() {
+                self.engine.turn(&mut self.buffers, self.now.monotonic, Duration::ZERO, &mut self.events);
+                self.now = sys::now();
+                idle = if self.events.is_empty() { idle + 1 } else { 0 };
+            } else {
+                self.go_on();
+            }
+            self.collect();
+            if idle > 1 || start.elapsed() > CATCH_UP_MAX {
+                break;
+            }
+        }
+    }
+
+    /// Sleeps until something happens; returns how long that was to take at most.
+    fn sleep(&mut self) -> Duration {
         self.vitals.enter(Phase::Waiting);
         let mut wait = SLEEP_MAX.min(self.logic.next_deadline().since(self.now.monotonic));
         if background::is_pending() {
@@ -202,10 +254,14 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
                 Counters::count(&self.engine.counters().wakes_lost);
             }
         }
+        wait
     }
 
     fn take_events(&mut self) {
         self.vitals.enter(Phase::Receiving);
+        while let Some(event) = self.room.pop_front() {
+            self.take_event(event);
+        }
         let mut bytes = 0;
         while bytes < INPUT_BYTES_MAX
             && let Some(event) = self.pending.pop_front()

@@ -9,6 +9,7 @@ use crossbeam::channel::Receiver as ControlReceiver;
 use glommio::{LocalExecutorBuilder, Placement};
 
 use super::control::{Bell, Control};
+use super::engine::slots::SLOTS_MAX;
 use super::engine::uring::{self, Uring, setup};
 use super::engine::{Engine, epoll};
 use super::reactor::{Entry, Phase, Reactor, Vitals};
@@ -29,6 +30,9 @@ const SLOTS_MIN: u64 = 65_536;
 /// Slots of a descriptor table that the kernel allows.
 const SLOTS_OF_KERNEL: u64 = 1 << 20;
 
+/// Descriptors at least that connections leave to the rest of the program: stores, sinks, the admin listener.
+const FILES_RESERVED_MIN: u64 = 256;
+
 /// What a shard is told when all are ready.
 struct Go {
     rings: Arc<[OwnedFd]>,
@@ -41,6 +45,7 @@ struct Seat<L: Logic, M> {
     shards: u16,
     cpu: usize,
     slots: u32,
+    files: u64,
     make: M,
     mesh: Endpoint<Entry<L::Frame>>,
     control: ControlReceiver<L::Control>,
@@ -89,6 +94,7 @@ where
             shards,
             cpu: cpus[usize::from(shard) % cpus.len()],
             slots,
+            files,
             make,
             mesh,
             control,
@@ -211,6 +217,13 @@ fn table_size(files: u64, connections: u64, shards: u16) -> u32 {
     u32::try_from(share.min(files).min(SLOTS_OF_KERNEL)).expect("cut to the kernel's limit")
 }
 
+/// Connections of one shard where each takes a descriptor of the process: the rest of the program keeps some.
+fn epoll_share(files: u64, shards: u16) -> u32 {
+    let reserve = (files / 16).max(FILES_RESERVED_MIN);
+    let share = files.saturating_sub(reserve) / u64::from(shards);
+    u32::try_from(share.max(1)).unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
+}
+
 fn run_uring<L, M>(seat: Seat<L, M>)
 where
     L: Logic + 'static,
@@ -282,7 +295,7 @@ where
     M: FnOnce() -> L + 'static,
 {
     let settings = epoll::Settings {
-        slots: seat.slots,
+        slots: seat.slots.min(epoll_share(seat.files, seat.shards)),
         bells: Arc::clone(&seat.bells),
         bell: seat.bells[usize::from(seat.shard.0)].clone(),
         counters: Arc::clone(&seat.vitals.counters),
@@ -329,5 +342,12 @@ mod tests {
         assert_eq!(table_size(4_000_000, 1_024_000, 64), 65_536);
         assert_eq!(table_size(4_000_000, 1_024_000, 1), 1 << 20);
         assert_eq!(table_size(4_000_000, 1_024_000, 16), 128_000);
+    }
+
+    #[test]
+    fn connections_that_are_descriptors_leave_some_to_the_rest() {
+        assert_eq!(epoll_share(20_000, 2), 9_375);
+        assert_eq!(epoll_share(1024, 2), 384);
+        assert_eq!(epoll_share(100, 4), 1);
     }
 }

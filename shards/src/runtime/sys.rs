@@ -12,6 +12,11 @@ use millrace_core::time::{Millis, Time};
 /// Connections that wait to be accepted, for each listener and shard; the kernel cuts it to `somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
 
+/// How long what was sent may lie with a peer that does not take it before the kernel gives the connection up. Like the
+/// other options of a listener, its connections inherit it. A live peer that reads nothing for so long is cut off too:
+/// five minutes leave room for one that was stopped for a while.
+const UNACKED_MAX_MS: i32 = 300_000;
+
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
@@ -131,6 +136,7 @@ pub(crate) fn bind(address: SocketAddr, shared: bool, send_buffer: Option<i32>) 
         set(&socket, libc::SOL_SOCKET, libc::SO_SNDBUF, bytes)?;
     }
     set(&socket, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set(&socket, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, UNACKED_MAX_MS)?;
     if address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED) {
         // `::` takes IPv4 as well where the host allows it.
         let _ = set(&socket, libc::IPPROTO_IPV6, libc::IPV6_V6ONLY, 0);
@@ -286,6 +292,13 @@ pub(crate) fn pin(cpu: usize) -> io::Result<()> {
     check(unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const set) }).map(drop)
 }
 
+/// Bytes of a page of memory.
+pub(crate) fn page_size() -> usize {
+    // SAFETY: no pointers.
+    let bytes = unsafe { libc::sysconf(libc::_SC_PAGESIZE) };
+    usize::try_from(bytes).expect("every host has pages")
+}
+
 /// Soft and hard limit of open files.
 pub(crate) fn file_limits() -> (u64, u64) {
     let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
@@ -333,5 +346,26 @@ mod tests {
     fn the_kernel_has_a_version_and_a_processor() {
         assert!(kernel_version().0 >= 4);
         assert!(!allowed_cpus().is_empty());
+    }
+
+    #[test]
+    fn an_accepted_socket_inherits_how_long_bytes_may_lie_unacknowledged() {
+        let listener = bind("127.0.0.1:0".parse().expect("an address"), false, None).expect("a free port");
+        listen(&listener).expect("bound");
+        let client = std::net::TcpStream::connect(local_address(&listener).expect("bound")).expect("it listens");
+        let (socket, _) = accept(&listener).expect("one waits");
+        let (mut value, mut length) = (0_i32, size_of::<i32>() as libc::socklen_t);
+        // SAFETY: the option is an int, and there is room for one.
+        let result = unsafe {
+            libc::getsockopt(
+                socket.as_raw_fd(),
+                libc::IPPROTO_TCP,
+                libc::TCP_USER_TIMEOUT,
+                (&raw mut value).cast(),
+                &raw mut length,
+            )
+        };
+        assert_eq!((result, value), (0, UNACKED_MAX_MS));
+        drop(client);
     }
 }

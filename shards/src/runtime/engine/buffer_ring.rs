@@ -13,6 +13,7 @@ use io_uring::types::BufRingEntry;
 
 use super::buffers::{BUFFER_BYTES, BUFFERS_MAX, Chunks};
 use super::{Buffer, Buffers};
+use crate::runtime::sys;
 
 /// The buffer group of received bytes.
 pub(crate) const GROUP: u16 = 0;
@@ -135,8 +136,8 @@ impl Drop for BufferRing {
 
 fn layout() -> Layout {
     Layout::array::<BufRingEntry>(usize::from(BUFFERS_MAX))
-        .and_then(|layout| layout.align_to(4096))
-        .expect("a constant size")
+        .and_then(|layout| layout.align_to(sys::page_size()))
+        .expect("a small size, and pages are powers of two")
 }
 
 const _: () = assert!(BUFFERS_MAX.is_power_of_two());

@@ -15,8 +15,11 @@ use millrace_core::time::Millis;
 
 use super::buffers::{BUFFER_BYTES, Chunks};
 use super::pool::Pool;
-use super::slots::{SLOTS_MAX, Slots};
-use super::{ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Tail};
+use super::slots::Slots;
+use super::{
+    ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Refusals, Tail,
+    is_of_one_connection,
+};
 use crate::runtime::control::Bell;
 use crate::runtime::sys;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
@@ -58,6 +61,7 @@ pub(crate) struct Epoll {
     pool: Pool,
     listeners: Vec<(ListenerId, OwnedFd)>,
     accept_rest_until: Option<Millis>,
+    accept_refusals: Refusals,
     /// Connections that may have more to read, the one that waits longest first.
     ready: VecDeque<ConnId>,
     /// Events that a verb caused.
@@ -88,6 +92,13 @@ struct Conn {
     writing: bool,
     tail: Option<Box<Tail>>,
     lingered_bytes: u32,
+}
+
+impl Conn {
+    /// Nothing is sent any more; what was received before is still read.
+    fn is_dead(&self) -> bool {
+        self.tail.as_ref().is_some_and(|tail| tail.dead)
+    }
 }
 
 /// Buffers with a free list.
@@ -137,6 +148,7 @@ impl Epoll {
             pool: Pool::default(),
             listeners: Vec::new(),
             accept_rest_until: None,
+            accept_refusals: Refusals::default(),
             ready: VecDeque::new(),
             deferred: Vec::new(),
             lingering: VecDeque::new(),
@@ -204,14 +216,14 @@ impl Epoll {
                     }
                 }
                 Ok((_, None)) => {}
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM | libc::ENOBUFS) => {
+                Err(error) => match error.raw_os_error().unwrap_or(libc::EIO) {
+                    libc::EAGAIN => return,
+                    errno if is_of_one_connection(errno) => {}
+                    errno => {
                         self.rest_accepting();
+                        self.accept_refusals.tell(self.now, errno);
                         return;
                     }
-                    Some(libc::EAGAIN) => return,
-                    // Errors of one connection that is gone again.
-                    _ => {}
                 },
             }
         }
@@ -337,7 +349,12 @@ impl Epoll {
                 Err(error) => {
                     buffers.free.push(id);
                     match error.raw_os_error() {
-                        Some(libc::EAGAIN) => tenant.readable = false,
+                        Some(libc::EAGAIN) => {
+                            tenant.readable = false;
+                            if tenant.is_dead() {
+                                self.transport_gone(conn, Gone::Failed, events);
+                            }
+                        }
                         Some(libc::EINTR) => {}
                         _ => {
                             tenant.readable = false;
@@ -369,7 +386,7 @@ impl Epoll {
             let Some(tenant) = self.slots.get_mut(conn) else {
                 return;
             };
-            let Some(tail) = &mut tenant.tail else {
+            let Some(tail) = tenant.tail.as_mut().filter(|tail| !tail.dead) else {
                 return;
             };
             match sys::send(&tenant.socket, tail.rest()) {
@@ -378,7 +395,9 @@ impl Epoll {
                     Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => return,
                     Some(libc::EINTR) => continue,
                     _ => {
-                        self.transport_gone(conn, Gone::Failed, events);
+                        if let Some(gone) = self.send_failed(conn) {
+                            events.push(gone);
+                        }
                         return;
                     }
                 },
@@ -403,6 +422,24 @@ impl Epoll {
             self.watch_room(conn, false);
             return;
         }
+    }
+
+    /// A send failed. What the peer sent before is still read, and then the end: its last packet may say that it leaves
+    /// in order. Only if nobody reads, that is the end.
+    fn send_failed(&mut self, conn: ConnId) -> Option<Event> {
+        let tenant = self.slots.get_mut(conn)?;
+        if tenant.lingering {
+            self.end(conn);
+            return None;
+        }
+        tenant.tail.get_or_insert_default().dead = true;
+        if tenant.want == Want::Nothing {
+            return Some(Event::Gone { conn, how: Gone::Failed });
+        }
+        tenant.readable = true;
+        tenant.hung_up = true;
+        self.queue_if_due(conn);
+        None
     }
 
     fn watch_room(&mut self, conn: ConnId, watch: bool) {
@@ -458,6 +495,7 @@ impl Engine for Epoll {
     }
 
     fn stop_listening(&mut self) {
+        self.accept_rest_until = None;
         self.listeners.clear();
     }
 
@@ -510,6 +548,10 @@ impl Engine for Epoll {
     }
 
     fn pause(&mut self, conn: ConnId) {
+        if self.slots.get(conn).is_some_and(|tenant| tenant.is_dead() && !tenant.lingering) {
+            // The end would have been read; now nobody looks for it.
+            self.deferred.push(Event::Gone { conn, how: Gone::Failed });
+        }
         self.want(conn, Want::Nothing);
     }
 
@@ -533,7 +575,13 @@ impl Engine for Epoll {
             return;
         }
         if let Some(tail) = &mut tenant.tail {
-            tail.held.extend_from_slice(&bytes);
+            if !tail.dead {
+                tail.dead = !tail.hold(&bytes);
+                if tail.dead {
+                    tenant.want = Want::Nothing;
+                    self.deferred.push(Event::Gone { conn, how: Gone::Failed });
+                }
+            }
             self.pool.put(bytes);
             return;
         }
@@ -545,8 +593,8 @@ impl Engine for Epoll {
                     Some(libc::EINTR) => {}
                     _ => {
                         self.pool.put(bytes);
-                        let how = Gone::Failed;
-                        self.deferred.push(Event::Gone { conn, how });
+                        let gone = self.send_failed(conn);
+                        self.deferred.extend(gone);
                         return;
                     }
                 },
@@ -557,7 +605,7 @@ impl Engine for Epoll {
             return;
         }
         let unsent = bytes.len() - sent;
-        tenant.tail = Some(Box::new(Tail { bytes, sent, held: Vec::new() }));
+        tenant.tail = Some(Box::new(Tail { bytes, sent, ..Tail::default() }));
         Counters::count(&self.settings.counters.sends_short);
         self.deferred.push(Event::Stalled { conn, unsent });
         self.watch_room(conn, true);
@@ -570,6 +618,7 @@ impl Engine for Epoll {
         self.now = now;
         match how {
             Close::Now => self.end(conn),
+            Close::Linger if self.slots.get(conn).is_some_and(Conn::is_dead) => self.end(conn),
             Close::Linger => {
                 let Some(tenant) = self.slots.get_mut(conn) else {
                     return;
@@ -599,7 +648,7 @@ impl Engine for Epoll {
     }
 
     fn adopt(&mut self, socket: OwnedFd) -> Option<ConnId> {
-        if self.slots.used() >= SLOTS_MAX as usize {
+        if self.slots.used() >= self.settings.slots as usize {
             return None;
         }
         let conn = self.take_in(socket)?;

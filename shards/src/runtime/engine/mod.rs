@@ -18,7 +18,7 @@ mod buffer_ring;
 mod buffers;
 pub(crate) mod epoll;
 mod pool;
-mod slots;
+pub(crate) mod slots;
 #[cfg(test)]
 mod tests;
 pub(crate) mod uring;
@@ -27,6 +27,9 @@ pub(crate) mod uring;
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// What a lingering peer may still send before it is cut off.
 pub(crate) const LINGER_BYTES_MAX: u32 = 16 << 20;
+/// Bytes that are kept behind a send that waits for the socket. Whoever is told that a socket is full stops sending;
+/// this is for what does not.
+pub(crate) const HELD_BYTES_MAX: usize = 4 << 20;
 /// How long accepting rests after the kernel refused a descriptor or memory.
 pub(crate) const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -147,6 +150,53 @@ impl Counters {
     }
 }
 
+/// Tells of refused accepts, now and then.
+#[derive(Debug, Default)]
+struct Refusals {
+    told: Option<Millis>,
+    untold: u64,
+}
+
+impl Refusals {
+    /// Reports are at least this far apart.
+    const EVERY: Duration = Duration::from_secs(10);
+
+    fn tell(&mut self, now: Millis, errno: i32) {
+        self.untold += 1;
+        if self.told.is_none_or(|at| now.since(at) >= Self::EVERY) {
+            tracing::warn!(
+                event = "accept-refused",
+                times = self.untold,
+                "the kernel refuses to accept connections: {}",
+                std::io::Error::from_raw_os_error(errno)
+            );
+            self.told = Some(now);
+            self.untold = 0;
+        }
+    }
+}
+
+/// Whether an accept failed for a reason that lies in the connection, or in nothing at all: the next one may succeed
+/// at once. All else is a reason to rest.
+fn is_of_one_connection(errno: i32) -> bool {
+    matches!(
+        errno,
+        libc::ECONNABORTED
+            | libc::ECONNRESET
+            | libc::EINTR
+            | libc::ECANCELED
+            | libc::EAGAIN
+            | libc::ENETDOWN
+            | libc::EPROTO
+            | libc::ENOPROTOOPT
+            | libc::EHOSTDOWN
+            | libc::ENONET
+            | libc::EHOSTUNREACH
+            | libc::ENETUNREACH
+            | libc::ETIMEDOUT
+    )
+}
+
 /// Bytes of a send that wait for the socket.
 #[derive(Debug, Default)]
 struct Tail {
@@ -154,9 +204,18 @@ struct Tail {
     sent: usize,
     /// What was given to `send` since, against the rule or before the short send was known.
     held: Vec<u8>,
+    /// Nothing is sent on this connection any more: a send failed, or too much is held.
+    dead: bool,
 }
 
 impl Tail {
+    /// Takes what cannot be sent now; false if that is too much.
+    fn hold(&mut self, bytes: &[u8]) -> bool {
+        let behind = !self.held.is_empty();
+        self.held.extend_from_slice(bytes);
+        !behind || self.held.len() <= HELD_BYTES_MAX
+    }
+
     fn rest(&self) -> &[u8] {
         &self.bytes[self.sent..]
     }

@@ -259,3 +259,68 @@ fn receiving_once_brings_one_buffer() {
     receive_once_is_once(Hand::uring(0, 64, None));
     receive_once_is_once(Hand::epoll(64, None));
 }
+
+fn too_much_held_ends_the_connection<E: Engine>(mut hand: Hand<E>) {
+    let client = hand.connect();
+    let conn = hand.accept_all()[0];
+    let part = vec![1; 1 << 20];
+    let mut gone = 0;
+    // Nobody reads, and whoever sends does not listen to `Stalled`.
+    for _ in 0..64 {
+        hand.engine.send(conn, part.clone());
+        for event in hand.turn(0) {
+            gone += u32::from(matches!(event, Event::Gone { .. }));
+        }
+    }
+    assert_eq!(gone, 1, "its end is told once");
+    assert!(hand.engine.is_open(conn), "until it is closed");
+    hand.close(conn);
+    hand.turn(5);
+    assert_eq!(hand.count(|counters| &counters.open), 0);
+    drop(client);
+}
+
+#[test]
+fn a_connection_that_is_sent_too_much_against_the_rule_ends() {
+    too_much_held_ends_the_connection(Hand::uring(0, 64, Some(4096)));
+    too_much_held_ends_the_connection(Hand::epoll(64, Some(4096)));
+}
+
+fn what_came_before_a_failed_send_is_received<E: Engine>(mut hand: Hand<E>, paused: bool) {
+    let mut client = hand.connect();
+    let conn = hand.accept_all()[0];
+    hand.engine.send(conn, b"unread".to_vec());
+    hand.turn(5);
+    hand.engine.receive(conn);
+    if paused {
+        hand.turn(5);
+        hand.engine.pause(conn);
+        hand.turn(5);
+    }
+    client.write_all(b"goodbye").expect("open");
+    // With bytes unread this is a reset.
+    drop(client);
+    hand.engine.send(conn, b"too late".to_vec());
+    let mut told = Vec::new();
+    for _ in 0..4 {
+        for event in hand.turn(10) {
+            match event {
+                Event::Received { buffer, .. } => {
+                    told.push(String::from_utf8_lossy(hand.buffers.bytes(&buffer)).into_owned());
+                    hand.buffers.recycle(buffer);
+                }
+                Event::Gone { .. } => told.push("gone".into()),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    assert_eq!(told, if paused { vec!["gone"] } else { vec!["goodbye", "gone"] });
+}
+
+#[test]
+fn a_failed_send_does_not_overtake_what_was_received() {
+    for paused in [false, true] {
+        what_came_before_a_failed_send_is_received(Hand::uring(0, 64, None), paused);
+        what_came_before_a_failed_send_is_received(Hand::epoll(64, None), paused);
+    }
+}

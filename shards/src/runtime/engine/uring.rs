@@ -25,10 +25,10 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{Buffers, Counters, Engine, Event, Tail};
+use super::{Buffers, Counters, Engine, Event, Refusals, Tail};
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
-use crate::shard::io::{Close, ConnId, ListenerId, ShardId, TOKEN_END};
+use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
 
 mod accept;
 mod close;
@@ -38,8 +38,10 @@ pub(crate) mod setup;
 
 /// Buffers that one connection may take in a turn in which others found none.
 const SHARE: u8 = 8;
-/// Turns after the buffers ran dry during which receives are armed one buffer at a time.
+/// Turns after the buffers ran dry during which receives are armed one buffer at a time, in turn.
 const DRY_TURNS: u32 = 64;
+/// Connections served in a turn that together may have more buffers than there are.
+const CROWD: u32 = 16;
 /// Accepts in flight for each listener and shard.
 const ACCEPTS: usize = 32;
 /// The same when there are many shards, and all their rings together must stay small.
@@ -49,9 +51,6 @@ const SLOTS_FOR_HANDOVER: usize = 16;
 
 /// How long a connection is quiet before it is asked whether it still stands.
 const QUIET: Duration = Duration::from_secs(1);
-
-/// Runs deferred work (`IORING_ENTER_GETEVENTS`).
-const ENTER_GETEVENTS: u32 = 1;
 
 /// Sends without a wait for the socket; the kernel copies or says at once that it cannot.
 const SEND_NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
@@ -100,6 +99,7 @@ pub(crate) struct Uring {
     /// Accepts in flight.
     accepts: usize,
     accept_rest_until: Option<Millis>,
+    accept_refusals: Refusals,
     /// The table has no room for another accept.
     crowded: bool,
     /// Entries that were put into the submission queue, ever.
@@ -109,13 +109,15 @@ pub(crate) struct Uring {
     flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
-    /// Receives that ended, for want of a buffer or otherwise, and are to be armed again, oldest first.
-    unarmed: VecDeque<ConnId>,
+    /// Connections whose receive is to be armed in the next full turn, as far as there are buffers, oldest first.
+    starved: VecDeque<ConnId>,
     /// Connections that took their share of buffers in this turn.
     heavy: Vec<ConnId>,
     turn: u32,
-    /// Until this turn receives are armed one buffer at a time.
-    dry_until: u32,
+    /// Turns for which receives are still armed one buffer at a time.
+    thirst: u32,
+    /// In this turn fewer buffers came back than connections wait for.
+    queue_left: bool,
     /// Receives that ended for want of a buffer, and connections served, in this turn.
     dry: u32,
     served: u32,
@@ -170,8 +172,8 @@ struct Conn {
     armed: bool,
     /// The receive in flight is being cancelled.
     cancelling: bool,
-    /// In `unarmed`.
-    queued: bool,
+    /// In `starved`.
+    starved: bool,
     /// A send is in `flights`, the one with this number (its lowest bits).
     flying: bool,
     flight: u32,
@@ -197,7 +199,7 @@ impl Conn {
             want: Want::Nothing,
             armed: false,
             cancelling: false,
-            queued: false,
+            starved: false,
             flying: false,
             flight: 0,
             tail_armed: false,
@@ -212,8 +214,19 @@ impl Conn {
         }
     }
 
-    fn wants_to_receive(&self) -> bool {
-        self.want != Want::Nothing || self.state == State::Lingering
+    /// Whether a receive is wanted that is neither in flight nor waiting for its turn.
+    fn is_due(&self) -> bool {
+        let wanted = match self.state {
+            State::Open => self.want != Want::Nothing,
+            State::Lingering => true,
+            State::Closing | State::Leaving => false,
+        };
+        wanted && !self.armed && !self.starved
+    }
+
+    /// Nothing is sent any more; what was received before is still read.
+    fn is_dead(&self) -> bool {
+        self.tail.as_ref().is_some_and(|tail| tail.dead)
     }
 
     /// Operations whose completions are still due.
@@ -242,15 +255,17 @@ impl Uring {
             accepting: true,
             accepts: 0,
             accept_rest_until: None,
+            accept_refusals: Refusals::default(),
             crowded: false,
             pushed: 0,
             flights: VecDeque::new(),
             flights_base: 0,
             unsettled: false,
-            unarmed: VecDeque::new(),
+            starved: VecDeque::new(),
             heavy: Vec::new(),
-            turn: DRY_TURNS,
-            dry_until: 0,
+            turn: 1,
+            thirst: 0,
+            queue_left: false,
             dry: 0,
             served: 0,
             lingering: VecDeque::new(),
@@ -297,17 +312,19 @@ impl Uring {
         backlog.extend(ring.completion());
     }
 
-    /// Submits what is queued, runs what the kernel deferred, and waits for a completion if there is time.
     fn enter(&mut self, wait: Duration) {
-        let queued = self.ring.submission().len() as u32;
-        let submitter = self.ring.submitter();
         let result = if wait.is_zero() {
-            // Deferred work may be left over from the last time, which no flag says: so it is always asked for.
-            // SAFETY: it submits the entries that are queued, waits for nothing and has no argument.
-            unsafe { submitter.enter::<libc::sigset_t>(queued, 0, ENTER_GETEVENTS, None) }
+            let (submitter, mut submission, completion) = self.ring.split();
+            submission.sync();
+            if submission.is_empty() && !submission.taskrun() && !submission.cq_overflow() {
+                return;
+            }
+            drop((submission, completion));
+            submitter.submit()
         } else {
             let wait = Timespec::from(wait);
-            submitter.submit_with_args(1, &SubmitArgs::new().timespec(&wait))
+            let args = SubmitArgs::new().timespec(&wait);
+            self.ring.submitter().submit_with_args(1, &args)
         };
         if let Err(error) = result {
             expect_transient(&error);
@@ -354,6 +371,7 @@ impl Uring {
             kind::SHUTDOWN => self.shutdown_completed(conn_of(data), result),
             kind::CANCEL => self.cancel_failed(conn_of(data)),
             kind::PROBE if !is_transient(result) => self.transport_failed(conn_of(data), events),
+            kind::CLOSE if is_transient(result) => self.push_close(conn_of(data)),
             kind::CLOSE => debug_assert!(false, "a close of an idle slot failed: {result}"),
             kind::HAND_OVER => self.hand_over_completed(conn_of(data), result),
             kind::ADOPT => self.adopt_completed(data, result, events),
@@ -383,7 +401,7 @@ impl Uring {
 
     /// How long the engine itself may sleep.
     fn patience(&self, wait: Duration, events: &[Event]) -> Duration {
-        if !events.is_empty() || !self.unarmed.is_empty() || !self.backlog.is_empty() {
+        if !events.is_empty() || !self.starved.is_empty() || !self.backlog.is_empty() {
             return Duration::ZERO;
         }
         let mut wait = wait;
@@ -416,6 +434,7 @@ impl Engine for Uring {
             return;
         }
         self.accepting = false;
+        self.accept_rest_until = None;
         for index in 0..self.listeners.len() {
             let idle = self.listeners[index].idle.clone();
             for place in 0..self.listeners[index].peers.len() as u16 {
@@ -434,13 +453,15 @@ impl Engine for Uring {
     fn turn(&mut self, buffers: &mut BufferRing, now: Millis, wait: Duration, events: &mut Vec<Event>) {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
+        self.thirst = self.thirst.saturating_sub(1);
+        // First of all: submitting may begin as soon as the queue is full.
+        buffers.publish();
         self.expire_lingering();
         self.probe_quiet();
-        self.arm_queued(buffers);
+        self.arm_starved(buffers);
         self.arm_accepts();
         self.arm_bell();
         events.append(&mut self.deferred);
-        buffers.publish();
         if std::mem::take(&mut self.unsettled) {
             self.enter(Duration::ZERO);
             self.reap(buffers, events);
@@ -482,6 +503,10 @@ impl Engine for Uring {
             && tenant.state == State::Open
         {
             tenant.want = Want::Nothing;
+            if tenant.is_dead() {
+                // The end would have been received; now nobody looks for it.
+                self.deferred.push(Event::Gone { conn, how: Gone::Failed });
+            }
             self.cancel_receive(conn);
         }
     }
@@ -505,9 +530,15 @@ impl Engine for Uring {
             self.pool.put(bytes);
         } else if tenant.flying || tenant.tail.is_some() {
             let tail = tenant.tail.get_or_insert_default();
-            tail.held.extend_from_slice(&bytes);
+            if !tail.dead {
+                tail.dead = !tail.hold(&bytes);
+                self.unsettled = true;
+                if tail.dead {
+                    tenant.want = Want::Nothing;
+                    self.deferred.push(Event::Gone { conn, how: Gone::Failed });
+                }
+            }
             self.pool.put(bytes);
-            self.unsettled = true;
         } else {
             self.fly(conn, bytes);
         }
@@ -527,8 +558,8 @@ impl Engine for Uring {
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd> {
         assert!(token < TOKEN_END, "hand-over token {token} is over {TOKEN_END}");
         let tenant = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open)?;
-        let quiet = tenant.is_quiet() && !tenant.queued && tenant.tail.is_none();
-        debug_assert!(quiet, "a connection is handed over only while nothing is under way");
+        let quiet = tenant.is_quiet() && !tenant.starved && tenant.tail.is_none();
+        debug_assert!(quiet || tenant.is_dead(), "a connection is handed over only while nothing is under way");
         if to == self.settings.shard && quiet {
             // The kernel sends nothing to the ring it comes from. The socket stays, its tenant changes.
             self.slots.vacate(conn);
@@ -654,10 +685,6 @@ const fn adopt_data(from: ShardId, token: u64) -> u64 {
 /// The length of a send; the kernel cuts longer ones by itself, which looks like a short send.
 fn length_of(bytes: &[u8]) -> u32 {
     u32::try_from(bytes.len()).unwrap_or(i32::MAX as u32)
-}
-
-fn is_scarcity(errno: i32) -> bool {
-    matches!(errno, libc::ENFILE | libc::EMFILE | libc::ENOMEM | libc::ENOBUFS)
 }
 
 /// Whether a send that failed may go through later.

@@ -8,8 +8,8 @@ use std::os::fd::AsRawFd;
 use io_uring::opcode;
 use io_uring::types::{DestinationSlot, Fd};
 
-use super::{Conn, SLOTS_FOR_HANDOVER, Uring, accept_data, is_scarcity};
-use crate::runtime::engine::{ACCEPT_REST, Counters, Event};
+use super::{Conn, SLOTS_FOR_HANDOVER, Uring, accept_data};
+use crate::runtime::engine::{ACCEPT_REST, Counters, Event, is_of_one_connection};
 use crate::shard::io::{ShardId, TOKEN_END};
 
 impl Uring {
@@ -67,12 +67,16 @@ impl Uring {
             }
             return;
         }
-        if is_scarcity(-result) {
+        if !is_of_one_connection(-result) {
             self.rest_accepting();
+            self.accept_refusals.tell(self.now, -result);
         }
     }
 
-    pub(super) fn rest_accepting(&mut self) {
+    fn rest_accepting(&mut self) {
+        if !self.accepting {
+            return;
+        }
         if self.accept_rest_until.is_none() {
             Counters::count(&self.settings.counters.accept_rests);
         }

@@ -13,6 +13,10 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
+        if tenant.is_dead() {
+            self.end(conn);
+            return;
+        }
         tenant.state = State::Lingering;
         if tenant.flying {
             self.unsettled = true;
@@ -90,6 +94,10 @@ impl Uring {
         }
         // Nothing is in flight but a send that is earlier in the queue and does not wait. The kernel gives the slot to
         // a new socket only after it has executed this, so the table may forget the connection now.
+        self.push_close(conn);
+    }
+
+    pub(super) fn push_close(&mut self, conn: ConnId) {
         let entry = opcode::Close::new(Fixed(conn.slot))
             .build()
             .flags(Flags::SKIP_SUCCESS)

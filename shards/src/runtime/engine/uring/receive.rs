@@ -6,20 +6,24 @@ use io_uring::squeue::Flags;
 use io_uring::types::Fixed;
 use io_uring::{cqueue, opcode};
 
-use super::{BufferRing, DRY_TURNS, GROUP, NOTHING, QUIET, SEND_NOW, SHARE, State, Uring, Want, conn_data, kind};
+use super::{
+    BufferRing, CROWD, DRY_TURNS, GROUP, NOTHING, QUIET, SEND_NOW, SHARE, State, Uring, Want, conn_data, kind,
+};
 use crate::runtime::engine::{Buffers, Counters, Event, LINGER_BYTES_MAX};
 use crate::shard::io::{ConnId, Gone};
 
 impl Uring {
     pub(super) fn arm_receive(&mut self, conn: ConnId) {
-        let thirsty = self.turn < self.dry_until;
+        let thirsty = self.thirst > 0;
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        debug_assert!(!tenant.armed && !tenant.queued);
+        debug_assert!(!tenant.armed && !tenant.starved);
         tenant.armed = true;
-        let entry = if tenant.want == Want::Once || thirsty {
+        let dead = tenant.is_dead();
+        let entry = if tenant.want == Want::Once || thirsty || dead {
             opcode::Recv::new(Fixed(conn.slot), std::ptr::null_mut(), 0)
+                .flags(if dead { libc::MSG_DONTWAIT } else { 0 })
                 .buf_group(GROUP)
                 .build()
                 .flags(Flags::BUFFER_SELECT)
@@ -123,6 +127,10 @@ impl Uring {
                         self.dry += 1;
                         Counters::count(&self.settings.counters.buffers_short);
                     }
+                    libc::EAGAIN if tenant.state == State::Open && tenant.is_dead() => {
+                        tenant.want = Want::Nothing;
+                        events.push(Event::Gone { conn, how: Gone::Failed });
+                    }
                     libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
                     _ if lingers => {
                         self.end(conn);
@@ -137,32 +145,22 @@ impl Uring {
                 }
             }
         }
-        self.receive_ended(conn);
+        self.receive_settled(conn);
     }
 
     /// Queues the next receive if one is wanted and none is in flight; ends a closing connection that has gone quiet.
-    /// It is armed in the next turn that takes in more, so that who always has more to say does not keep a turn going.
-    fn receive_ended(&mut self, conn: ConnId) {
+    ///
+    /// Nobody is armed out of turn: while buffers are short, who was just served would take those that just came back,
+    /// for ever; and who always has more to say would keep a bounded turn from coming to its end.
+    pub(super) fn receive_settled(&mut self, conn: ConnId) {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
         if tenant.state == State::Closing {
             self.finish(conn);
-        } else if !tenant.armed && !tenant.queued && tenant.wants_to_receive() {
-            tenant.queued = true;
-            self.unarmed.push_back(conn);
-        }
-    }
-
-    /// Arms the next receive if one is wanted and none is in flight; ends a closing connection that has gone quiet.
-    pub(super) fn receive_settled(&mut self, conn: ConnId) {
-        let Some(tenant) = self.slots.get(conn) else {
-            return;
-        };
-        if tenant.state == State::Closing {
-            self.finish(conn);
-        } else if !tenant.armed && !tenant.queued && tenant.wants_to_receive() {
-            self.arm_receive(conn);
+        } else if tenant.is_due() {
+            tenant.starved = true;
+            self.starved.push_back(conn);
         }
     }
 
@@ -194,26 +192,30 @@ impl Uring {
         }
     }
 
-    /// Arms the receives that are queued: no more than there are buffers, oldest first.
-    pub(super) fn arm_queued(&mut self, buffers: &BufferRing) {
-        let mut budget = usize::from(buffers.provided()).min(self.unarmed.len());
+    /// Arms the receives that are queued: as many as there are buffers, oldest first.
+    pub(super) fn arm_starved(&mut self, buffers: &BufferRing) {
+        let mut budget = buffers.provided();
         while budget > 0
-            && let Some(conn) = self.unarmed.pop_front()
+            && let Some(conn) = self.starved.pop_front()
         {
-            budget -= 1;
-            if let Some(tenant) = self.slots.get_mut(conn) {
-                tenant.queued = false;
-                self.receive_settled(conn);
+            let Some(tenant) = self.slots.get_mut(conn) else {
+                continue;
+            };
+            tenant.starved = false;
+            if tenant.is_due() {
+                budget -= 1;
+                self.arm_receive(conn);
             }
         }
+        self.queue_left = !self.starved.is_empty();
     }
 
-    /// After a turn in which buffers ran dry: more of them if that helps, and nobody keeps more than a share.
+    /// After a turn in which buffers were short: more of them if that helps, and nobody keeps more than a share.
     pub(super) fn end_drought(&mut self, buffers: &mut BufferRing) {
-        if self.dry > 0 {
-            self.dry_until = self.turn.wrapping_add(DRY_TURNS);
+        if self.dry > 0 || self.queue_left {
+            self.thirst = DRY_TURNS;
             // Many connections with little each need more buffers; a few with much need a smaller share.
-            if self.served >= u32::from(buffers.len() / 4) {
+            if self.queue_left || self.served >= CROWD.min(u32::from(buffers.len() / 4)) {
                 buffers.grow();
                 self.settings.counters.buffers.store(u64::from(buffers.len()), Ordering::Relaxed);
             }

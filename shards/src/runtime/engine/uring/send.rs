@@ -4,7 +4,7 @@ use io_uring::opcode;
 use io_uring::squeue::Flags;
 use io_uring::types::Fixed;
 
-use super::{Flight, SEND_ALL, SEND_NOW, State, Uring, conn_data, is_transient, kind, length_of};
+use super::{Flight, SEND_ALL, SEND_NOW, State, Uring, Want, conn_data, is_transient, kind, length_of};
 use crate::runtime::engine::{Counters, Event};
 use crate::shard::io::{ConnId, Gone};
 
@@ -46,6 +46,10 @@ impl Uring {
             return;
         }
         let tail = tenant.tail.get_or_insert_default();
+        if tail.dead {
+            self.pool.put(bytes);
+            return;
+        }
         tail.bytes = bytes;
         tail.sent = sent;
         if tail.rest().is_empty() {
@@ -64,7 +68,7 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        let Some(tail) = &tenant.tail else {
+        let Some(tail) = tenant.tail.as_ref().filter(|tail| !tail.dead) else {
             return;
         };
         let rest = tail.rest();
@@ -106,7 +110,7 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        let Some(tail) = &mut tenant.tail else {
+        let Some(tail) = tenant.tail.as_mut().filter(|tail| !tail.dead) else {
             return;
         };
         if tail.held.is_empty() {
@@ -159,17 +163,29 @@ impl Uring {
         let Some(tenant) = self.slots.get_mut(conn) else {
             return;
         };
-        if let Some(tail) = tenant.tail.take() {
+        if !tenant.is_dead()
+            && let Some(tail) = tenant.tail.take()
+        {
             self.fly(conn, tail.held);
             self.unsettled = true;
         }
     }
 
+    /// A send failed. What the peer sent before is still read: its last packet may say that it leaves in order.
     pub(super) fn transport_failed(&mut self, conn: ConnId, events: &mut Vec<Event>) {
-        match self.slots.get(conn).map(|tenant| tenant.state) {
-            Some(State::Open) => events.push(Event::Gone { conn, how: Gone::Failed }),
-            Some(State::Lingering) => self.end(conn),
-            _ => {}
+        let Some(tenant) = self.slots.get_mut(conn) else {
+            return;
+        };
+        match tenant.state {
+            State::Open if tenant.want != Want::Nothing => {
+                tenant.tail.get_or_insert_default().dead = true;
+                // The receive in flight may sleep through the end; a new one looks at the socket.
+                self.cancel_receive(conn);
+                self.receive_settled(conn);
+            }
+            State::Open => events.push(Event::Gone { conn, how: Gone::Failed }),
+            State::Lingering => self.end(conn),
+            State::Closing | State::Leaving => {}
         }
     }
 }

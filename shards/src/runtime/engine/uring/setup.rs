@@ -2,9 +2,15 @@
 
 use std::io;
 
+use std::os::fd::AsRawFd;
+
+use io_uring::types::{DestinationSlot, Fd, Fixed};
 use io_uring::{IoUring, Probe, opcode};
 
 use crate::runtime::sys;
+
+/// What a hand-over is marked with when it is tried out.
+const TRIAL: u64 = 7;
 
 /// The oldest kernel whose ring does what is needed.
 pub(crate) const KERNEL_MIN: (u32, u32) = (6, 1);
@@ -38,14 +44,23 @@ impl OpenError {
 
 /// A ring with all flags that the kernel knows; everything but the last one is needed.
 pub(crate) fn open() -> Result<IoUring, OpenError> {
-    match build(true) {
-        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => build(false),
+    open_with(ENTRIES, COMPLETIONS)
+}
+
+/// The same, only to try something out.
+fn open_small() -> Result<IoUring, OpenError> {
+    open_with(4, 8)
+}
+
+fn open_with(entries: u32, completions: u32) -> Result<IoUring, OpenError> {
+    match build(entries, completions, true) {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => build(entries, completions, false),
         result => result,
     }
     .map_err(|error| OpenError::new("io_uring_setup", error))
 }
 
-fn build(no_sqarray: bool) -> io::Result<IoUring> {
+fn build(entries: u32, completions: u32, no_sqarray: bool) -> io::Result<IoUring> {
     let mut builder = IoUring::builder();
     builder
         .setup_single_issuer()
@@ -53,13 +68,13 @@ fn build(no_sqarray: bool) -> io::Result<IoUring> {
         .setup_coop_taskrun()
         .setup_taskrun_flag()
         .setup_submit_all()
-        .setup_cqsize(COMPLETIONS)
+        .setup_cqsize(completions)
         .dontfork();
     if no_sqarray {
         // Since 6.6.
         builder.setup_no_sqarray();
     }
-    builder.build(ENTRIES)
+    builder.build(entries)
 }
 
 /// The table of direct descriptors, and at most one worker thread for the rare operation that needs one.
@@ -112,5 +127,41 @@ pub(crate) fn check() -> Result<(), OpenError> {
     let mut buffers = super::BufferRing::new();
     buffers.register(&ring.submitter()).map_err(|error| OpenError::new("register receive buffers", error))?;
     drop(ring);
-    Ok(())
+    check_hand_over()
+}
+
+/// Tries whether a ring that gets a socket is told its slot. Kernels 6.1.0 to 6.1.20 say 0 whatever the slot is, and
+/// the version alone does not tell which of them have the repair.
+fn check_hand_over() -> Result<(), OpenError> {
+    let failed = |error| OpenError::new("hand a descriptor to another ring", error);
+    let (mut from, mut to) = (open_small()?, open_small()?);
+    register_table(&from, 2)?;
+    register_table(&to, 4)?;
+    let file = sys::eventfd().map_err(failed)?;
+    for ring in [&from, &to] {
+        // Slot 0 is taken in both.
+        ring.submitter().register_files_update(0, &[file.as_raw_fd()]).map_err(failed)?;
+    }
+    let entry = opcode::MsgRingSendFd::new(Fd(to.as_raw_fd()), Fixed(0), DestinationSlot::auto_target(), TRIAL).build();
+    // SAFETY: the entry points at nothing.
+    let queued = unsafe { from.submission().push(&entry) };
+    debug_assert!(queued.is_ok(), "the queue is empty");
+    from.submit_and_wait(1).map_err(failed)?;
+    let sent = from.completion().next().map_or(-libc::EIO, |completion| completion.result());
+    if sent < 0 {
+        return Err(failed(io::Error::from_raw_os_error(-sent)));
+    }
+    // A ring collects what others put into it when it enters the kernel; it has come by now.
+    let patience = io_uring::types::Timespec::new().sec(1);
+    let wait = io_uring::types::SubmitArgs::new().timespec(&patience);
+    let _ = to.submitter().submit_with_args(1, &wait);
+    let told = to.completion().find(|completion| completion.user_data() == TRIAL).map(|completion| completion.result());
+    if told == Some(1) {
+        Ok(())
+    } else {
+        Err(OpenError::new(
+            "to tell in which slot a socket arrives, as 6.1 does before 6.1.21",
+            io::Error::from_raw_os_error(libc::EOPNOTSUPP),
+        ))
+    }
 }

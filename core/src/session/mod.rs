@@ -77,6 +77,9 @@ pub enum Dropped {
     Slow,
 }
 
+/// How many deliveries of QoS 0, 1 and 2.
+pub type ByQoS = [u32; 3];
+
 /// What becomes of one delivery.
 #[derive(Debug)]
 pub enum Admit {
@@ -84,8 +87,8 @@ pub enum Admit {
     Send(Option<PacketId>),
     /// It waits in the queue; one or several older ones may have been dropped for it.
     Queued {
-        /// Messages that were dropped from the front.
-        dropped: u32,
+        /// Older messages that were dropped from the front for it, by QoS.
+        dropped: ByQoS,
     },
     /// It is not delivered.
     Dropped(Dropped),
@@ -235,13 +238,14 @@ impl Session {
         self.outbox.as_ref().map_or(0, |outbox| outbox.bytes())
     }
 
-    /// Drops what has expired at the front of the queue; returns how many.
-    pub fn expire_queued(&mut self, now: Millis) -> u32 {
-        let Some(outbox) = &mut self.outbox else { return 0 };
-        let mut expired = 0;
+    /// Drops what has expired at the front of the queue; returns how many, by QoS.
+    pub fn expire_queued(&mut self, now: Millis) -> ByQoS {
+        let mut expired = ByQoS::default();
+        let Some(outbox) = &mut self.outbox else { return expired };
         while outbox.front().is_some_and(|queued| queued.message.view().head.expires_at <= now) {
-            outbox.pop();
-            expired += 1;
+            if let Some(queued) = outbox.pop() {
+                expired[queued.grant.qos as usize] += 1;
+            }
         }
         expired
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Admit, Dropped, Grant, QueueLimits};
+use super::{Admit, ByQoS, Dropped, Grant, QueueLimits};
 use crate::message::Message;
 
 /// One delivery that waits or may have to be sent again.
@@ -31,15 +31,14 @@ impl Outbox {
     /// Appends a delivery, or applies the policy when it is full.
     pub fn push(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
         let bytes = queued.bytes();
-        let mut dropped = 0;
+        let mut dropped = ByQoS::default();
         if bytes > limits.bytes || limits.messages == 0 {
             return Admit::Dropped(Dropped::QueueFull);
         }
         while self.queue.len() >= limits.messages as usize || self.bytes + bytes > limits.bytes {
-            if !limits.drop_oldest || self.pop().is_none() {
-                return Admit::Dropped(Dropped::QueueFull);
-            }
-            dropped += 1;
+            let oldest = if limits.drop_oldest { self.pop() } else { None };
+            let Some(oldest) = oldest else { return Admit::Dropped(Dropped::QueueFull) };
+            dropped[oldest.grant.qos as usize] += 1;
         }
         self.bytes += bytes;
         self.queue.push_back(queued);

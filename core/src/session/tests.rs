@@ -41,7 +41,7 @@ fn qos_0_is_sent_dropped_or_kept_as_the_client_is() {
     let sent = |admit: &Admit| matches!(admit, Admit::Send(None));
     let slow = |admit: &Admit| matches!(admit, Admit::Dropped(Dropped::Slow));
     let away = |admit: &Admit| matches!(admit, Admit::Away);
-    let kept = |admit: &Admit| matches!(admit, Admit::Queued { dropped: 0 });
+    let kept = |admit: &Admit| matches!(admit, Admit::Queued { dropped: [0, 0, 0] });
     type Expected<'a> = &'a dyn Fn(&Admit) -> bool;
     let table: [(bool, bool, bool, &QueueLimits, u32, Expected<'_>); 9] = [
         (true, true, false, &ROOM, 0, &sent),
@@ -70,12 +70,12 @@ fn qos_1_waits_for_the_window_and_keeps_its_order() {
     let first = admit(&mut session, b"a", QoS::AtLeastOnce, true, true, &ROOM);
     assert!(matches!(first, Admit::Send(Some(packet_id)) if packet_id == id(1)), "{first:?}");
     let second = admit(&mut session, b"b", QoS::AtLeastOnce, true, true, &ROOM);
-    assert!(matches!(second, Admit::Queued { dropped: 0 }), "{second:?}");
+    assert!(matches!(second, Admit::Queued { dropped: [0, 0, 0] }), "{second:?}");
     assert!(session.next_queued().is_none(), "the window is full");
     assert!(matches!(session.on_puback(id(1)), Acked::Done { qos: QoS::AtLeastOnce, group: 0 }));
     // A window with room does not let a newer message pass one that waits.
     let third = admit(&mut session, b"c", QoS::AtLeastOnce, true, true, &ROOM);
-    assert!(matches!(third, Admit::Queued { dropped: 0 }), "{third:?}");
+    assert!(matches!(third, Admit::Queued { dropped: [0, 0, 0] }), "{third:?}");
     let (next, packet_id) = session.next_queued().expect("the window has room");
     assert_eq!((next.message.view().payload, packet_id), (&b"b"[..], Some(id(2))));
 }
@@ -88,13 +88,25 @@ fn a_full_queue_drops_the_oldest_or_the_newest() {
         let mut dropped = 0;
         for payload in [b"a", b"b", b"c", b"d", b"e"] {
             match admit(&mut session, payload, QoS::AtLeastOnce, false, false, &limits) {
-                Admit::Queued { dropped: oldest } => dropped += oldest,
+                Admit::Queued { dropped: [0, oldest, 0] } => dropped += oldest,
                 Admit::Dropped(Dropped::QueueFull) => dropped += 1,
                 other => panic!("{other:?}"),
             }
         }
         assert_eq!((dropped, waiting(&mut session)), (2, left.to_vec()));
     }
+}
+
+#[test]
+fn what_is_dropped_is_told_by_its_own_qos() {
+    let limits = QueueLimits { messages: 2, keep_qos0: true, ..ROOM };
+    let mut session = session(10, 1);
+    let qos = [QoS::ExactlyOnce, QoS::AtMostOnce, QoS::AtLeastOnce, QoS::AtMostOnce];
+    let dropped = qos.map(|qos| match admit(&mut session, b"a", qos, false, false, &limits) {
+        Admit::Queued { dropped } => dropped,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(dropped, [[0, 0, 0], [0, 0, 0], [0, 0, 1], [1, 0, 0]]);
 }
 
 #[test]
@@ -120,11 +132,11 @@ fn what_expired_in_the_queue_is_counted_and_never_sent() {
         let lazy = Lazy::new(view(payload, Millis(expires_at)));
         session.admit(&lazy, &grant(QoS::AtLeastOnce), false, false, &QueueLimits { messages: 10, ..ROOM });
     }
-    assert_eq!(session.expire_queued(Millis(4)), 0);
-    assert_eq!(session.expire_queued(Millis(5)), 2);
+    assert_eq!(session.expire_queued(Millis(4)), [0, 0, 0]);
+    assert_eq!(session.expire_queued(Millis(5)), [0, 2, 0]);
     let (next, packet_id) = session.next_queued().expect("one has not expired");
     assert_eq!((next.message.view().payload, packet_id), (&b"c"[..], Some(id(1))));
-    assert_eq!((session.expire_queued(Millis(5)), session.queued()), (1, 0));
+    assert_eq!((session.expire_queued(Millis(5)), session.queued()), ([0, 1, 0], 0));
 }
 
 #[test]

@@ -5,13 +5,13 @@
 
 use millrace_core::codec::publish::Delivery;
 use millrace_core::message::{Lazy, MessageView};
-use millrace_core::metrics::{Counter, DropReason, Gauge};
+use millrace_core::metrics::{Counter, DropReason};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::inflight::Stage;
 use millrace_core::session::outbox::Queued;
 use millrace_core::session::topic_alias::OutboundAlias;
-use millrace_core::session::{Admit, Dropped, Grant, SubscriptionIds};
+use millrace_core::session::{Admit, ByQoS, Dropped, Grant, SubscriptionIds};
 use millrace_core::time::Millis;
 use millrace_core::topic::routes::ShardSet;
 
@@ -246,7 +246,7 @@ impl Shard {
                 if online && !room {
                     self.conns.at(slot).waits_for_room = true;
                 }
-                self.counters.add(dropped(grant.qos, Dropped::QueueFull), u64::from(oldest));
+                self.count_dropped(Dropped::QueueFull, oldest);
                 self.queue_changed(had, has);
             }
             Admit::Away => {}
@@ -258,6 +258,12 @@ impl Shard {
     fn count_created(&mut self, grant: &Grant) {
         if grant.group == 0 || grant.qos == QoS::AtMostOnce {
             self.counters.add(Counter::deliveries_created(grant.qos), 1);
+        }
+    }
+
+    fn count_dropped(&mut self, why: Dropped, by_qos: ByQoS) {
+        for (qos, count) in [QoS::AtMostOnce, QoS::AtLeastOnce, QoS::ExactlyOnce].into_iter().zip(by_qos) {
+            self.counters.add(dropped(qos, why), count.into());
         }
     }
 
@@ -341,7 +347,6 @@ impl Shard {
     pub(super) fn pump(&mut self, client: u32) {
         let now = self.now.monotonic;
         let limit = self.shared.output_limit(self.config.sessions.output_bytes.0);
-        let mut expired = 0;
         loop {
             let Some(state) = self.clients.get_mut(client) else { return };
             let slot = state.conn;
@@ -364,32 +369,33 @@ impl Shard {
                 break;
             }
             let had = state.session.queued();
-            let gone = state.session.expire_queued(now);
-            expired += gone;
-            let had = had - gone as usize;
-            self.counters.lower(Gauge::DeliveriesQueued, gone.into());
-            if conn.max_packet != u32::MAX
-                && let Some(queued) = state.session.front().cloned()
+            let expired = state.session.expire_queued(now);
+            let left = state.session.queued();
+            let front = if conn.max_packet == u32::MAX { None } else { state.session.front().cloned() };
+            if left < had {
+                self.count_dropped(Dropped::Expired, expired);
+                self.queue_changed(had, left);
+            }
+            if let Some(queued) = front
                 && !self.is_within_client_limit(slot, client, &Lazy::shared(&queued.message), &queued.grant)
             {
                 self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
                 if let Some(state) = self.clients.get_mut(client) {
                     state.session.pop_queued();
                 }
-                self.queue_changed(had, had - 1);
+                self.queue_changed(left, left - 1);
                 continue;
             }
             let Some(state) = self.clients.get_mut(client) else { return };
             let next = state.session.next_queued();
             let has = state.session.queued();
-            self.queue_changed(had, has);
+            self.queue_changed(left, has);
             let Some((queued, packet_id)) = next else { break };
             if packet_id.is_none() {
                 self.counters.add(Counter::deliveries_completed(queued.grant.qos), 1);
             }
             self.encode_delivery(client, &queued, packet_id, false);
         }
-        self.counters.add(dropped(QoS::AtLeastOnce, Dropped::Expired), u64::from(expired));
         self.feed(client);
     }
 

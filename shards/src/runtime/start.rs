@@ -30,7 +30,8 @@ const SLOTS_MIN: u64 = 65_536;
 /// Slots of a descriptor table that the kernel allows.
 const SLOTS_OF_KERNEL: u64 = 1 << 20;
 
-/// Descriptors at least that connections leave to the rest of the program: stores, sinks, the admin listener.
+/// Descriptors at least that connections leave to the rest of the program: stores, sinks, the admin listener; half of
+/// them all where there are very few.
 const FILES_RESERVED_MIN: u64 = 256;
 
 /// What a shard is told when all are ready.
@@ -219,7 +220,7 @@ fn table_size(files: u64, connections: u64, shards: u16) -> u32 {
 
 /// Connections of one shard where each takes a descriptor of the process: the rest of the program keeps some.
 fn epoll_share(files: u64, shards: u16) -> u32 {
-    let reserve = (files / 16).max(FILES_RESERVED_MIN);
+    let reserve = (files / 16).max(FILES_RESERVED_MIN).min(files / 2);
     let share = files.saturating_sub(reserve) / u64::from(shards);
     u32::try_from(share.max(1)).unwrap_or(SLOTS_MAX).min(SLOTS_MAX)
 }

@@ -82,10 +82,9 @@ impl Inflight {
             }
             let index = self.stages.len() - usize::from(self.unseen);
             let stage = self.stages[index];
-            if stage != Stage::Done {
-                if stage != Stage::Pubcomp && self.open - self.unseen_open >= self.limit {
-                    return None;
-                }
+            let goes_anyway = matches!(stage, Stage::Done | Stage::Pubcomp);
+            if !goes_anyway && self.open - self.unseen_open >= self.limit {
+                return None;
             }
             self.unseen -= 1;
             if stage != Stage::Done {

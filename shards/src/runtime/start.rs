@@ -349,6 +349,7 @@ mod tests {
     fn connections_that_are_descriptors_leave_some_to_the_rest() {
         assert_eq!(epoll_share(20_000, 2), 9_375);
         assert_eq!(epoll_share(1024, 2), 384);
-        assert_eq!(epoll_share(100, 4), 1);
+        assert_eq!(epoll_share(100, 4), 12);
+        assert_eq!(epoll_share(1, 4), 1);
     }
 }

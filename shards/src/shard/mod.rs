@@ -457,6 +457,12 @@ impl Shard {
         self.timers.insert(Millis(self.now.monotonic.0 + 1000), Timer::Second);
         self.retained.expire(self.now.monotonic, &self.shared);
         self.expire_handovers();
+        self.queue_limits = queue_limits(&self.config);
+        if self.shared.pressure() >= 3 {
+            // Hardly any memory is left: queues are shortened as messages come.
+            self.queue_limits.messages = (self.queue_limits.messages / 4).max(1);
+            self.queue_limits.bytes /= 4;
+        }
         self.publish_counters();
         self.on_sys_second();
     }

@@ -6,7 +6,7 @@
 use millrace_core::message::{Lazy, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::QoS;
-use millrace_core::time::Millis;
+use millrace_core::time::{Millis, civil};
 
 use super::Shard;
 use super::route::Origin;
@@ -57,17 +57,8 @@ impl Shard {
 /// A wall-clock time as `2026-01-31T23:59:59Z`.
 fn rfc3339(unix: Millis) -> String {
     let seconds = unix.0 / 1000;
-    let (days, of_day) = ((seconds / 86_400) as i64, seconds % 86_400);
-    // Civil date from days since 1970-01-01, in the proleptic Gregorian calendar with years that begin in March.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_index = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_index + 2) / 5 + 1;
-    let month = if month_index < 10 { month_index + 3 } else { month_index - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let of_day = seconds % 86_400;
+    let (year, month, day) = civil((seconds / 86_400) as i64);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }

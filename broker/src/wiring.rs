@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use millrace_core::value::Record;
 use millrace_rules::Rules;
+use millrace_shards::berths::Berths;
 use millrace_shards::config::ShardsConfig;
 use millrace_shards::runtime::{self, EngineUsed, ListenerSettings, Runtime, Settings, StartError, probe};
 use millrace_shards::shard::io::{ListenerId, ShardId};
@@ -82,7 +83,7 @@ impl Broker {
                 }
             })
             .collect();
-        let settings = settings(&shards_config);
+        let settings = settings(&shards_config, shared.berths.clone());
         let runtime = match runtime::start(&settings, logics) {
             Ok(runtime) => runtime,
             Err(error) => {
@@ -203,7 +204,7 @@ fn start_sinks(config: &Config, shards: u16, dir: &DataDir) -> Result<(Sinks, Ve
 }
 
 /// The listeners in the order in which shards know them: those that are enabled, by name.
-fn settings(config: &ShardsConfig) -> Settings {
+fn settings(config: &ShardsConfig, berths: Arc<Berths>) -> Settings {
     let enabled = || config.listeners.iter().filter(|(_, listener)| listener.enabled);
     let listeners = (0..)
         .zip(enabled())
@@ -215,7 +216,7 @@ fn settings(config: &ShardsConfig) -> Settings {
         })
         .collect();
     let connections_max = enabled().map(|(_, listener)| u64::from(listener.max_connections)).sum();
-    Settings { engine: config.engine, listeners, connections_max }
+    Settings { engine: config.engine, listeners, connections_max, berths }
 }
 
 fn refused_start(error: &StartError) -> Diagnostic {

@@ -5,8 +5,10 @@
 //! belong to a topic of another shard are not served: it is for measuring, on one shard.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use millrace_core::time::{Millis, Time};
+use millrace_shards::berths::Berths;
 use millrace_shards::config::EngineChoice;
 use millrace_shards::runtime::{self, ListenerSettings, Settings};
 use millrace_shards::shard::io::{Accepted, ConnId, Gone, ListenerId, Output, ShardId};
@@ -217,6 +219,7 @@ fn main() {
             send_buffer: None,
         }],
         connections_max: 100_000,
+        berths: Arc::new(Berths::new(shards)),
     };
     let logics = (0..shards).map(|_| NullBroker::default).collect();
     let runtime = match runtime::start(&settings, logics) {

@@ -4,11 +4,13 @@
 //! | --- | --- |
 //! | what can be set | [`config`] |
 //! | which shard owns a key | [`assign`] |
+//! | room for sockets on each shard | [`berths`] |
 //! | what one shard does, without any I/O | [`shard`] |
 //! | the rings between shards | [`mesh`] |
 //! | threads, sockets, the kernel | [`runtime`] |
 
 pub mod assign;
+pub mod berths;
 pub mod config;
 pub mod mesh;
 pub mod runtime;

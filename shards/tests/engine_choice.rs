@@ -3,10 +3,13 @@
 
 mod common;
 
+use std::sync::Arc;
+
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use common::{Relay, settings};
+use millrace_shards::berths::Berths;
 use millrace_shards::config::EngineChoice;
 use millrace_shards::runtime::{self, EngineUsed, StartError};
 
@@ -29,7 +32,8 @@ fn refuse_io_uring(errno: i32) {
 }
 
 fn relays() -> Vec<impl FnOnce() -> Relay + Send> {
-    (0..2).map(|me| move || Relay::new(me, 2)).collect()
+    // Nothing is handed over here.
+    (0..2).map(|me| move || Relay::new(me, 2, Arc::new(Berths::new(2)))).collect()
 }
 
 fn on_a_thread_that_is_refused<T: Send + 'static>(errno: i32, then: impl FnOnce() -> T + Send + 'static) -> T {

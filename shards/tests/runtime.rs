@@ -325,7 +325,7 @@ fn a_shard_turns_every_second_without_work() {
 fn a_background_task_runs_beside_a_reactor_that_sleeps() {
     let done = Arc::new(AtomicBool::new(false));
     let settings = common::settings(EngineChoice::IoUring, None);
-    let finished = Arc::clone(&done);
+    let (finished, berths) = (Arc::clone(&done), Arc::clone(&settings.berths));
     let make = move || {
         let pending = Pending::new();
         glommio::spawn_local(async move {
@@ -336,7 +336,7 @@ fn a_background_task_runs_beside_a_reactor_that_sleeps() {
             drop(pending);
         })
         .detach();
-        common::Relay::new(0, 1)
+        common::Relay::new(0, 1, berths)
     };
     let runtime = millrace_shards::runtime::start(&settings, vec![make]).expect("this host can run it");
     wait_for("the task is done", || done.load(Ordering::SeqCst));

@@ -18,7 +18,8 @@ use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
-use crate::config::{EngineChoice, ShardsConfig};
+use crate::berths::Berths;
+use crate::config::EngineChoice;
 use crate::shard::io::{ListenerId, ShardId};
 use crate::shard::logic::Logic;
 use control::Control;
@@ -54,7 +55,7 @@ pub struct ListenerSettings {
 }
 
 /// What the runtime needs to know; the number of shards is that of the logics.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Settings {
     /// Kernel interface.
     pub engine: EngineChoice,
@@ -62,33 +63,8 @@ pub struct Settings {
     pub listeners: Vec<ListenerSettings>,
     /// Connections of all shards together at most; it sizes the descriptor tables.
     pub connections_max: u64,
-}
-
-impl From<&ShardsConfig> for Settings {
-    fn from(config: &ShardsConfig) -> Self {
-        let listeners = config
-            .listeners
-            .iter()
-            .enumerate()
-            .filter(|(_, (_, listener))| listener.enabled)
-            .map(|(index, (name, listener))| ListenerSettings {
-                id: ListenerId(u16::try_from(index).unwrap_or(u16::MAX)),
-                name: name.clone(),
-                address: SocketAddr::new(listener.address, listener.port),
-                send_buffer: None,
-            })
-            .collect();
-        Self {
-            engine: config.engine,
-            listeners,
-            connections_max: config
-                .listeners
-                .values()
-                .filter(|listener| listener.enabled)
-                .map(|listener| u64::from(listener.max_connections))
-                .sum(),
-        }
-    }
+    /// Room for sockets on each shard; its size is set at the start.
+    pub berths: Arc<Berths>,
 }
 
 /// The kernel interface that was taken.

@@ -16,6 +16,7 @@ use super::reactor::{Entry, Phase, Reactor, Vitals};
 use super::{
     EngineUsed, LISTENERS_MAX, Runtime, SHARDS_MAX, Settings, StartError, background, listener, probe, sys, watchdog,
 };
+use crate::berths::Berths;
 use crate::config::EngineChoice;
 use crate::mesh::{Endpoint, mesh};
 use crate::shard::io::{ListenerId, ShardId};
@@ -45,8 +46,7 @@ struct Seat<L: Logic, M> {
     shard: ShardId,
     shards: u16,
     cpu: usize,
-    slots: u32,
-    files: u64,
+    berths: Arc<Berths>,
     make: M,
     mesh: Endpoint<Entry<L::Frame>>,
     control: ControlReceiver<L::Control>,
@@ -67,6 +67,10 @@ where
     let (engine, fallback) = choose(settings.engine)?;
     let files = sys::raise_file_limit();
     let slots = table_size(files, settings.connections_max, shards);
+    settings.berths.limit(match engine {
+        EngineUsed::IoUring => slots,
+        EngineUsed::Epoll => slots.min(epoll_share(files, shards)),
+    });
     let mut bound = Vec::with_capacity(settings.listeners.len());
     for listener in &settings.listeners {
         bound.push(listener::bind(listener, shards)?);
@@ -94,8 +98,7 @@ where
             shard: ShardId(shard),
             shards,
             cpu: cpus[usize::from(shard) % cpus.len()],
-            slots,
-            files,
+            berths: Arc::clone(&settings.berths),
             make,
             mesh,
             control,
@@ -253,7 +256,7 @@ where
 {
     let settings = uring::Settings {
         shard: seat.shard,
-        slots: seat.slots,
+        berths: seat.berths,
         shards: seat.shards,
         bell: seat.bells[usize::from(seat.shard.0)].clone(),
         counters: Arc::clone(&seat.vitals.counters),
@@ -296,7 +299,8 @@ where
     M: FnOnce() -> L + 'static,
 {
     let settings = epoll::Settings {
-        slots: seat.slots.min(epoll_share(seat.files, seat.shards)),
+        shard: seat.shard,
+        berths: seat.berths,
         bells: Arc::clone(&seat.bells),
         bell: seat.bells[usize::from(seat.shard.0)].clone(),
         counters: Arc::clone(&seat.vitals.counters),

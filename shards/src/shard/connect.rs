@@ -128,6 +128,14 @@ impl Shard {
         };
         let home = self.shared.placement.home(client_id.as_bytes()).shard;
         if home != self.id {
+            if !self.shared.berths.take(home, 0) {
+                self.counters.add(Counter::ConnectsRefusedServerBusy, 1);
+                let why = format!(
+                    "the shard of this client has all {} connections that it can hold; try again later",
+                    self.shared.berths.size()
+                );
+                return self.refuse(id, ReasonCode::ServerBusy, &why);
+            }
             self.hand_over(id, home, [packet, rest].concat());
             return Flow::Stop;
         }

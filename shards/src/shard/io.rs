@@ -77,8 +77,9 @@ pub trait Output<F = Frame> {
     /// Closes.
     fn close(&mut self, conn: ConnId, how: Close);
     /// Gives the socket to another shard, whose [`super::logic::Logic::adopted`] is called with the same token.
-    /// Only while no receive and no send is under way. The token is under [`TOKEN_END`]. The socket and frames to the
-    /// same shard travel apart: either may come first. A socket that cannot be taken there is closed and counted.
+    /// Only while no receive and no send is under way, and with one of that shard's berths
+    /// ([`crate::berths::Berths::take`]). The token is under [`TOKEN_END`]. The socket and frames to the same shard
+    /// travel apart: either may come first. A socket that cannot be taken there is closed and counted.
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64);
     /// Puts a frame into the ring to another shard. It never fails and keeps its order: what does not fit waits here,
     /// and `false` says that something waits, so that the shard should pause who made it;

@@ -14,6 +14,7 @@ use millrace_core::time::{Millis, Time};
 use super::Shard;
 use super::io::ListenerId;
 use crate::assign::Placement;
+use crate::berths::Berths;
 use crate::config::{Listener, Retained, ShardsConfig};
 
 /// What the control side tells a shard.
@@ -31,6 +32,8 @@ pub struct Shared {
     pub placement: Placement,
     /// Seed of the hashes that all shards must agree on.
     pub seed: u64,
+    /// Room for sockets on each shard.
+    pub berths: Arc<Berths>,
     /// When the broker started.
     pub started: Time,
     config: RwLock<Arc<ShardsConfig>>,
@@ -103,6 +106,7 @@ impl Shared {
         Self {
             placement: Placement::solo(shards),
             seed,
+            berths: Arc::new(Berths::new(shards)),
             started,
             listeners: listener_names.iter().map(|_| ListenerState::default()).collect(),
             listener_names,

@@ -7,9 +7,11 @@
 
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use millrace_core::time::{Millis, Time};
+use millrace_shards::berths::Berths;
 use millrace_shards::config::EngineChoice;
 use millrace_shards::runtime::{self, ListenerSettings, Runtime, Settings};
 use millrace_shards::shard::io::{Accepted, Close, ConnId, Gone, ListenerId, Output, ShardId};
@@ -59,6 +61,7 @@ enum Job {
 pub(crate) struct Relay {
     me: u16,
     shards: u16,
+    berths: Arc<Berths>,
     conns: HashMap<ConnId, Conn>,
     due: Vec<ConnId>,
     next_token: u64,
@@ -68,10 +71,11 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    pub(crate) fn new(me: u16, shards: u16) -> Self {
+    pub(crate) fn new(me: u16, shards: u16, berths: Arc<Berths>) -> Self {
         Self {
             me,
             shards,
+            berths,
             conns: HashMap::new(),
             due: Vec::new(),
             next_token: 1,
@@ -109,6 +113,7 @@ impl Relay {
             }
             b'H' => {
                 let to = ShardId(u16::from(rest[0] - b'0') % self.shards);
+                assert!(self.berths.take(to, 0), "there is room for a test");
                 self.conns.remove(&conn);
                 let token = self.next_token;
                 self.next_token += 1;
@@ -308,7 +313,11 @@ impl Shards {
 
     pub(crate) fn with(engine: EngineChoice, shards: u16, send_buffer: Option<i32>) -> Self {
         let settings = settings(engine, send_buffer);
-        let logics = (0..shards).map(|me| move || Relay::new(me, shards)).collect();
+        let logic = |me| {
+            let berths = Arc::clone(&settings.berths);
+            move || Relay::new(me, shards, berths)
+        };
+        let logics = (0..shards).map(logic).collect();
         let runtime = runtime::start(&settings, logics).expect("this host can run it");
         let address = runtime.addresses()[0].1;
         Self { runtime, address }
@@ -376,5 +385,6 @@ pub(crate) fn settings(engine: EngineChoice, send_buffer: Option<i32>) -> Settin
             send_buffer,
         }],
         connections_max: 10_000,
+        berths: Arc::new(Berths::new(64)),
     }
 }

@@ -83,11 +83,11 @@ fn half_open_peers_leave_nothing_behind() {
     }
 }
 
-/// Whether the broker answers a CONNECT on this socket in time.
-fn is_served(stream: &mut TcpStream, within: Duration) -> bool {
-    let mut answer = [0; 64];
+/// The return code of the CONNACK on this socket, if one comes in time.
+fn answer(stream: &mut TcpStream, within: Duration) -> Option<u8> {
+    let mut answer = [0; 4];
     stream.set_read_timeout(Some(within)).expect("a socket takes a time limit");
-    matches!(stream.read(&mut answer), Ok(count) if count > 1 && answer[0] == 0x20)
+    stream.read_exact(&mut answer).ok().filter(|()| answer[0] == 0x20).map(|()| answer[3])
 }
 
 #[test]
@@ -106,7 +106,9 @@ fn without_descriptors_accepting_rests_and_all_else_goes_on() {
         })
         .collect();
     std::thread::sleep(Duration::from_secs(1));
-    let served = crowd.iter_mut().map(|stream| is_served(stream, Duration::from_millis(1))).filter(|is| *is).count();
+    let answers: Vec<u8> = crowd.iter_mut().filter_map(|stream| answer(stream, Duration::from_millis(1))).collect();
+    let served = answers.iter().filter(|code| **code == 0).count();
+    assert!(answers.iter().all(|code| matches!(code, 0 | 3)), "served or Server unavailable: {answers:?}");
     assert!(served > 20 && served <= 2 * 96, "{served} are served");
     // Those who are here are served, and nothing spins.
     let before = broker.cpu_time();
@@ -128,8 +130,11 @@ fn without_descriptors_accepting_rests_and_all_else_goes_on() {
     while late.len() < 20 {
         let mut client = Client::open(&broker, V5);
         client.send(&Connect::new(V5, &format!("late-{}", late.len())).bytes());
-        assert_eq!(client.receive().connack(V5).code, 0);
-        late.push(client);
+        match client.receive().connack(V5).code {
+            0 => late.push(client),
+            // The crowd has not left the shard of this client yet: said by name, never a mere close.
+            code => assert_eq!(code, 0x89, "only Server busy"),
+        }
         assert!(begun.elapsed() < Duration::from_secs(10), "{} came in", late.len());
     }
     lives.ping();

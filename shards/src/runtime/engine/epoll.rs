@@ -20,6 +20,7 @@ use super::{
     ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Refusals, Tail,
     is_of_one_connection,
 };
+use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
@@ -44,8 +45,9 @@ mod kind {
 
 /// What the engine of one shard is given.
 pub(crate) struct Settings {
-    /// Connections at most.
-    pub(crate) slots: u32,
+    pub(crate) shard: ShardId,
+    /// Room for sockets.
+    pub(crate) berths: Arc<Berths>,
     /// All shards' bells.
     pub(crate) bells: Arc<[Bell]>,
     /// This shard's.
@@ -204,11 +206,15 @@ impl Epoll {
                 Some((listener, socket)) => (*listener, socket),
                 None => return,
             };
-            if self.slots.used() >= self.settings.slots as usize {
+            if !self.settings.berths.take(self.settings.shard, 0) {
                 self.rest_accepting();
                 return;
             }
-            match sys::accept(socket) {
+            let accepted = sys::accept(socket);
+            if !matches!(accepted, Ok((_, Some(_)))) {
+                self.settings.berths.give(self.settings.shard, 1);
+            }
+            match accepted {
                 Ok((socket, Some(peer))) => {
                     if let Some(conn) = self.take_in(socket) {
                         Counters::count(&self.settings.counters.accepted);
@@ -244,6 +250,7 @@ impl Epoll {
         });
         if sys::epoll_set(&self.epoll, libc::EPOLL_CTL_ADD, fd, READ, conn_data(conn)).is_err() {
             self.slots.release(conn);
+            self.settings.berths.give(self.settings.shard, 1);
             return None;
         }
         self.count_open();
@@ -459,6 +466,7 @@ impl Epoll {
             if let Some(tail) = tenant.tail {
                 self.pool.put(tail.bytes);
             }
+            self.settings.berths.give(self.settings.shard, 1);
             self.count_open();
         }
     }
@@ -505,7 +513,7 @@ impl Engine for Epoll {
         let mut wait = wait;
         // A full table has no room before a connection ends, which is an event of its own.
         if let Some(until) = self.accept_rest_until
-            && self.slots.used() < self.settings.slots as usize
+            && self.settings.berths.taken(self.settings.shard) < self.settings.berths.size()
         {
             if until <= now {
                 self.accept_rest_until = None;
@@ -633,11 +641,13 @@ impl Engine for Epoll {
         }
     }
 
-    fn hand_over(&mut self, conn: ConnId, _to: ShardId, _token: u64) -> Option<OwnedFd> {
-        if !self.is_open(conn) {
+    fn hand_over(&mut self, conn: ConnId, to: ShardId, _token: u64) -> Option<OwnedFd> {
+        let open = self.is_open(conn);
+        let Some(tenant) = open.then(|| self.slots.release(conn)).flatten() else {
+            self.settings.berths.give(to, 1);
             return None;
-        }
-        let tenant = self.slots.release(conn)?;
+        };
+        self.settings.berths.give(self.settings.shard, 1);
         debug_assert!(
             tenant.tail.is_none() && tenant.want == Want::Nothing,
             "a connection is handed over only while nothing is under way"
@@ -648,9 +658,6 @@ impl Engine for Epoll {
     }
 
     fn adopt(&mut self, socket: OwnedFd) -> Option<ConnId> {
-        if self.slots.used() >= self.settings.slots as usize {
-            return None;
-        }
         let conn = self.take_in(socket)?;
         Counters::count(&self.settings.counters.adopted);
         Some(conn)

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use super::epoll::{self, Epoll};
 use super::uring::{self, Uring};
 use super::{Buffers, Counters, Engine, Event};
+use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys;
 use crate::shard::io::{Close, ConnId, ListenerId, ShardId};
@@ -20,42 +21,58 @@ struct Hand<E: Engine> {
     buffers: E::Buffers,
     address: SocketAddr,
     counters: Arc<Counters>,
+    berths: Arc<Berths>,
 }
 
 impl Hand<Uring> {
     fn uring(shard: u16, slots: u32, send_buffer: Option<i32>) -> Self {
         let counters = Arc::new(Counters::default());
+        let berths = Arc::new(Berths::new(2));
+        berths.limit(slots);
         let settings = uring::Settings {
             shard: ShardId(shard),
-            slots,
+            berths: Arc::clone(&berths),
             shards: 1,
             bell: Bell::new().expect("a descriptor"),
             counters: Arc::clone(&counters),
         };
         let (engine, buffers) = Uring::new(settings).expect("this host has io_uring");
-        Self::listening(engine, buffers, counters, send_buffer)
+        Self::listening(engine, buffers, counters, berths, send_buffer)
     }
 }
 
 impl Hand<Epoll> {
     fn epoll(slots: u32, send_buffer: Option<i32>) -> Self {
         let counters = Arc::new(Counters::default());
+        let berths = Arc::new(Berths::new(2));
+        berths.limit(slots);
         let bell = Bell::new().expect("a descriptor");
-        let settings =
-            epoll::Settings { slots, bells: Arc::new([bell.clone()]), bell, counters: Arc::clone(&counters) };
+        let settings = epoll::Settings {
+            shard: ShardId(0),
+            berths: Arc::clone(&berths),
+            bells: Arc::new([bell.clone()]),
+            bell,
+            counters: Arc::clone(&counters),
+        };
         let (engine, buffers) = Epoll::new(settings).expect("a descriptor");
-        Self::listening(engine, buffers, counters, send_buffer)
+        Self::listening(engine, buffers, counters, berths, send_buffer)
     }
 }
 
 impl<E: Engine> Hand<E> {
-    fn listening(mut engine: E, buffers: E::Buffers, counters: Arc<Counters>, send_buffer: Option<i32>) -> Self {
+    fn listening(
+        mut engine: E,
+        buffers: E::Buffers,
+        counters: Arc<Counters>,
+        berths: Arc<Berths>,
+        send_buffer: Option<i32>,
+    ) -> Self {
         let local = "127.0.0.1:0".parse().expect("an address");
         let socket = sys::bind(local, true, send_buffer).expect("a free port");
         sys::listen(&socket).expect("bound");
         let address = sys::local_address(&socket).expect("bound");
         engine.listen(ListenerId(0), socket).expect("it listens");
-        Self { engine, buffers, address, counters }
+        Self { engine, buffers, address, counters, berths }
     }
 
     fn turn(&mut self, wait_ms: u64) -> Vec<Event> {
@@ -175,6 +192,8 @@ fn a_socket_that_does_not_fit_there_is_closed_and_counted() {
     let open = here.accept_all();
     assert_eq!(open.len(), 3);
     for (token, conn) in open.into_iter().enumerate() {
+        assert!(here.berths.take(ShardId(1), 0));
+        assert_eq!(there.berths.take(ShardId(1), 0), token < 2, "two fit");
         assert!(here.engine.hand_over(conn, ShardId(1), token as u64).is_none());
         assert!(!here.engine.is_open(conn));
     }
@@ -196,6 +215,7 @@ fn a_socket_that_does_not_fit_there_is_closed_and_counted() {
     assert!(adopted[0].0 < 3 && adopted[1].0 < 3 && adopted[0].0 != adopted[1].0);
     assert_eq!(here.count(|counters| &counters.handovers_failed), 1);
     assert_eq!(here.count(|counters| &counters.open), 0);
+    assert_eq!(here.berths.taken(ShardId(1)), 2, "the berth of the third was given back");
     for (_, conn) in adopted {
         there.engine.send(conn, b"hello".to_vec());
     }

@@ -26,6 +26,7 @@ use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
 use super::{Buffers, Counters, Engine, Event, Refusals, Tail};
+use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
@@ -46,8 +47,8 @@ const CROWD: u32 = 16;
 const ACCEPTS: usize = 32;
 /// The same when there are many shards, and all their rings together must stay small.
 const ACCEPTS_OF_MANY: usize = 4;
-/// Slots that accepts leave to sockets handed over.
-const SLOTS_FOR_HANDOVER: usize = 16;
+/// Berths that accepts leave to sockets handed over.
+const BERTHS_FOR_HANDOVER: u32 = 16;
 
 /// How long a connection is quiet before it is asked whether it still stands.
 const QUIET: Duration = Duration::from_secs(1);
@@ -78,8 +79,8 @@ mod kind {
 /// What the engine of one shard is given.
 pub(crate) struct Settings {
     pub(crate) shard: ShardId,
-    /// Connections at most: the size of the descriptor table.
-    pub(crate) slots: u32,
+    /// Room for sockets; as many for each shard as its descriptor table has slots.
+    pub(crate) berths: Arc<Berths>,
     /// Number of shards.
     pub(crate) shards: u16,
     pub(crate) bell: Bell,
@@ -109,6 +110,8 @@ pub(crate) struct Uring {
     flights_base: u32,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
+    /// Slots whose close is queued: their berths are given back once the kernel has it.
+    leaving: u32,
     /// Connections whose receive is to be armed in the next full turn, as far as there are buffers, oldest first.
     starved: VecDeque<ConnId>,
     /// Connections that took their share of buffers in this turn.
@@ -174,7 +177,8 @@ struct Conn {
     cancelling: bool,
     /// In `starved`.
     starved: bool,
-    /// A send is in `flights`, the one with this number (its lowest bits).
+    /// A send is in `flights`, the one with this number (its lowest bits). While the connection leaves, the number is
+    /// that of the shard it goes to.
     flying: bool,
     flight: u32,
     /// The tail's send is in flight.
@@ -239,7 +243,7 @@ impl Uring {
     /// Opens the ring; on the thread that will drive it.
     pub(crate) fn new(settings: Settings) -> Result<(Self, BufferRing), setup::OpenError> {
         let ring = setup::open()?;
-        setup::register_table(&ring, settings.slots)?;
+        setup::register_table(&ring, settings.berths.size())?;
         let mut buffers = BufferRing::new();
         buffers
             .register(&ring.submitter())
@@ -261,6 +265,7 @@ impl Uring {
             flights: VecDeque::new(),
             flights_base: 0,
             unsettled: false,
+            leaving: 0,
             starved: VecDeque::new(),
             heavy: Vec::new(),
             turn: 1,
@@ -420,6 +425,7 @@ impl Engine for Uring {
 
     fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> io::Result<()> {
         let accepts = if self.settings.shards > 8 { ACCEPTS_OF_MANY } else { ACCEPTS };
+        let accepts = accepts.min(self.settings.berths.size() as usize / 8).max(1);
         self.listeners.push(Listening {
             id: listener,
             socket,
@@ -557,22 +563,28 @@ impl Engine for Uring {
 
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd> {
         assert!(token < TOKEN_END, "hand-over token {token} is over {TOKEN_END}");
-        let tenant = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open)?;
+        let Some(tenant) = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open) else {
+            self.settings.berths.give(to, 1);
+            return None;
+        };
         let quiet = tenant.is_quiet() && !tenant.starved && tenant.tail.is_none();
         debug_assert!(quiet || tenant.is_dead(), "a connection is handed over only while nothing is under way");
         if to == self.settings.shard && quiet {
             // The kernel sends nothing to the ring it comes from. The socket stays, its tenant changes.
             self.slots.vacate(conn);
             let conn = self.slots.occupy(conn.slot, Conn::new());
+            self.settings.berths.give(to, 1);
             self.deferred.push(Event::Adopted { conn, from: to, token });
             return None;
         }
         let Some(ring) = self.rings.get(usize::from(to.0)).filter(|_| quiet) else {
             Counters::count(&self.settings.counters.handovers_failed);
+            self.settings.berths.give(to, 1);
             self.end(conn);
             return None;
         };
         tenant.state = State::Leaving;
+        tenant.flight = to.0.into();
         tenant.shutting = true;
         let entry = opcode::MsgRingSendFd::new(
             Fd(ring.as_raw_fd()),

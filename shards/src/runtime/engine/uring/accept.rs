@@ -4,11 +4,12 @@
 
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
+use std::sync::Arc;
 
 use io_uring::opcode;
 use io_uring::types::{DestinationSlot, Fd};
 
-use super::{Conn, SLOTS_FOR_HANDOVER, Uring, accept_data};
+use super::{BERTHS_FOR_HANDOVER, Conn, Uring, accept_data};
 use crate::runtime::engine::{ACCEPT_REST, Counters, Event, is_of_one_connection};
 use crate::shard::io::{ShardId, TOKEN_END};
 
@@ -23,16 +24,15 @@ impl Uring {
             }
             self.accept_rest_until = None;
         }
-        let slots = self.settings.slots as usize;
-        let room = slots - SLOTS_FOR_HANDOVER.min(slots / 4);
-        let crowded = self.slots.used() + self.accepts >= room;
-        if crowded && self.accepts == 0 && !self.crowded {
-            Counters::count(&self.settings.counters.accept_rests);
-        }
-        self.crowded = crowded && self.accepts == 0;
+        let berths = Arc::clone(&self.settings.berths);
+        let keep = BERTHS_FOR_HANDOVER.min(berths.size() / 4);
         for index in 0..self.listeners.len() {
             while !self.listeners[index].idle.is_empty() {
-                if self.slots.used() + self.accepts >= room {
+                if !berths.take(self.settings.shard, keep) {
+                    if self.accepts == 0 && !self.crowded {
+                        Counters::count(&self.settings.counters.accept_rests);
+                    }
+                    self.crowded = self.accepts == 0;
                     return;
                 }
                 let listening = &mut self.listeners[index];
@@ -46,6 +46,7 @@ impl Uring {
                 self.push(&entry);
             }
         }
+        self.crowded = false;
     }
 
     pub(super) fn accept_completed(&mut self, data: u64, result: i32, events: &mut Vec<Event>) {
@@ -67,6 +68,7 @@ impl Uring {
             }
             return;
         }
+        self.settings.berths.give(self.settings.shard, 1);
         if !is_of_one_connection(-result) {
             self.rest_accepting();
             self.accept_refusals.tell(self.now, -result);

@@ -6,7 +6,7 @@ use io_uring::types::Fixed;
 
 use super::{State, Uring, conn_data, kind};
 use crate::runtime::engine::{Counters, LINGER};
-use crate::shard::io::ConnId;
+use crate::shard::io::{ConnId, ShardId};
 
 impl Uring {
     pub(super) fn linger(&mut self, conn: ConnId) {
@@ -94,6 +94,7 @@ impl Uring {
         }
         // Nothing is in flight but a send that is earlier in the queue and does not wait. The kernel gives the slot to
         // a new socket only after it has executed this, so the table may forget the connection now.
+        self.leaving += 1;
         self.push_close(conn);
     }
 
@@ -110,6 +111,9 @@ impl Uring {
             Counters::count(&self.settings.counters.handovers_failed);
         }
         if let Some(tenant) = self.slots.get_mut(conn) {
+            if result < 0 {
+                self.settings.berths.give(ShardId(tenant.flight as u16), 1);
+            }
             tenant.shutting = false;
             tenant.state = State::Closing;
             self.finish(conn);

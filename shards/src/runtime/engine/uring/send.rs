@@ -131,7 +131,11 @@ impl Uring {
 
     /// Sends whose entries the kernel has consumed without a completion went through: their buffers are free again.
     pub(super) fn settle_flights(&mut self) {
-        let consumed = self.pushed - self.ring.submission().len() as u64;
+        let queued = self.ring.submission().len();
+        if queued == 0 && self.leaving > 0 {
+            self.settings.berths.give(self.settings.shard, std::mem::take(&mut self.leaving));
+        }
+        let consumed = self.pushed - queued as u64;
         while let Some(flight) = self.flights.front() {
             if flight.entry >= consumed {
                 break;

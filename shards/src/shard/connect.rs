@@ -309,6 +309,7 @@ impl Shard {
         let state = self.clients.get_mut(client).expect("found or made above");
         state.conn = id.slot;
         state.no_echo = connect.bridge;
+        self.router.changed();
         state.ends_at = Millis::NEVER;
         state.will_at = Millis::NEVER;
         state.session.version = connect.version;

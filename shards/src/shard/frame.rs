@@ -183,23 +183,54 @@ pub enum Purpose {
     Retain,
 }
 
-/// Messages of one turn for one shard: small ones copied behind each other, large ones by reference.
+/// Messages of one turn for one shard: small ones copied behind each other, large ones by reference. Of a run of
+/// messages that differ in nothing but their payload, only the first one is written in full.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
     large: Vec<Message>,
+    run: Option<Run>,
+}
+
+/// What the last message of a batch has in common with the next one, perhaps.
+#[derive(Debug)]
+struct Run {
+    head: MessageHead,
+    /// Where its topic is, with the properties behind it.
+    at: usize,
+    topic_len: usize,
+    properties_len: usize,
+}
+
+impl Run {
+    fn goes_on(&self, bytes: &[u8], view: &MessageView<'_>) -> bool {
+        let (topic, rest) = bytes[self.at..].split_at(self.topic_len);
+        self.head == view.head && topic == view.topic.as_bytes() && rest[..self.properties_len] == *view.properties
+    }
 }
 
 /// From this size on a message travels by reference: below it, copying is cheaper than counting references and
 /// touching the publisher's cache lines from another core.
 pub const LARGE_BYTES: usize = 4096;
 
-/// Encoded head: purpose, flags, QoS, lengths, expiry, publisher.
+const ROUTE: u8 = 0;
+const MEMBER: u8 = 1;
+const RETAIN: u8 = 2;
+/// As the one before, with another payload.
+const AGAIN: u8 = 3;
+
+/// Encoded head: purpose, flags and QoS, lengths, expiry, publisher.
 const HEAD_BYTES: usize = 1 + 1 + 4 + 4 + 4 + 8 + 8;
 const MEMBER_BYTES: usize = 4 + 4 + 4 + 4 + 1 + 1 + 4;
 const LARGE: u32 = u32::MAX;
 
 impl Batch {
+    /// One that takes about so many bytes without growing.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), large: Vec::new(), run: None }
+    }
+
     /// Whether it has no message.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
@@ -213,18 +244,33 @@ impl Batch {
     }
 
     /// Appends a message; `keep` makes it a shared one if it is large.
+    #[inline]
     pub fn push(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: impl FnOnce() -> Message) {
         let size = view.topic.len() + view.properties.len() + view.payload.len();
-        let large = size >= LARGE_BYTES;
-        self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + if large { 0 } else { size });
-        let kind = match purpose {
-            Purpose::Route => 0u8,
-            Purpose::Member { .. } => 1,
-            Purpose::Retain => 2,
-        };
-        self.bytes.push(kind);
+        if size < LARGE_BYTES
+            && purpose == Purpose::Route
+            && self.run.as_ref().is_some_and(|run| run.goes_on(&self.bytes, view))
+        {
+            let mut head = [AGAIN; 5];
+            head[1..].copy_from_slice(&(view.payload.len() as u32).to_le_bytes());
+            self.bytes.reserve(head.len() + view.payload.len());
+            self.bytes.extend_from_slice(&head);
+            self.bytes.extend_from_slice(view.payload);
+            return;
+        }
+        self.push_whole(purpose, view, (size >= LARGE_BYTES).then_some(keep));
+    }
+
+    fn push_whole(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: Option<impl FnOnce() -> Message>) {
+        let size = view.topic.len() + view.properties.len() + view.payload.len();
+        self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + if keep.is_some() { 0 } else { size });
+        self.bytes.push(match purpose {
+            Purpose::Route => ROUTE,
+            Purpose::Member { .. } => MEMBER,
+            Purpose::Retain => RETAIN,
+        });
         self.bytes.push(view.head.qos as u8 | u8::from(view.head.retain) << 2);
-        let lengths = if large {
+        let lengths = if keep.is_some() {
             [LARGE, 0, 0]
         } else {
             [view.topic.len() as u32, view.properties.len() as u32, view.payload.len() as u32]
@@ -241,21 +287,34 @@ impl Batch {
             self.bytes.extend_from_slice(&[qos as u8, u8::from(retain)]);
             self.bytes.extend_from_slice(&subscription_id.to_le_bytes());
         }
-        if large {
+        self.run = None;
+        if let Some(keep) = keep {
             self.large.push(keep());
-        } else {
-            self.bytes.extend_from_slice(view.topic.as_bytes());
-            self.bytes.extend_from_slice(view.properties);
-            self.bytes.extend_from_slice(view.payload);
+            return;
         }
+        if purpose == Purpose::Route {
+            let (topic_len, properties_len) = (view.topic.len(), view.properties.len());
+            self.run = Some(Run { head: view.head, at: self.bytes.len(), topic_len, properties_len });
+        }
+        self.bytes.extend_from_slice(view.topic.as_bytes());
+        self.bytes.extend_from_slice(view.properties);
+        self.bytes.extend_from_slice(view.payload);
     }
 
     /// The messages, in order; a large one comes with its shared form.
     pub fn each(&self, mut visit: impl FnMut(Purpose, MessageView<'_>, Option<&Message>)) {
         let mut large = self.large.iter();
         let mut reader = Reader(&self.bytes);
+        let mut last: Option<MessageView<'_>> = None;
         while !reader.0.is_empty() {
             let kind = reader.take(1)[0];
+            if kind == AGAIN {
+                let payload_len = reader.u32() as usize;
+                let view = last.as_mut().expect("written behind the first of its run");
+                view.payload = reader.take(payload_len);
+                visit(Purpose::Route, *view, None);
+                continue;
+            }
             let flags = reader.take(1)[0];
             let (topic_len, properties_len, payload_len) = (reader.u32(), reader.u32(), reader.u32());
             let head = MessageHead {
@@ -265,8 +324,8 @@ impl Batch {
                 publisher: reader.u64(),
             };
             let purpose = match kind {
-                0 => Purpose::Route,
-                1 => Purpose::Member {
+                ROUTE => Purpose::Route,
+                MEMBER => Purpose::Member {
                     member: (reader.u32(), reader.u32()),
                     group: (reader.u32(), reader.u32()),
                     qos: QoS::from_u8(reader.take(1)[0]).expect("written by push"),
@@ -282,7 +341,9 @@ impl Batch {
                 let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
                 let properties = reader.take(properties_len as usize);
                 let payload = reader.take(payload_len as usize);
-                visit(purpose, MessageView { head, topic, properties, payload }, None);
+                let view = MessageView { head, topic, properties, payload };
+                last = Some(view);
+                visit(purpose, view, None);
             }
         }
     }
@@ -327,7 +388,15 @@ mod tests {
         batch.push(Purpose::Route, &small, || unreachable!("small ones are copied"));
         batch.push(member, &large, || Message::new(&large));
         batch.push(Purpose::Retain, &small, || unreachable!("small ones are copied"));
-        let mut seen = Vec::new();
+        let before = batch.bytes();
+        for payload in [b"first", b"again", b"again"] {
+            let view = MessageView { payload, ..small };
+            batch.push(Purpose::Route, &view, || unreachable!("small ones are copied"));
+        }
+        assert!(batch.bytes() - before < HEAD_BYTES + 5 + 5 + 2 * 10 + 1, "a run is written once");
+        let other = MessageView { head: MessageHead { publisher: 78, ..head }, ..small };
+        batch.push(Purpose::Route, &other, || unreachable!("small ones are copied"));
+        let (mut seen, mut publishers) = (Vec::new(), Vec::new());
         batch.each(|purpose, view, shared| {
             seen.push((
                 purpose,
@@ -336,14 +405,20 @@ mod tests {
                 view.payload.to_vec(),
                 shared.is_some(),
             ));
-            assert_eq!(view.head, head);
+            assert_eq!(view.head, MessageHead { publisher: view.head.publisher, ..head });
+            publishers.push(view.head.publisher);
         });
+        assert_eq!(publishers, [77, 77, 77, 77, 77, 77, 78]);
         assert_eq!(
             seen,
             [
                 (Purpose::Route, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
                 (member, "c".into(), vec![], big, true),
                 (Purpose::Retain, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
+                (Purpose::Route, "a/b".into(), vec![1, 0], b"first".to_vec(), false),
+                (Purpose::Route, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
+                (Purpose::Route, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
+                (Purpose::Route, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
             ]
         );
     }

@@ -43,10 +43,19 @@ impl Waits {
 #[derive(Default)]
 struct Peer {
     batch: Batch,
+    /// What the last batch came to: the next one will take about as much.
+    batch_bytes: usize,
     frames: Vec<Frame>,
     marked: bool,
     taken: u64,
     owed: Option<u64>,
+}
+
+impl Peer {
+    fn take_batch(&mut self) -> Batch {
+        self.batch_bytes = self.batch.bytes();
+        std::mem::take(&mut self.batch)
+    }
 }
 
 /// The other shards, as this one sees them.
@@ -75,7 +84,8 @@ impl Peers {
     pub(super) fn send(&mut self, to: ShardId, frame: Frame) {
         let peer = self.touch(to);
         if !peer.batch.is_empty() {
-            peer.frames.push(Frame::Messages(Box::new(std::mem::take(&mut peer.batch))));
+            let batch = peer.take_batch();
+            peer.frames.push(Frame::Messages(Box::new(batch)));
         }
         peer.frames.push(frame);
     }
@@ -89,9 +99,13 @@ impl Peers {
         keep: impl FnOnce() -> Message,
     ) {
         let peer = self.touch(to);
+        if peer.batch.is_empty() {
+            peer.batch = Batch::with_capacity(peer.batch_bytes);
+        }
         peer.batch.push(purpose, view, keep);
         if peer.batch.bytes() >= BATCH_BYTES_MAX {
-            peer.frames.push(Frame::Messages(Box::new(std::mem::take(&mut peer.batch))));
+            let batch = peer.take_batch();
+            peer.frames.push(Frame::Messages(Box::new(batch)));
         }
     }
 
@@ -141,7 +155,8 @@ impl Peers {
                 fits &= out.frame(to, frame);
             }
             if !peer.batch.is_empty() {
-                fits &= out.frame(to, Frame::Messages(Box::new(std::mem::take(&mut peer.batch))));
+                let batch = peer.take_batch();
+                fits &= out.frame(to, Frame::Messages(Box::new(batch)));
             }
             if std::mem::take(&mut peer.marked) {
                 fits &= out.frame(to, Frame::Mark { turn: self.turn });

@@ -27,13 +27,13 @@ use super::{Shard, is_v5, remaining_expiry};
 /// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
 const ALIAS_BYTES: usize = 5;
 
-/// Scratch of the routing step, reused for each message.
+/// What the routing step keeps from one message to the next.
 #[derive(Default)]
 pub(super) struct Router {
-    matches: Vec<Match>,
-    groups: Vec<u32>,
-    rules: Vec<u32>,
-    remote: ShardSet,
+    /// Who wanted the last topic; out while it is in use.
+    matched: Option<Box<Matched>>,
+    /// Counts changes of what [`Matched`] was made from.
+    changes: u64,
     stamp: u32,
     /// The packet of the shape that was encoded last.
     frame: Vec<u8>,
@@ -42,6 +42,34 @@ pub(super) struct Router {
     /// Scratch for properties and mounted topics of the message under way.
     pub(super) properties: Vec<u8>,
     pub(super) topic: String,
+}
+
+impl Router {
+    /// A subscriber, a route or what decides about an echo has changed.
+    pub(super) const fn changed(&mut self) {
+        self.changes += 1;
+    }
+}
+
+/// Who wants a topic of a publisher. Messages come in runs of one topic: all but the first of a run find it here.
+#[derive(Default)]
+struct Matched {
+    topic: String,
+    publisher: u64,
+    /// [`Router::changes`] at that time.
+    changes: u64,
+    clients: Vec<Match>,
+    groups: Vec<u32>,
+    rules: Vec<u32>,
+    /// Other shards, once `has_remote`: what comes from one of them goes to no other.
+    remote: ShardSet,
+    has_remote: bool,
+}
+
+impl Matched {
+    fn is_of(&self, message: &MessageView<'_>, changes: u64) -> bool {
+        self.changes == changes && self.publisher == message.head.publisher && self.topic == message.topic
+    }
 }
 
 /// Where a message comes from: rules see only what this shard's own clients publish.
@@ -55,12 +83,13 @@ pub(super) enum Origin<'a> {
     Elsewhere,
 }
 
-/// A local client that gets the message, with all its matching subscriptions taken together.
+/// A local client that gets a message, with all its matching subscriptions taken together.
 struct Match {
     client: u32,
     qos: QoS,
     retain_as_published: bool,
-    ids: SubscriptionIds,
+    /// Of the message under way.
+    grant: Grant,
 }
 
 /// What two deliveries of one message must share to be the same bytes but for the Packet Identifier.
@@ -93,8 +122,10 @@ impl Shard {
         if view.head.retain {
             wanted |= self.retain(message, &mut waits);
         }
-        wanted |= self.route_local(message, origin) > 0;
-        wanted |= self.route_remote(message, &mut waits);
+        let mut matched = self.matched(view);
+        wanted |= self.route_matched(&mut matched, message, origin) > 0;
+        wanted |= self.route_remote(&mut matched, message, &mut waits);
+        self.router.matched = Some(matched);
         if !wanted {
             self.counters.add(Counter::MessagesUnrouted, 1);
         }
@@ -105,16 +136,17 @@ impl Shard {
     }
 
     /// Gives a message to the other shards that have subscribers for it.
-    fn route_remote(&mut self, message: &Lazy<'_>, waits: &mut Waits) -> bool {
+    fn route_remote(&mut self, matched: &mut Matched, message: &Lazy<'_>, waits: &mut Waits) -> bool {
         if self.routes.is_empty() {
             return false;
         }
-        let mut remote = std::mem::take(&mut self.router.remote);
-        remote.clear();
         let view = message.view();
-        self.routes.shards(view.topic, &mut remote);
+        if !matched.has_remote {
+            self.routes.shards(view.topic, &mut matched.remote);
+            matched.has_remote = true;
+        }
         let mut any = false;
-        for shard in remote.iter() {
+        for shard in matched.remote.iter() {
             let to = ShardId(shard);
             any = true;
             self.peers.message(to, Purpose::Route, view, || message.keep());
@@ -122,20 +154,40 @@ impl Shard {
                 self.peers.wait_for(to, waits);
             }
         }
-        self.router.remote = remote;
         any
     }
 
     /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
     pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
-        let mut matches = std::mem::take(&mut self.router.matches);
-        let mut groups = std::mem::take(&mut self.router.groups);
-        let mut rules = std::mem::take(&mut self.router.rules);
+        let mut matched = self.matched(message.view());
+        let wanted = self.route_matched(&mut matched, message, origin);
+        self.router.matched = Some(matched);
+        wanted
+    }
+
+    /// Who on this shard wants a message; to be put back.
+    fn matched(&mut self, view: &MessageView<'_>) -> Box<Matched> {
+        let mut matched = self.router.matched.take().unwrap_or_default();
+        if !matched.is_of(view, self.router.changes) {
+            self.look_up(&mut matched, view);
+        }
+        matched
+    }
+
+    fn look_up(&mut self, matched: &mut Matched, view: &MessageView<'_>) {
+        let Matched { topic, publisher, changes, clients: found, groups, rules, remote, has_remote } = matched;
+        topic.clear();
+        topic.push_str(view.topic);
+        (*publisher, *changes) = (view.head.publisher, self.router.changes);
+        found.clear();
+        groups.clear();
+        rules.clear();
+        remote.clear();
+        *has_remote = false;
         self.router.stamp = self.router.stamp.wrapping_add(1);
-        self.router.shape = None;
-        let (stamp, publisher) = (self.router.stamp, message.view().head.publisher);
+        let (stamp, publisher) = (self.router.stamp, *publisher);
         let clients = &mut self.clients;
-        self.filters.matches(message.view().topic, |subscribers| {
+        self.filters.matches(view.topic, |subscribers| {
             for subscriber in subscribers.iter() {
                 match subscriber.target() {
                     Target::Group(group) => groups.push(group),
@@ -147,55 +199,52 @@ impl Shard {
                         if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
                             continue;
                         }
-                        // The stamp comes round again after 2^32 messages: what it points at must be this client.
-                        let known = matches.get_mut(client.at as usize).filter(|known| known.client == index);
+                        // The stamp comes round again after 2^32 topics: what it points at must be this client.
+                        let known = found.get_mut(client.at as usize).filter(|known| known.client == index);
                         if let Some(known) = known.filter(|_| client.stamp == stamp) {
                             known.qos = known.qos.max(subscriber.qos);
                             known.retain_as_published |= subscriber.retain_as_published;
                             if subscriber.id != 0 {
-                                known.ids.push(subscriber.id);
+                                known.grant.subscription_ids.push(subscriber.id);
                             }
                             continue;
                         }
                         client.stamp = stamp;
-                        client.at = matches.len() as u32;
-                        let mut ids = SubscriptionIds::new();
+                        client.at = found.len() as u32;
+                        let mut grant = Grant::default();
                         if subscriber.id != 0 {
-                            ids.push(subscriber.id);
+                            grant.subscription_ids.push(subscriber.id);
                         }
-                        matches.push(Match {
+                        found.push(Match {
                             client: index,
                             qos: subscriber.qos,
                             retain_as_published: subscriber.retain_as_published,
-                            ids,
+                            grant,
                         });
                     }
                 }
             }
         });
-        let mut wanted = matches.len() + groups.len();
+    }
+
+    fn route_matched(&mut self, matched: &mut Matched, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
+        let Matched { clients, groups, rules, .. } = matched;
+        self.router.shape = None;
+        let mut wanted = clients.len() + groups.len();
         if !rules.is_empty() && !matches!(origin, Origin::Elsewhere) {
             wanted += rules.len();
-            self.run_rules(&rules, message.view(), origin);
+            self.run_rules(rules, message.view(), origin);
         }
-        rules.clear();
-        self.router.rules = rules;
-        let alone = matches.len() == 1;
+        let alone = clients.len() == 1;
         let head = message.view().head;
-        for found in matches.drain(..) {
-            let grant = Grant {
-                qos: found.qos.min(head.qos),
-                retain: head.retain && found.retain_as_published,
-                subscription_ids: found.ids,
-                group: 0,
-            };
-            self.deliver(found.client, message, &grant, alone);
+        for found in clients {
+            found.grant.qos = found.qos.min(head.qos);
+            found.grant.retain = head.retain && found.retain_as_published;
+            self.deliver(found.client, message, &found.grant, alone);
         }
-        for group in groups.drain(..) {
-            self.deliver_to_group(group, message);
+        for group in groups {
+            self.deliver_to_group(*group, message);
         }
-        self.router.matches = matches;
-        self.router.groups = groups;
         wanted
     }
 

@@ -161,6 +161,7 @@ impl Shard {
 
     /// Adds or replaces a subscriber; `true` if it is the first of its filter on this shard.
     pub(super) fn subscribe_target(&mut self, filter: &str, subscriber: Subscriber) -> bool {
+        self.router.changed();
         let subscribers = self.filters.entry(filter, Subscribers::default);
         let first = !subscribers.is_route();
         subscribers.insert(subscriber);
@@ -170,6 +171,7 @@ impl Shard {
     /// Removes a subscriber; tells the other shards if it was the last.
     pub(super) fn unsubscribe_target(&mut self, filter: &str, target: Target) {
         let Some(subscribers) = self.filters.get_mut(filter) else { return };
+        self.router.changed();
         let was_route = subscribers.is_route();
         subscribers.remove(target);
         let is_route = subscribers.is_route();
@@ -192,6 +194,7 @@ impl Shard {
     }
 
     pub(super) fn on_route_change(&mut self, from: ShardId, change: &RouteChange) {
+        self.router.changed();
         if change.wanted {
             self.routes.add(&change.filter, from.0);
         } else {

@@ -63,6 +63,16 @@ impl<'a> TopicName<'a> {
         Ok(Self(text))
     }
 
+    /// As [`TopicName::parse`], for a text of which the codec has checked the characters.
+    pub fn within(text: &'a str, limits: TopicLimits) -> Result<Self, NameError> {
+        // What is shorter than the allowed number of levels cannot have more of them.
+        if text.is_empty() || text.len() > usize::from(limits.bytes) || text.len() >= usize::from(limits.levels) {
+            return Self::parse(text, limits);
+        }
+        debug_assert_eq!(Self::parse(text, limits), Ok(Self(text)));
+        Ok(Self(text))
+    }
+
     /// The name as text.
     #[must_use]
     pub const fn as_str(self) -> &'a str {

@@ -165,7 +165,10 @@ pub struct GroupReturn {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Give it to the subscribers on the receiving shard.
-    Route,
+    Route {
+        /// A number that messages of one batch share only if they have the same topic; it does not travel.
+        topic: u32,
+    },
     /// Give it to this member of this shared subscription.
     Member {
         /// The member's client and its generation, on the receiving shard.
@@ -195,17 +198,21 @@ pub struct Batch {
 /// What the last message of a batch has in common with the next one, perhaps.
 #[derive(Debug)]
 struct Run {
+    /// Number of its topic and publisher.
+    topic: u32,
     head: MessageHead,
-    /// Where its topic is, with the properties behind it.
+    /// Where its properties are, and how many bytes.
     at: usize,
-    topic_len: usize,
     properties_len: usize,
 }
 
 impl Run {
-    fn goes_on(&self, bytes: &[u8], view: &MessageView<'_>) -> bool {
-        let (topic, rest) = bytes[self.at..].split_at(self.topic_len);
-        self.head == view.head && topic == view.topic.as_bytes() && rest[..self.properties_len] == *view.properties
+    #[inline]
+    fn goes_on(&self, bytes: &[u8], topic: u32, view: &MessageView<'_>) -> bool {
+        self.topic == topic
+            && self.head == view.head
+            && self.properties_len == view.properties.len()
+            && (view.properties.is_empty() || bytes[self.at..][..self.properties_len] == *view.properties)
     }
 }
 
@@ -248,8 +255,8 @@ impl Batch {
     pub fn push(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: impl FnOnce() -> Message) {
         let size = view.topic.len() + view.properties.len() + view.payload.len();
         if size < LARGE_BYTES
-            && purpose == Purpose::Route
-            && self.run.as_ref().is_some_and(|run| run.goes_on(&self.bytes, view))
+            && let Purpose::Route { topic } = purpose
+            && self.run.as_ref().is_some_and(|run| run.goes_on(&self.bytes, topic, view))
         {
             let mut head = [AGAIN; 5];
             head[1..].copy_from_slice(&(view.payload.len() as u32).to_le_bytes());
@@ -265,7 +272,7 @@ impl Batch {
         let size = view.topic.len() + view.properties.len() + view.payload.len();
         self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + if keep.is_some() { 0 } else { size });
         self.bytes.push(match purpose {
-            Purpose::Route => ROUTE,
+            Purpose::Route { .. } => ROUTE,
             Purpose::Member { .. } => MEMBER,
             Purpose::Retain => RETAIN,
         });
@@ -292,9 +299,9 @@ impl Batch {
             self.large.push(keep());
             return;
         }
-        if purpose == Purpose::Route {
-            let (topic_len, properties_len) = (view.topic.len(), view.properties.len());
-            self.run = Some(Run { head: view.head, at: self.bytes.len(), topic_len, properties_len });
+        if let Purpose::Route { topic } = purpose {
+            let at = self.bytes.len() + view.topic.len();
+            self.run = Some(Run { topic, head: view.head, at, properties_len: view.properties.len() });
         }
         self.bytes.extend_from_slice(view.topic.as_bytes());
         self.bytes.extend_from_slice(view.properties);
@@ -312,7 +319,7 @@ impl Batch {
                 let payload_len = reader.u32() as usize;
                 let view = last.as_mut().expect("written behind the first of its run");
                 view.payload = reader.take(payload_len);
-                visit(Purpose::Route, *view, None);
+                visit(Purpose::Route { topic: 0 }, *view, None);
                 continue;
             }
             let flags = reader.take(1)[0];
@@ -324,7 +331,7 @@ impl Batch {
                 publisher: reader.u64(),
             };
             let purpose = match kind {
-                ROUTE => Purpose::Route,
+                ROUTE => Purpose::Route { topic: 0 },
                 MEMBER => Purpose::Member {
                     member: (reader.u32(), reader.u32()),
                     group: (reader.u32(), reader.u32()),
@@ -385,17 +392,17 @@ mod tests {
             subscription_id: 268_435_455,
         };
         let mut batch = Batch::default();
-        batch.push(Purpose::Route, &small, || unreachable!("small ones are copied"));
+        batch.push(Purpose::Route { topic: 0 }, &small, || unreachable!("small ones are copied"));
         batch.push(member, &large, || Message::new(&large));
         batch.push(Purpose::Retain, &small, || unreachable!("small ones are copied"));
         let before = batch.bytes();
         for payload in [b"first", b"again", b"again"] {
             let view = MessageView { payload, ..small };
-            batch.push(Purpose::Route, &view, || unreachable!("small ones are copied"));
+            batch.push(Purpose::Route { topic: 0 }, &view, || unreachable!("small ones are copied"));
         }
-        assert!(batch.bytes() - before < HEAD_BYTES + 5 + 5 + 2 * 10 + 1, "a run is written once");
+        assert!(batch.bytes() - before == HEAD_BYTES + 5 + 5 + 2 * 10, "a run is written once");
         let other = MessageView { head: MessageHead { publisher: 78, ..head }, ..small };
-        batch.push(Purpose::Route, &other, || unreachable!("small ones are copied"));
+        batch.push(Purpose::Route { topic: 0 }, &other, || unreachable!("small ones are copied"));
         let (mut seen, mut publishers) = (Vec::new(), Vec::new());
         batch.each(|purpose, view, shared| {
             seen.push((
@@ -412,13 +419,13 @@ mod tests {
         assert_eq!(
             seen,
             [
-                (Purpose::Route, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
+                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
                 (member, "c".into(), vec![], big, true),
                 (Purpose::Retain, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
-                (Purpose::Route, "a/b".into(), vec![1, 0], b"first".to_vec(), false),
-                (Purpose::Route, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
-                (Purpose::Route, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
-                (Purpose::Route, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
+                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"first".to_vec(), false),
+                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
+                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
+                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
             ]
         );
     }

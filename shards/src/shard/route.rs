@@ -56,8 +56,9 @@ impl Router {
 struct Matched {
     topic: String,
     publisher: u64,
-    /// [`Router::changes`] at that time.
+    /// [`Router::changes`] and [`Router::stamp`] at that time.
     changes: u64,
+    stamp: u32,
     clients: Vec<Match>,
     groups: Vec<u32>,
     rules: Vec<u32>,
@@ -149,7 +150,7 @@ impl Shard {
         for shard in matched.remote.iter() {
             let to = ShardId(shard);
             any = true;
-            self.peers.message(to, Purpose::Route, view, || message.keep());
+            self.peers.message(to, Purpose::Route { topic: matched.stamp }, view, || message.keep());
             if view.head.qos != QoS::AtMostOnce {
                 self.peers.wait_for(to, waits);
             }
@@ -175,7 +176,7 @@ impl Shard {
     }
 
     fn look_up(&mut self, matched: &mut Matched, view: &MessageView<'_>) {
-        let Matched { topic, publisher, changes, clients: found, groups, rules, remote, has_remote } = matched;
+        let Matched { topic, publisher, changes, stamp, clients: found, groups, rules, remote, has_remote } = matched;
         topic.clear();
         topic.push_str(view.topic);
         (*publisher, *changes) = (view.head.publisher, self.router.changes);
@@ -185,7 +186,8 @@ impl Shard {
         remote.clear();
         *has_remote = false;
         self.router.stamp = self.router.stamp.wrapping_add(1);
-        let (stamp, publisher) = (self.router.stamp, *publisher);
+        *stamp = self.router.stamp;
+        let (stamp, publisher) = (*stamp, *publisher);
         let clients = &mut self.clients;
         self.filters.matches(view.topic, |subscribers| {
             for subscriber in subscribers.iter() {
@@ -468,7 +470,7 @@ impl Shard {
         batch.each(|purpose, view, shared| {
             let lazy = shared.map_or_else(|| Lazy::new(view), Lazy::shared);
             match purpose {
-                Purpose::Route => {
+                Purpose::Route { .. } => {
                     self.route_local(&lazy, Origin::Elsewhere);
                 }
                 Purpose::Member { member, group, qos, retain, subscription_id } => {

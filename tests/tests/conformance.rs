@@ -1,6 +1,6 @@
-//! The ledger of normative statements is complete, and every test that it names exists.
+//! The ledger of normative statements is complete, every test that it names exists, and the source cites its numbers.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use serde::Deserialize;
@@ -88,7 +88,7 @@ const STATEMENTS_50: &[(&str, u32)] = &[
     ("3.15.1", 1),
     ("3.15.2", 3),
     ("4.1.0", 2),
-    ("4.2", 1),
+    ("4.2.0", 1),
     ("4.3.1", 1),
     ("4.3.2", 5),
     ("4.3.3", 13),
@@ -113,8 +113,25 @@ const STATEMENTS_50: &[(&str, u32)] = &[
 struct Statement {
     binds: Binds,
     says: String,
-    test: Option<String>,
+    test: Option<Tests>,
     reason: Option<String>,
+}
+
+/// One test, or those that hold a statement together.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Tests {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Tests {
+    fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
 }
 
 #[derive(Deserialize, PartialEq, Eq)]
@@ -129,16 +146,20 @@ enum Binds {
 #[serde(deny_unknown_fields)]
 struct Ledger {
     #[serde(rename = "3.1.1")]
-    v311: std::collections::BTreeMap<String, Statement>,
+    v311: BTreeMap<String, Statement>,
     #[serde(rename = "5.0")]
-    v50: std::collections::BTreeMap<String, Statement>,
+    v50: BTreeMap<String, Statement>,
 }
 
 impl Ledger {
     fn read() -> Self {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("conformance.toml");
         let text = std::fs::read_to_string(&path).expect("the ledger can be read");
-        toml::from_str(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+        Self::parse(&text).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    fn parse(text: &str) -> Result<Self, toml::de::Error> {
+        toml::from_str(text)
     }
 
     fn all(&self) -> impl Iterator<Item = (String, &Statement)> {
@@ -157,36 +178,77 @@ fn ids(sections: &[(&str, u32)], begins_with_2: &str) -> BTreeSet<String> {
         .collect()
 }
 
-/// Every `fn` under the folders that hold tests, as `FILE::NAME`.
-fn functions() -> BTreeSet<String> {
-    fn walk(dir: &Path, found: &mut BTreeSet<String>) {
+/// Every source file of the checkout: the name without `.rs`, the path and the text.
+fn sources() -> Vec<(String, String, String)> {
+    fn walk(dir: &Path, found: &mut Vec<(String, String, String)>) {
         for entry in std::fs::read_dir(dir).expect("a folder of the checkout can be read") {
             let path = entry.expect("its entries too").path();
             let name = path.file_name().and_then(|n| n.to_str()).expect("names are UTF-8");
             if path.is_dir() {
-                if !matches!(name, "target" | ".git" | "node_modules") {
+                if !matches!(name, "target" | ".git" | "node_modules" | "data") {
                     walk(&path, found);
                 }
             } else if let Some(stem) = name.strip_suffix(".rs") {
                 let source = std::fs::read_to_string(&path).expect("a source file can be read");
-                let mut is_test = false;
-                for line in source.lines().map(str::trim) {
-                    if line == "#[test]" {
-                        is_test = true;
-                    } else if let Some(rest) = line.strip_prefix("fn ") {
-                        if is_test {
-                            let name = rest.split('(').next().unwrap_or_default();
-                            found.insert(format!("{stem}::{name}"));
-                        }
-                        is_test = false;
-                    }
-                }
+                found.push((stem.to_owned(), path.display().to_string(), source));
             }
         }
     }
-    let mut found = BTreeSet::new();
+    let mut found = Vec::new();
     walk(Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the root"), &mut found);
     found
+}
+
+/// Every test of the checkout as `FILE::NAME`, and how many have that name.
+fn tests_of_the_checkout() -> BTreeMap<String, usize> {
+    let mut found = BTreeMap::new();
+    for (stem, _, source) in sources() {
+        let mut is_test = false;
+        for line in source.lines().map(str::trim) {
+            if line == "#[test]" {
+                is_test = true;
+            } else if let Some(rest) = line.strip_prefix("fn ") {
+                if is_test {
+                    let name = rest.split('(').next().unwrap_or_default();
+                    *found.entry(format!("{stem}::{name}")).or_insert(0) += 1;
+                }
+                is_test = false;
+            }
+        }
+    }
+    found
+}
+
+/// What is wrong with the tests that a ledger names.
+fn faults_of_names(ledger: &Ledger, tests: &BTreeMap<String, usize>) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (id, statement) in ledger.all() {
+        let names = statement.test.as_ref().map_or(&[][..], Tests::names);
+        for (at, name) in names.iter().enumerate() {
+            match tests.get(name) {
+                None => faults.push(format!("{id}: {name} does not exist")),
+                Some(1) => {}
+                Some(count) => faults.push(format!("{id}: {name} is {count} tests")),
+            }
+            if names[..at].contains(name) {
+                faults.push(format!("{id}: {name} is named twice"));
+            }
+        }
+        if matches!(&statement.test, Some(Tests::Several(names)) if names.len() < 2) {
+            faults.push(format!("{id}: a list of tests has two or more"));
+        }
+    }
+    faults
+}
+
+/// The statement numbers in a text, and whether each is said to be one of 3.1.1.
+fn cited(text: &str) -> impl Iterator<Item = (bool, &str)> {
+    text.match_indices("MQTT-").filter_map(|(at, _)| {
+        let rest = &text[at..];
+        let digits = rest[5..].find(|c: char| !matches!(c, '0'..='9' | '.' | '-')).unwrap_or(rest.len() - 5);
+        let number = rest[..5 + digits].trim_end_matches(['.', '-']);
+        (number.len() > 5).then(|| (text[..at].ends_with("3.1.1 "), number))
+    })
 }
 
 #[test]
@@ -221,14 +283,63 @@ fn every_statement_has_a_test_or_a_reason() {
 
 #[test]
 fn every_named_test_exists() {
-    let functions = functions();
+    let faults = faults_of_names(&Ledger::read(), &tests_of_the_checkout());
+    assert!(faults.is_empty(), "the ledger names what is not there:\n{}", faults.join("\n"));
+}
+
+#[test]
+fn the_source_cites_numbers_of_the_ledger() {
     let ledger = Ledger::read();
-    let gone: Vec<String> = ledger
-        .all()
-        .filter_map(|(id, statement)| {
-            let test = statement.test.as_ref()?;
-            (!functions.contains(test)).then(|| format!("{id}: {test}"))
-        })
-        .collect();
-    assert!(gone.is_empty(), "these tests do not exist:\n{}", gone.join("\n"));
+    let mut unknown = Vec::new();
+    for (stem, path, source) in sources() {
+        if stem == "conformance" {
+            continue;
+        }
+        for (is_311, number) in cited(&source) {
+            let numbers = if is_311 { &ledger.v311 } else { &ledger.v50 };
+            if !numbers.contains_key(number) {
+                unknown.push(format!("{path}: {number}"));
+            }
+        }
+    }
+    assert!(unknown.is_empty(), "no statement has these numbers:\n{}", unknown.join("\n"));
+}
+
+/// A ledger with these lines for 3.1.1 and none for 5.0.
+fn ledger_of(lines: &[&str]) -> Result<Ledger, toml::de::Error> {
+    Ledger::parse(&format!("[\"3.1.1\"]\n{}\n[\"5.0\"]\n", lines.join("\n")))
+}
+
+#[test]
+fn a_number_stands_once_for_each_version() {
+    let line = r#""MQTT-1.5.3-1" = { binds = "both", says = "One thing.", test = "a::b" }"#;
+    assert!(ledger_of(&[line]).is_ok());
+    assert!(ledger_of(&[line, &line.replace("One", "Another")]).is_err());
+    assert!(ledger_of(&[&line.replace("says", "say")]).is_err(), "an unknown field");
+}
+
+#[test]
+fn a_name_that_is_no_test_or_not_one_is_found() {
+    let tests = BTreeMap::from([("a::b".to_owned(), 1), ("a::c".to_owned(), 1), ("a::twice".to_owned(), 2)]);
+    for (named, faults) in [
+        (r#""a::b""#, 0),
+        (r#"["a::b", "a::c"]"#, 0),
+        (r#""a::gone""#, 1),
+        (r#"["a::b", "gone::b"]"#, 1),
+        (r#""a::twice""#, 1),
+        (r#"["a::b", "a::b"]"#, 1),
+        (r#"["a::b"]"#, 1),
+        ("[]", 1),
+    ] {
+        let line = format!(r#""MQTT-1.5.3-1" = {{ binds = "both", says = "One thing.", test = {named} }}"#);
+        let ledger = ledger_of(&[&line]).expect("it is a ledger");
+        assert_eq!(faults_of_names(&ledger, &tests).len(), faults, "{named}");
+    }
+}
+
+#[test]
+fn numbers_are_found_in_a_text() {
+    let text = "as [MQTT-3.1.0-1]. [3.1.1 MQTT-3.3.1-12], MQTT-4.2.0-1 and MQTT-SN.";
+    let found: Vec<_> = cited(text).collect();
+    assert_eq!(found, [(false, "MQTT-3.1.0-1"), (true, "MQTT-3.3.1-12"), (false, "MQTT-4.2.0-1")]);
 }

@@ -53,7 +53,7 @@ fn reserved_flags_are_refused() {
         }
     }
     let auth = packet(0xF1, &[&[0x19][..], &[5], &property::string(0x15, "ab")].concat());
-    refused(V5, "auth", &auth, &[0x81, 0x82]);
+    refused(V5, "auth", &auth, &[0x81]);
 }
 
 #[test]
@@ -314,9 +314,12 @@ fn properties_stand_once_and_where_they_belong() {
 }
 
 #[test]
-fn a_property_length_is_in_its_shortest_form() {
+fn a_variable_byte_integer_is_in_its_shortest_form() {
     let long = packet(0x30, &[&text("a")[..], &[0x80, 0x00], b"x"].concat());
     refused(V5, "padded-zero", &long, &[0x81]);
+    let padded = build::subscribe(V5, 1, &[0x0B, 0x81, 0x00], &[("a", 0)]);
+    refused(V5, "padded-identifier", &padded, &[0x81]);
+    refused(V5, "padded-length", &[0xC0, 0x80, 0x00], &[0x81]);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace_tests::broker::Broker;
-use millrace_tests::wire::{Client, Connect, Publish, VERSIONS, Version, ack, build, first, property};
+use millrace_tests::wire::{Client, Connect, Publish, Received, VERSIONS, Version, ack, build, first, property};
 
 const V311: Version = Version::V311;
 const V5: Version = Version::V5;
@@ -215,45 +215,140 @@ fn no_packet_is_larger_than_the_client_takes() {
     }
 }
 
-#[test]
-fn reasons_are_left_out_where_the_packet_would_be_too_large() {
-    let broker = Broker::shared();
-    let connect = Connect::new(V5, "tiny").property(property::four(0x27, 30));
-    let (mut client, _) = Client::try_connect_within(broker, &connect, 30);
-    for bytes in [
-        ack(first::PUBREL, 9),
-        build::subscribe(V5, 3, &[], &[("$share//a", 0)]),
-        build::unsubscribe(V5, 4, &["never"]),
+/// All bytes of a packet: type, Remaining Length, body.
+fn size(packet: &Received) -> usize {
+    build::packet(packet.first, &packet.body).len()
+}
+
+/// Connects and provokes each answer of an acknowledgement that has something to explain; gives back what came, and
+/// the DISCONNECT that ends it.
+fn explained(connect: &Connect) -> (Vec<Received>, Received) {
+    let id = &connect.client_id;
+    let (mut client, _) = Client::connect_with(Broker::shared(), connect);
+    let not_utf8 = |qos, id| Publish::new("explained", [0xFF]).qos(qos, id).property(property::byte(1, 1)).bytes(V5);
+    let mut answers = Vec::new();
+    for (bytes, first) in [
+        (not_utf8(1, 5), first::PUBACK),
+        (not_utf8(2, 6), first::PUBREC),
+        (ack(first::PUBREC, 9), first::PUBREL),
+        (ack(first::PUBREL, 9), first::PUBCOMP),
+        (build::subscribe(V5, 3, &[], &[("$share//a", 0)]), 0x90),
+        (build::unsubscribe(V5, 4, &["never"]), 0xB0),
     ] {
         client.send(&bytes);
         let packet = client.receive();
-        assert!(packet.body.len() + 2 <= 30, "{packet:02x?}");
+        assert_eq!(packet.first, first, "{id}: {packet:02x?}");
+        let answer = match packet.kind() {
+            9 | 11 => packet.suback(V5, first),
+            _ => packet.ack(V5, first),
+        };
+        let code = answer.codes[0];
+        assert!(code >= 0x80 || (first, code) == (0xB0, 0x11), "{id}: {packet:02x?} has nothing to explain");
+        assert_eq!(answer.properties.user(), [], "{id}: a User Property of the broker's own");
+        answers.push(packet);
     }
     client.send(&Publish::new("a/#", "x").bytes(V5));
-    let packet = client.receive();
-    assert!(packet.body.len() + 2 <= 30, "{packet:02x?}");
-    assert!(packet.disconnect().0 >= 0x80);
+    let last = client.receive();
+    assert!(last.disconnect().0 >= 0x80);
     client.expect_close();
+    (answers, last)
+}
+
+/// Whether a packet has a Reason String.
+fn has_reason(packet: &Received) -> bool {
+    let properties = match packet.kind() {
+        2 => packet.connack(V5).properties,
+        9 | 11 => packet.suback(V5, packet.first).properties,
+        14 => packet.disconnect().1,
+        _ => packet.ack(V5, packet.first).properties,
+    };
+    properties.text(0x1F).is_some()
+}
+
+#[test]
+fn reasons_are_left_out_where_the_packet_would_be_too_large() {
+    let (answers, last) = explained(&Connect::new(V5, "reasons-whole"));
+    // The broker explains itself in these; in the others the code says all.
+    for packet in answers.iter().filter(|packet| matches!(packet.kind(), 4 | 5)).chain([&last]) {
+        assert!(has_reason(packet) && size(packet) > 30, "{packet:02x?}");
+    }
+    for maximum in [30, 40, 60, 80] {
+        let id = format!("reasons-{maximum}");
+        let (answers, last) = explained(&Connect::new(V5, &id).property(property::four(0x27, maximum)));
+        for packet in answers.iter().chain([&last]) {
+            assert!(size(packet) <= maximum as usize, "{maximum}: {packet:02x?}");
+            assert!(maximum > 30 || !has_reason(packet), "{packet:02x?}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_is_no_larger_than_the_client_takes() {
+    let broker = Broker::shared();
+    let answer = |maximum: Option<u32>| {
+        let mut connect = Connect::new(V5, "refusal-size").property(property::string(0x15, "NO-SUCH-METHOD"));
+        if let Some(maximum) = maximum {
+            connect = connect.property(property::four(0x27, maximum));
+        }
+        let mut client = Client::open(broker, V5);
+        client.send(&connect.bytes());
+        let packet = client.receive_or_close();
+        if let Some(packet) = &packet {
+            assert_eq!(packet.connack(V5).code, 0x8C);
+            client.expect_close();
+        }
+        packet
+    };
+    let whole = answer(None).expect("a CONNACK");
+    assert!(has_reason(&whole));
+    for maximum in [5, 20, 40, 60] {
+        let packet = answer(Some(maximum)).expect("a CONNACK without a reason fits");
+        assert!(size(&packet) <= maximum as usize && !has_reason(&packet), "{maximum}: {packet:02x?}");
+    }
+    let large = answer(Some(1000)).expect("a CONNACK");
+    assert_eq!(large, whole);
+    // Where not even that fits the connection just ends.
+    assert_eq!(answer(Some(4)), None);
+}
+
+#[test]
+fn a_client_that_cannot_take_an_answer_is_let_go() {
+    let broker = Broker::shared();
+    // A CONNACK that accepts is too large.
+    for (id, maximum) in [("answer-size", 8), ("", 30)] {
+        let connect = Connect::new(V5, id).property(property::four(0x27, maximum));
+        assert_eq!(Client::refused(broker, V5, &connect.bytes()), Some(0x95), "{id:?} with {maximum}");
+    }
+    // A SUBACK or UNSUBACK is.
+    let names: Vec<String> = (0..40).map(|number| format!("answer-size/{number}")).collect();
+    let filters: Vec<(&str, u8)> = names.iter().map(|name| (name.as_str(), 0)).collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    for bytes in [build::subscribe(V5, 1, &[], &filters), build::unsubscribe(V5, 1, &names)] {
+        let connect = Connect::new(V5, "answer-size").property(property::four(0x27, 40));
+        let (mut client, _) = Client::connect_with(broker, &connect);
+        client.send(&bytes);
+        client.expect_disconnect(0x95);
+    }
 }
 
 #[test]
 fn reasons_are_only_where_they_are_wanted() {
+    let wanted = |value| explained(&Connect::new(V5, "reasons-wanted").property(property::byte(0x17, value)));
+    let (answers, last) = wanted(0);
+    for packet in &answers {
+        assert!(!has_reason(packet), "{packet:02x?}");
+    }
+    // DISCONNECT may have one all the same.
+    assert!(has_reason(&last));
+    let (answers, _) = wanted(1);
+    assert!(answers.iter().any(has_reason));
+    // The User Properties of a message are its own.
     let broker = Broker::shared();
-    let connect = Connect::new(V5, "no-reasons").property(property::byte(0x17, 0));
-    let (mut client, _) = Client::connect_with(broker, &connect);
-    client.send(&ack(first::PUBREL, 9));
-    let answer = client.receive().ack(V5, first::PUBCOMP);
-    assert_eq!((answer.codes[0], answer.properties.0.len()), (0x92, 0));
-    client.send(&ack(first::PUBREC, 9));
-    let answer = client.receive().ack(V5, first::PUBREL);
-    assert_eq!((answer.codes[0], answer.properties.0.len()), (0x92, 0));
-    let answer = client.subscribe_all(&[], &[("$share//a", 0)]);
-    assert!(answer.codes[0] >= 0x80 && answer.properties.0.is_empty());
-    assert!(client.unsubscribe(&["never"]).properties.0.is_empty());
-    let bad = Publish::new("no-reasons", [0xFF]).qos(1, 5).property(property::byte(1, 1));
-    client.send(&bad.bytes(V5));
-    let answer = client.receive().ack(V5, first::PUBACK);
-    assert_eq!((answer.codes[0], answer.properties.0.len()), (0x99, 0));
+    let (mut client, _) =
+        Client::connect_with(broker, &Connect::new(V5, "reasons-message").property(property::byte(0x17, 0)));
+    client.subscribe("reasons-message", 0);
+    client.publish(Publish::new("reasons-message", "x").property(property::user("a", "b")));
+    assert_eq!(client.expect_payload("x").properties.user(), [("a", "b")]);
 }
 
 #[test]

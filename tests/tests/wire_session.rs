@@ -248,11 +248,18 @@ fn a_session_lasts_until_its_expiry_has_passed() {
 fn a_connected_session_never_expires() {
     let broker = Broker::shared();
     let connect = Connect::new(V5, "expiry-live").clean(false).property(property::four(0x11, 1));
-    let (mut client, _) = Client::connect_with(broker, &connect);
-    client.subscribe("expiry-live", 0);
+    let (client, _) = Client::connect_with(broker, &connect);
+    let mut clients = vec![client];
+    // A clean session lasts as long as its connection in all versions.
+    clients.extend(VERSIONS.map(|version| Client::connect(broker, version, &unique("expiry-live", version))));
+    for client in &mut clients {
+        client.subscribe("expiry-live", 0);
+    }
     std::thread::sleep(Duration::from_millis(2500));
-    client.publish(Publish::new("expiry-live", "still here"));
-    client.expect_payload("still here");
+    clients[0].publish(Publish::new("expiry-live", "still here"));
+    for client in &mut clients {
+        client.expect_payload("still here");
+    }
 }
 
 #[test]

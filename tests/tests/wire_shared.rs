@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use millrace_tests::broker::{Broker, Setup};
 use millrace_tests::wire::{
-    Client, Connect, PATIENCE, Publish, VERSIONS, Version, ack, ack_with, build, first, unique,
+    Client, Connect, PATIENCE, Publish, VERSIONS, Version, ack, ack_with, build, first, property, unique,
 };
 
 const V311: Version = Version::V311;
@@ -98,6 +98,20 @@ fn one_client_may_be_in_a_group_and_subscribe_plainly() {
     client.expect_nothing();
     assert_eq!(client.unsubscribe(&["$share/g/both-ways"]).codes, [0]);
     client.publish(Publish::new("both-ways", "z"));
+    client.expect_nothing();
+}
+
+#[test]
+fn each_copy_carries_the_identifier_of_its_subscription() {
+    let broker = Broker::shared();
+    let mut client = Client::connect(broker, V5, "share-identifier");
+    client.subscribe_all(&property::var(0x0B, 7), &[("$share/g/share-identifier", 0)]);
+    client.subscribe_all(&property::var(0x0B, 300), &[("share-identifier", 0)]);
+    client.subscribe_all(&[], &[("$share/h/share-identifier", 0)]);
+    client.publish(Publish::new("share-identifier", "x"));
+    let mut identifiers: Vec<_> = (0..3).map(|_| client.expect_payload("x").properties.numbers(0x0B)).collect();
+    identifiers.sort_unstable();
+    assert_eq!(identifiers, [vec![], vec![7], vec![300]]);
     client.expect_nothing();
 }
 

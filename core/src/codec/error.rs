@@ -97,7 +97,8 @@ macro_rules! decode_errors {
                 match *self { $( Self::$name $({ $($field),* })? => $reason, )* }
             }
 
-            /// The number of the normative statement that was broken, where there is one.
+            /// The number of the normative statement that was broken, where there is one: of MQTT 5.0, or of 3.1.1
+            /// where that stands before it.
             #[must_use]
             pub const fn statement(&self) -> Option<&'static str> {
                 match *self { $( Self::$name $({ $($field),* })? => $statement, )* }
@@ -238,7 +239,7 @@ decode_errors! {
     WillRetainWithoutWill => MalformedPacket, Some("MQTT-3.1.2-13"),
         "Will Retain without the Will Flag";
     /// Password without User Name, which 5.0 alone allows.
-    PasswordWithoutUserName { version: ProtocolVersion } => MalformedPacket, Some("MQTT-3.1.2-22"),
+    PasswordWithoutUserName { version: ProtocolVersion } => MalformedPacket, Some("3.1.1 MQTT-3.1.2-22"),
         "MQTT {version} has no Password without a User Name";
     /// Bits of the Connect Acknowledge Flags that mean nothing.
     ConnectAcknowledgeFlags { flags: u8 } => MalformedPacket, Some("MQTT-3.2.2-1"),

@@ -28,6 +28,9 @@ use super::{Command, Flow, Shard, Timer, is_v5, proxy};
 /// Both halves of a hand-over come within this time, or one never comes.
 const HANDOVER_TIME_MAX: Duration = Duration::from_secs(10);
 
+/// A CONNACK of version 5 without properties.
+const CONNACK_MIN: usize = 5;
+
 /// Sockets and frames of hand-overs whose other half has not come yet.
 #[derive(Default)]
 pub(super) struct Handovers {
@@ -117,7 +120,9 @@ impl Shard {
             Ok(_) => return self.fail(id, ReasonCode::ProtocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]"),
             Err(error) => return self.refuse_malformed(id, packet, &error),
         };
-        self.conns.at(id.slot).version = connect.version;
+        let conn = self.conns.at(id.slot);
+        conn.version = connect.version;
+        conn.max_packet = connect.properties.u32(Property::MaximumPacketSize).unwrap_or(u32::MAX);
         let assigned;
         let client_id = if connect.client_id.is_empty() {
             // An assigned identifier is made so that it lives here.
@@ -139,7 +144,7 @@ impl Shard {
             self.hand_over(id, home, [packet, rest].concat());
             return Flow::Stop;
         }
-        match self.check_connect(id, &connect) {
+        match self.check_connect(id, &connect).and_then(|()| self.check_connack(id, &connect, client_id)) {
             Ok(()) => self.accept_connect(id, &connect, client_id),
             Err(Refusal(reason, why)) => self.refuse(id, reason, &why),
         }
@@ -247,7 +252,7 @@ impl Shard {
         {
             return protocol(
                 ReasonCode::ClientIdentifierNotValid,
-                "an empty Client Identifier needs Clean Session 1 [MQTT-3.1.3-8]".into(),
+                "an empty Client Identifier needs Clean Session 1 [3.1.1 MQTT-3.1.3-8]".into(),
             );
         }
         if len > usize::from(mqtt.max_client_id_length) {
@@ -275,6 +280,30 @@ impl Shard {
             if let Err((reason, why)) = self.check_topic(will.topic) {
                 return protocol(reason, format!("the Will's topic: {why}"));
             }
+        }
+        Ok(())
+    }
+
+    /// Whether the client can take the CONNACK at all: nothing over its Maximum Packet Size is sent [MQTT-3.1.2-24].
+    fn check_connack(&mut self, id: ConnId, connect: &Connect<'_>, client_id: &str) -> Result<(), Refusal> {
+        let max = self.conns.at(id.slot).max_packet;
+        if max == u32::MAX {
+            return Ok(());
+        }
+        let expiry = self.granted_expiry(connect);
+        let keep_alive = self.granted_keep_alive(connect.keep_alive);
+        let properties = self.connack_properties(connect, client_id, expiry, keep_alive);
+        let packet = Packet::ConnAck(ConnAck {
+            session_present: false,
+            reason_code: ReasonCode::Success,
+            properties: properties.as_properties(),
+        });
+        let mut bytes = Vec::new();
+        codec::encode(connect.version, &packet, &mut bytes);
+        let len = bytes.len();
+        if len as u64 > u64::from(max) {
+            let why = format!("CONNACK has {len} bytes, Maximum Packet Size is {max}");
+            return Err(Refusal(ReasonCode::PacketTooLarge, why));
         }
         Ok(())
     }
@@ -324,7 +353,6 @@ impl Shard {
         conn.phase = Phase::Connected;
         conn.client = client;
         conn.keep_alive = keep_alive;
-        conn.max_packet = properties.u32(Property::MaximumPacketSize).unwrap_or(u32::MAX);
         if alias_maximum > 0 || no_problem_information || connect.username.is_some() {
             conn.extras = Some(Box::new(Extras {
                 outbound: (alias_maximum > 0).then(|| OutboundAliases::new(alias_maximum)),
@@ -399,6 +427,25 @@ impl Shard {
         expiry: u32,
         keep_alive: u16,
     ) {
+        let properties = self.connack_properties(connect, client_id, expiry, keep_alive);
+        let packet = Packet::ConnAck(ConnAck {
+            // MQTT 3.1 has no Session Present; the bit is reserved there.
+            session_present: session_present && connect.version != ProtocolVersion::V31,
+            reason_code: ReasonCode::Success,
+            properties: properties.as_properties(),
+        });
+        self.encode(id.slot, &packet);
+        self.counters.add(Counter::PacketsSentConnack, 1);
+    }
+
+    /// What the CONNACK of an accepted connection says; nothing before version 5.
+    fn connack_properties(
+        &self,
+        connect: &Connect<'_>,
+        client_id: &str,
+        expiry: u32,
+        keep_alive: u16,
+    ) -> PropertiesBuf {
         let mut properties = PropertiesBuf::default();
         if is_v5(connect.version) {
             let mqtt = &self.config.mqtt;
@@ -434,14 +481,7 @@ impl Shard {
                 properties.push_str(Property::ResponseInformation, &mqtt.response_information);
             }
         }
-        let packet = Packet::ConnAck(ConnAck {
-            // MQTT 3.1 has no Session Present; the bit is reserved there.
-            session_present: session_present && connect.version != ProtocolVersion::V31,
-            reason_code: ReasonCode::Success,
-            properties: properties.as_properties(),
-        });
-        self.encode(id.slot, &packet);
-        self.counters.add(Counter::PacketsSentConnack, 1);
+        properties
     }
 
     /// Sends again what was under way [MQTT-4.4.0-1], then what waits.
@@ -465,7 +505,7 @@ impl Shard {
         self.refuse(id, error.reason_code(), &error.to_string())
     }
 
-    /// CONNACK with an error, then the end of the connection [MQTT-3.2.2-5].
+    /// CONNACK with an error, then the end of the connection [MQTT-3.2.2-7].
     fn refuse(&mut self, id: ConnId, reason: ReasonCode, why: &str) -> Flow {
         let version = self.conns.at(id.slot).version;
         match reason {
@@ -475,9 +515,10 @@ impl Shard {
         tracing::debug!(event = "connect-refused", peer = %self.conns.at(id.slot).peer(), reason = reason.name(), "{why}");
         // Version 3 has no return code for a malformed CONNECT: the connection is closed without an answer.
         let answerable = is_v5(version) || !matches!(reason, ReasonCode::MalformedPacket | ReasonCode::ProtocolError);
+        let answerable = answerable && self.fits(id.slot, CONNACK_MIN);
         if answerable {
             let mut properties = PropertiesBuf::default();
-            if is_v5(version) {
+            if is_v5(version) && self.fits(id.slot, 16 + why.len()) {
                 properties.push_str(Property::ReasonString, why);
             }
             let packet =

@@ -270,7 +270,7 @@ impl Shard {
         }
         self.counters.add(cause.session_ended(), 1);
         self.end_absence(client);
-        // A Will whose delay runs is due at the latest now [MQTT-3.1.3-9].
+        // A Will whose delay runs is due at the latest now [MQTT-3.1.2-8].
         self.publish_will(client);
         let subscriptions =
             self.clients.get_mut(client).map(|client| std::mem::take(&mut client.session.subscriptions));

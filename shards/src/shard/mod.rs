@@ -300,7 +300,7 @@ impl Shard {
             Packet::Auth(_) => self.fail(
                 id,
                 ReasonCode::ProtocolError,
-                "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-1]",
+                "AUTH without an Authentication Method in CONNECT [MQTT-4.12.0-7]",
             ),
             Packet::Connect(_) => {
                 self.fail(id, ReasonCode::ProtocolError, "a second CONNECT on one connection [MQTT-3.1.0-2]")

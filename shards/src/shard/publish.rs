@@ -121,7 +121,7 @@ impl Shard {
         if session.received.len() + pubacks >= usize::from(maximum) {
             self.counters.add(Counter::LimitHitsInflight, 1);
             let why =
-                format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-9]");
+                format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-7]");
             return Some(self.fail(id, ReasonCode::ReceiveMaximumExceeded, &why));
         }
         None

@@ -189,7 +189,7 @@ impl Shard {
                 }
                 let qos = message.view().head.qos.min(feed.start.options.qos);
                 let subscription_ids = std::iter::once(feed.start.id).filter(|id| *id != 0).collect();
-                // RETAIN is 1 because the message is old news to this subscription [MQTT-3.3.1-8].
+                // RETAIN is 1 because the message is old news to this subscription [3.1.1 MQTT-3.3.1-8].
                 let grant = Grant { qos, retain: true, subscription_ids, group: 0 };
                 self.deliver(client, &Lazy::shared(&message), &grant, true);
             } else if feed.asked {

@@ -10,7 +10,7 @@ use millrace_core::session::Subscription;
 use millrace_core::topic::filter::{self, Share};
 use millrace_core::topic::name::TopicLimits;
 
-use super::connection::NONE;
+use super::connection::{Conn, NONE};
 use super::frame::{Frame, RouteChange};
 use super::io::{ConnId, ShardId};
 use super::peers::Waits;
@@ -59,26 +59,38 @@ impl Shard {
             // Version 3.1.1 has one code for all failures; 3.1 has none, and the closest is QoS 0.
             reason_codes.push(code);
         }
-        self.counters.add(Counter::PacketsSentSuback, 1);
         let packet =
             Packet::SubAck(SubAck { packet_id: subscribe.packet_id, properties: Properties::default(), reason_codes });
         debug_assert!(v5 || subscription_id == 0);
-        self.reply(id, &packet, waits, feeds);
-        Flow::Next
+        self.reply(id, &packet, Counter::PacketsSentSuback, waits, feeds)
     }
 
-    /// Sends a packet to a client once everybody has taken what it promises, then retained messages.
-    pub(super) fn reply(&mut self, id: ConnId, packet: &Packet<'_>, waits: Waits, feeds: Vec<FeedStart>) {
-        let pending = self.conns.at(id.slot).pending;
-        if pending == 0 && waits.is_none() {
-            self.encode(id.slot, packet);
-            self.start_feeds(id, feeds);
-            return;
-        }
+    /// Sends a packet to a client once everybody has taken what it promises, then retained messages. A client that
+    /// cannot take the packet cannot go on without it either.
+    fn reply(
+        &mut self,
+        id: ConnId,
+        packet: &Packet<'_>,
+        counter: Counter,
+        waits: Waits,
+        feeds: Vec<FeedStart>,
+    ) -> Flow {
+        let Conn { version, pending, max_packet, .. } = *self.conns.at(id.slot);
         let mut bytes = Vec::new();
-        millrace_core::codec::encode(self.conns.at(id.slot).version, packet, &mut bytes);
-        let reply = Reply::Client { conn: id, packet: bytes.as_slice().into(), feeds };
-        self.replies.hold(&mut self.conns, waits, reply);
+        millrace_core::codec::encode(version, packet, &mut bytes);
+        if bytes.len() as u64 > u64::from(max_packet) {
+            let why = "the answer is over the client's Maximum Packet Size [MQTT-3.1.2-24]";
+            return self.fail(id, ReasonCode::PacketTooLarge, why);
+        }
+        self.counters.add(counter, 1);
+        if pending == 0 && waits.is_none() {
+            self.output(id.slot).extend_from_slice(&bytes);
+            self.start_feeds(id, feeds);
+        } else {
+            let reply = Reply::Client { conn: id, packet: bytes.as_slice().into(), feeds };
+            self.replies.hold(&mut self.conns, waits, reply);
+        }
+        Flow::Next
     }
 
     fn subscription_refusal(
@@ -227,14 +239,12 @@ impl Shard {
             };
             reason_codes.push(code);
         }
-        self.counters.add(Counter::PacketsSentUnsuback, 1);
         let packet = Packet::UnsubAck(SubAck {
             packet_id: unsubscribe.packet_id,
             properties: Properties::default(),
             reason_codes,
         });
-        self.reply(id, &packet, waits, Vec::new());
-        Flow::Next
+        self.reply(id, &packet, Counter::PacketsSentUnsuback, waits, Vec::new())
     }
 
     /// Takes a subscription that the session does not list any more out of the filters or its group; says where the

@@ -130,6 +130,32 @@ pub struct Ack {
     pub properties: Properties,
 }
 
+/// The codes that a server may send, by the tables of the specifications.
+mod table {
+    /// Connect Return codes of version 3.
+    pub(super) const CONNACK_3: &[u8] = &[0, 1, 2, 3, 4, 5];
+    /// CONNACK of version 5.
+    pub(super) const CONNACK: &[u8] = &[
+        0x00, 0x80, 0x81, 0x82, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8A, 0x8C, 0x90, 0x95, 0x97, 0x99, 0x9A,
+        0x9B, 0x9C, 0x9D, 0x9F,
+    ];
+    /// PUBACK and PUBREC.
+    pub(super) const RECEIVED: &[u8] = &[0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99];
+    /// PUBREL and PUBCOMP.
+    pub(super) const RELEASED: &[u8] = &[0x00, 0x92];
+    /// SUBACK of version 3.
+    pub(super) const SUBACK_3: &[u8] = &[0x00, 0x01, 0x02, 0x80];
+    /// SUBACK of version 5.
+    pub(super) const SUBACK: &[u8] = &[0x00, 0x01, 0x02, 0x80, 0x83, 0x87, 0x8F, 0x91, 0x97, 0x9E, 0xA1, 0xA2];
+    /// UNSUBACK of version 5; version 3 has no codes there.
+    pub(super) const UNSUBACK: &[u8] = &[0x00, 0x11, 0x80, 0x83, 0x87, 0x8F, 0x91];
+    /// DISCONNECT.
+    pub(super) const DISCONNECT: &[u8] = &[
+        0x00, 0x80, 0x81, 0x82, 0x83, 0x87, 0x89, 0x8B, 0x8D, 0x8E, 0x8F, 0x90, 0x93, 0x94, 0x95, 0x96, 0x97, 0x98,
+        0x99, 0x9A, 0x9B, 0x9C, 0x9D, 0x9E, 0x9F, 0xA0, 0xA1, 0xA2,
+    ];
+}
+
 /// Reads a body from front to back.
 struct Cursor<'a>(&'a [u8]);
 
@@ -222,6 +248,9 @@ impl Received {
         let flags = cursor.byte();
         assert!(flags <= 1, "reserved bits of the acknowledge flags are set");
         let code = cursor.byte();
+        let codes = if version == Version::V5 { table::CONNACK } else { table::CONNACK_3 };
+        assert!(codes.contains(&code), "CONNACK has no code {code:#04x}");
+        assert!(flags == 0 || code == 0, "a refusal with Session Present");
         let properties = cursor.properties(version);
         cursor.end();
         ConnAck { session_present: flags == 1, code, properties }
@@ -264,6 +293,8 @@ impl Received {
             assert!(version == Version::V5, "version 3 has no Reason Code here");
             code = cursor.byte();
         }
+        let codes = if matches!(self.kind(), 4 | 5) { table::RECEIVED } else { table::RELEASED };
+        assert!(codes.contains(&code), "{self:02x?} has no code {code:#04x}");
         let properties = cursor.properties(version);
         cursor.end();
         Ack { id, codes: vec![code], properties }
@@ -276,6 +307,13 @@ impl Received {
         let mut cursor = Cursor(&self.body);
         let id = cursor.two();
         let properties = cursor.properties(version);
+        let codes = match (first, version) {
+            (0x90, Version::V5) => table::SUBACK,
+            (0x90, _) => table::SUBACK_3,
+            (_, Version::V5) => table::UNSUBACK,
+            _ => &[],
+        };
+        assert!(cursor.0.iter().all(|code| codes.contains(code)), "codes that are not in the table: {self:02x?}");
         Ack { id, codes: cursor.0.to_vec(), properties }
     }
 
@@ -285,7 +323,9 @@ impl Received {
         assert_eq!(self.first, 0xE0, "DISCONNECT was expected, {self:02x?} came");
         let mut cursor = Cursor(&self.body);
         let code = if cursor.0.is_empty() { 0 } else { cursor.byte() };
+        assert!(table::DISCONNECT.contains(&code), "DISCONNECT of a server has no code {code:#04x}");
         let properties = cursor.properties(Version::V5);
+        assert_eq!(properties.number(0x11), None, "a server sets no Session Expiry Interval when it leaves");
         cursor.end();
         (code, properties)
     }

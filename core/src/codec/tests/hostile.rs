@@ -425,7 +425,7 @@ fn connect_is_refused_by_the_flag_that_is_wrong() {
     ] {
         assert_eq!(refused(V5, &connect(5, flags)).statement(), Some(statement));
     }
-    assert_eq!(refused(V311, &connect(4, 0b0100_0010)).statement(), Some("MQTT-3.1.2-22"));
+    assert_eq!(refused(V311, &connect(4, 0b0100_0010)).statement(), Some("3.1.1 MQTT-3.1.2-22"));
 }
 
 #[test]

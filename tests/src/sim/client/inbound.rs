@@ -149,7 +149,7 @@ impl Client {
         } else if self.has_session == Some(true) {
             let ends = self.lost_at.saturating_add(u64::from(self.expiry) * 1000);
             let lives = now < ends;
-            assert!(present || !lives, "{name}: the session is gone before its expiry [MQTT-3.2.2-2]");
+            assert!(present || !lives, "{name}: the session is gone before its expiry [MQTT-3.2.2-3]");
         }
         if let Some(will) = self.previous_will.take() {
             let story = &mut oracle.wills[will.story];

@@ -67,13 +67,33 @@ pub fn encode_ack(
     reason_code: ReasonCode,
     out: &mut Vec<u8>,
 ) {
+    out.extend_from_slice(ack(version, kind, packet_id, reason_code).as_slice());
+}
+
+/// An acknowledgement without properties.
+#[derive(Clone, Copy, Debug)]
+pub struct ShortAck {
+    bytes: [u8; 5],
+    len: u8,
+}
+
+impl ShortAck {
+    /// The packet.
+    #[must_use]
+    #[inline]
+    pub fn as_slice(&self) -> &[u8] {
+        &self.bytes[..usize::from(self.len)]
+    }
+}
+
+/// As [`encode_ack`], by itself.
+#[must_use]
+#[inline]
+pub fn ack(version: ProtocolVersion, kind: AckKind, packet_id: PacketId, reason_code: ReasonCode) -> ShortAck {
     let first = kind.packet_type().first_byte();
     let [high, low] = packet_id.get().to_be_bytes();
-    match reason_code {
-        ReasonCode::Success => out.extend_from_slice(&[first, 2, high, low]),
-        _ if !version.is_v5() => out.extend_from_slice(&[first, 2, high, low]),
-        _ => out.extend_from_slice(&[first, 3, high, low, reason_code as u8]),
-    }
+    let remaining = if reason_code == ReasonCode::Success || !version.is_v5() { 2 } else { 3 };
+    ShortAck { bytes: [first, remaining, high, low, reason_code as u8], len: 2 + remaining }
 }
 
 /// Appends an acknowledgement in its shortest form.

@@ -137,6 +137,8 @@ pub struct Shard {
     congested: bool,
     /// Other shards have taken something that replies may wait for.
     replies_due: bool,
+    /// Scratch for replies that may leave.
+    ready: Vec<Reply>,
     draining: bool,
     /// The last turn, and until when no client is late.
     turned: Millis,
@@ -181,6 +183,7 @@ impl Shard {
             hungry: Vec::new(),
             congested: false,
             replies_due: false,
+            ready: Vec::new(),
             draining: false,
             turned: now.monotonic,
             grace_until: Millis(0),
@@ -471,9 +474,9 @@ impl Shard {
         if !std::mem::take(&mut self.replies_due) || self.replies.is_empty() {
             return;
         }
-        let mut ready = Vec::new();
+        let mut ready = std::mem::take(&mut self.ready);
         self.replies.release(&mut self.conns, &self.peers, &mut ready);
-        for reply in ready {
+        for reply in ready.drain(..) {
             match reply {
                 Reply::Client { conn, packet, feeds } => {
                     self.append(conn.slot, &packet);
@@ -483,6 +486,8 @@ impl Shard {
                 Reply::Shard(to, frame) => self.peers.send(to, frame),
             }
         }
+        ready.shrink_to(replies::PLACES_KEPT);
+        self.ready = ready;
     }
 }
 

@@ -197,9 +197,8 @@ impl Shard {
             acks::encode_ack(version, kind, packet_id, reason, self.output(id.slot));
             return;
         }
-        let mut packet = Vec::with_capacity(8);
-        acks::encode_ack(version, kind, packet_id, reason, &mut packet);
-        let reply = Reply::Client { conn: id, packet: packet.as_slice().into(), feeds: Vec::new() };
+        let packet = acks::ack(version, kind, packet_id, reason).as_slice().into();
+        let reply = Reply::Client { conn: id, packet, feeds: Vec::new() };
         self.replies.hold(&mut self.conns, waits, reply);
     }
 
@@ -213,9 +212,8 @@ impl Shard {
         if pending == 0 {
             acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, self.output(id.slot));
         } else {
-            let mut packet = Vec::with_capacity(8);
-            acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, &mut packet);
-            let reply = Reply::Client { conn: id, packet: packet.as_slice().into(), feeds: Vec::new() };
+            let packet = acks::ack(version, AckKind::PubComp, ack.packet_id, reason).as_slice().into();
+            let reply = Reply::Client { conn: id, packet, feeds: Vec::new() };
             self.replies.hold(&mut self.conns, Waits::default(), reply);
         }
         Flow::Next

@@ -2,8 +2,6 @@
 //!
 //! Invariants: the replies of one connection leave in the order in which they were made [MQTT-4.6.0-2].
 
-use std::collections::VecDeque;
-
 use millrace_core::packet::PacketType;
 use smallvec::SmallVec;
 
@@ -37,9 +35,14 @@ struct Pending {
 /// The replies of one shard.
 #[derive(Default)]
 pub(super) struct Replies {
-    queue: VecDeque<Pending>,
+    queue: Vec<Pending>,
+    /// What still waits while the queue is gone through.
+    kept: Vec<Pending>,
     joins_id: u64,
 }
+
+/// Places that the queues keep when they are empty.
+pub(super) const PLACES_KEPT: usize = 4096;
 
 impl Replies {
     /// A number for the groups that one reply waits for.
@@ -56,7 +59,7 @@ impl Replies {
             conn.pending += 1;
             conn.pubacks += u32::from(is_puback(packet));
         }
-        self.queue.push_back(Pending { waits, reply });
+        self.queue.push(Pending { waits, reply });
     }
 
     /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.
@@ -77,7 +80,6 @@ impl Replies {
 
     /// Moves the replies that may leave now to `ready`, in order; those of connections that are gone vanish.
     pub(super) fn release(&mut self, conns: &mut Conns, peers: &Peers, ready: &mut Vec<Reply>) {
-        let mut kept = VecDeque::new();
         for pending in self.queue.drain(..) {
             let free = peers.satisfied(&pending.waits);
             match &pending.reply {
@@ -90,21 +92,22 @@ impl Replies {
                     }
                     Some(state) => {
                         state.blocked = true;
-                        kept.push_back(pending);
+                        self.kept.push(pending);
                     }
                 },
                 Reply::Shard(..) if free => ready.push(pending.reply),
-                Reply::Shard(..) => kept.push_back(pending),
+                Reply::Shard(..) => self.kept.push(pending),
             }
         }
-        for pending in &kept {
+        for pending in &self.kept {
             if let Reply::Client { conn, .. } = &pending.reply
                 && let Some(conn) = conns.get(*conn)
             {
                 conn.blocked = false;
             }
         }
-        self.queue = kept;
+        std::mem::swap(&mut self.queue, &mut self.kept);
+        self.kept.shrink_to(PLACES_KEPT);
     }
 }
 

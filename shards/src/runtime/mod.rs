@@ -30,6 +30,7 @@ pub mod background;
 pub mod control;
 mod engine;
 mod listener;
+mod pace;
 pub mod probe;
 mod reactor;
 mod start;

@@ -13,7 +13,8 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Receiver;
 use millrace_core::time::{Millis, Time};
 
-use super::engine::{Buffers, Counters, Engine, Event};
+use super::engine::{Buffers, Counters, Engine, Event, Wait};
+use super::pace::{self, Pace};
 use super::{background, sys};
 use crate::mesh::Endpoint;
 use crate::shard::io::{Close, ConnId, Output, ShardId};
@@ -124,6 +125,7 @@ pub(crate) struct Reactor<E: Engine, L: Logic> {
     congested: bool,
     /// Another thread rang the bell.
     rung: bool,
+    pace: Pace,
     now: Time,
 }
 
@@ -155,6 +157,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
             pending: VecDeque::new(),
             congested: false,
             rung: false,
+            pace: Pace::default(),
             now: sys::now(),
         }
     }
@@ -171,6 +174,8 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         let now = self.now;
         let (logic, _, mut out) = self.parts();
         logic.turn(now, &mut out);
+        let work = logic.take_work();
+        self.pace.count(now.monotonic, work);
         self.flush();
         if self.vitals.stop_listening.load(Ordering::Relaxed) {
             self.engine.stop_listening();
@@ -220,7 +225,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         for _ in 0..CATCH_UP_ROUNDS_MAX {
             self.take_events();
             if self.pending.is_empty() {
-                self.engine.turn(&mut self.buffers, self.now.monotonic, Duration::ZERO, &mut self.events);
+                self.engine.turn(&mut self.buffers, self.now.monotonic, Wait::NOT, &mut self.events);
                 self.now = sys::now();
                 idle = if self.events.is_empty() { idle + 1 } else { 0 };
             } else {
@@ -240,12 +245,20 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         if background::is_pending() {
             wait = wait.min(background::SLEEP_MAX);
         }
+        let rest = self.pace.rest();
+        if E::NAPS && !rest.is_zero() && rest < wait {
+            // Nobody needs to wake a shard that looks for itself in a moment.
+            let wait = Wait { at_most: rest, wanted: pace::EVENTS };
+            self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
+            self.now = sys::now();
+            return rest;
+        }
         let flagged = !wait.is_zero();
         if flagged && !self.mesh.may_sleep() {
             wait = Duration::ZERO;
         }
         let lain_down = (wait == SLEEP_MAX).then(Instant::now);
-        self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
+        self.engine.turn(&mut self.buffers, self.now.monotonic, Wait::for_any(wait), &mut self.events);
         self.now = sys::now();
         if flagged {
             self.mesh.awake();

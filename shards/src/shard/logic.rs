@@ -33,4 +33,8 @@ pub trait Logic {
     fn next_deadline(&self) -> Millis;
     /// The end of a turn: deadlines that have passed fire, then everything due goes out.
     fn turn(&mut self, now: Time, out: &mut impl Output<Self::Frame>);
+    /// How many packets and messages it has taken in since it was asked last.
+    fn take_work(&mut self) -> u32 {
+        0
+    }
 }

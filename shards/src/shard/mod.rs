@@ -135,6 +135,8 @@ pub struct Shard {
     /// Clients for whom more waits until their output has left.
     hungry: Vec<u32>,
     congested: bool,
+    /// Packets and messages since the runtime asked.
+    work: u32,
     /// Other shards have taken something that replies may wait for.
     replies_due: bool,
     /// Scratch for replies that may leave.
@@ -182,6 +184,7 @@ impl Shard {
             held: Vec::new(),
             hungry: Vec::new(),
             congested: false,
+            work: 0,
             replies_due: false,
             ready: Vec::new(),
             draining: false,
@@ -274,6 +277,7 @@ impl Shard {
     }
 
     fn on_packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8], rest: &[u8]) -> Flow {
+        self.work += 1;
         let conn = self.conns.at(id.slot);
         match conn.phase {
             Phase::Connected => {}
@@ -582,6 +586,10 @@ impl logic::Logic for Shard {
     fn next_deadline(&self) -> Millis {
         let idle = self.dirty.is_empty() && self.hungry.is_empty() && self.commands.is_empty();
         if idle { self.timers.next_deadline() } else { self.now.monotonic }
+    }
+
+    fn take_work(&mut self) -> u32 {
+        std::mem::take(&mut self.work)
     }
 
     fn turn(&mut self, now: Time, out: &mut impl Output) {

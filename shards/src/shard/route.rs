@@ -468,6 +468,7 @@ impl Shard {
     /// Messages from another shard.
     pub(super) fn on_messages(&mut self, from: ShardId, batch: &Batch) {
         batch.each(|purpose, view, shared| {
+            self.work += 1;
             let lazy = shared.map_or_else(|| Lazy::new(view), Lazy::shared);
             match purpose {
                 Purpose::Route { .. } => {

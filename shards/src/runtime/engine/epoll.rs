@@ -17,7 +17,7 @@ use super::buffers::{BUFFER_BYTES, Chunks};
 use super::pool::Pool;
 use super::slots::Slots;
 use super::{
-    ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Refusals, Tail,
+    ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Refusals, Tail, Wait,
     is_of_one_connection,
 };
 use crate::berths::Berths;
@@ -487,6 +487,8 @@ impl Epoll {
 }
 
 impl Engine for Epoll {
+    /// It ends a wait at the first event.
+    const NAPS: bool = false;
     type Buffers = FreeBuffers;
 
     fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> io::Result<()> {
@@ -507,10 +509,10 @@ impl Engine for Epoll {
         self.listeners.clear();
     }
 
-    fn turn(&mut self, buffers: &mut FreeBuffers, now: Millis, wait: Duration, events: &mut Vec<Event>) {
+    fn turn(&mut self, buffers: &mut FreeBuffers, now: Millis, wait: Wait, events: &mut Vec<Event>) {
         self.now = now;
         self.expire_lingering();
-        let mut wait = wait;
+        let mut wait = wait.at_most;
         // A full table has no room before a connection ends, which is an event of its own.
         if let Some(until) = self.accept_rest_until
             && self.settings.berths.taken(self.settings.shard) < self.settings.berths.size()

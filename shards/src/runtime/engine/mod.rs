@@ -80,6 +80,25 @@ pub(crate) trait Buffers {
     fn recycle(&mut self, buffer: Buffer);
 }
 
+/// How long to wait, and for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Wait {
+    /// Not at all if it is zero.
+    pub(crate) at_most: Duration,
+    /// How many events end the wait early.
+    pub(crate) wanted: usize,
+}
+
+impl Wait {
+    /// Whatever is there already.
+    pub(crate) const NOT: Self = Self { at_most: Duration::ZERO, wanted: 1 };
+
+    /// Until anything happens.
+    pub(crate) const fn for_any(at_most: Duration) -> Self {
+        Self { at_most, wanted: 1 }
+    }
+}
+
 /// The verbs. A verb on a connection that is not open does nothing.
 pub(crate) trait Engine: Sized {
     type Buffers: Buffers;
@@ -88,8 +107,10 @@ pub(crate) trait Engine: Sized {
     fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> std::io::Result<()>;
     /// Stops accepting for good.
     fn stop_listening(&mut self);
-    /// Gives the kernel what was asked for, waits for at most `wait` until something happens, collects what did.
-    fn turn(&mut self, buffers: &mut Self::Buffers, now: Millis, wait: Duration, events: &mut Vec<Event>);
+    /// Gives the kernel what was asked for, waits, collects what happened.
+    fn turn(&mut self, buffers: &mut Self::Buffers, now: Millis, wait: Wait, events: &mut Vec<Event>);
+    /// Whether it can wait for more than one event.
+    const NAPS: bool;
     /// Gives the kernel what was asked for, without waiting and without taking in more than comes of that.
     fn flush(&mut self, buffers: &mut Self::Buffers, now: Millis, events: &mut Vec<Event>);
     /// Whether the logic may still hear of the connection.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::epoll::{self, Epoll};
 use super::uring::{self, Uring};
-use super::{Buffers, Counters, Engine, Event};
+use super::{Buffers, Counters, Engine, Event, Wait};
 use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys;
@@ -78,7 +78,7 @@ impl<E: Engine> Hand<E> {
     fn turn(&mut self, wait_ms: u64) -> Vec<Event> {
         let mut events = Vec::new();
         let wait = Duration::from_millis(wait_ms);
-        self.engine.turn(&mut self.buffers, sys::now().monotonic, wait, &mut events);
+        self.engine.turn(&mut self.buffers, sys::now().monotonic, Wait::for_any(wait), &mut events);
         events
     }
 

@@ -25,7 +25,7 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{Buffers, Counters, Engine, Event, Refusals, Tail};
+use super::{Buffers, Counters, Engine, Event, Refusals, Tail, Wait};
 use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
@@ -317,7 +317,7 @@ impl Uring {
         backlog.extend(ring.completion());
     }
 
-    fn enter(&mut self, wait: Duration) {
+    fn enter(&mut self, wait: Duration, wanted: usize) {
         let result = if wait.is_zero() {
             let (submitter, mut submission, completion) = self.ring.split();
             submission.sync();
@@ -329,7 +329,7 @@ impl Uring {
         } else {
             let wait = Timespec::from(wait);
             let args = SubmitArgs::new().timespec(&wait);
-            self.ring.submitter().submit_with_args(1, &args)
+            self.ring.submitter().submit_with_args(wanted, &args)
         };
         if let Err(error) = result {
             expect_transient(&error);
@@ -360,7 +360,7 @@ impl Uring {
                     return;
                 }
                 Counters::count(&self.settings.counters.completions_overflowed);
-                self.enter(Duration::ZERO);
+                self.enter(Duration::ZERO, 0);
             }
         }
     }
@@ -421,6 +421,7 @@ impl Uring {
 }
 
 impl Engine for Uring {
+    const NAPS: bool = true;
     type Buffers = BufferRing;
 
     fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> io::Result<()> {
@@ -456,7 +457,7 @@ impl Engine for Uring {
         self.unsettled = true;
     }
 
-    fn turn(&mut self, buffers: &mut BufferRing, now: Millis, wait: Duration, events: &mut Vec<Event>) {
+    fn turn(&mut self, buffers: &mut BufferRing, now: Millis, wait: Wait, events: &mut Vec<Event>) {
         self.now = now;
         self.turn = self.turn.wrapping_add(1);
         self.thirst = self.thirst.saturating_sub(1);
@@ -469,11 +470,11 @@ impl Engine for Uring {
         self.arm_bell();
         events.append(&mut self.deferred);
         if std::mem::take(&mut self.unsettled) {
-            self.enter(Duration::ZERO);
+            self.enter(Duration::ZERO, 0);
             self.reap(buffers, events);
             self.settle_flights();
         }
-        self.enter(self.patience(wait, events));
+        self.enter(self.patience(wait.at_most, events), wait.wanted);
         self.reap(buffers, events);
         self.settle_flights();
         self.end_drought(buffers);
@@ -645,7 +646,7 @@ impl Uring {
             .user_data(conn_data(kind::CANCEL_ALL, NOBODY));
         self.push(&all);
         for _ in 0..TRIES {
-            self.enter(Duration::from_millis(5));
+            self.enter(Duration::from_millis(5), 1);
             self.reap(buffers, &mut events);
             self.settle_flights();
             for event in events.drain(..) {

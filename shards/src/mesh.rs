@@ -197,7 +197,13 @@ impl<T> Endpoint<T> {
         }
     }
 
-    /// Ends reading: calls `wake` for each shard that sleeps and waits for the room that was made.
+    /// Whether reading stopped before all was read that was due.
+    #[must_use]
+    pub fn is_reading(&self) -> bool {
+        self.reading.is_some() || self.unread.iter().any(|word| *word != 0)
+    }
+
+    /// Ends reading for this turn: calls `wake` for each shard that sleeps and waits for the room that was made.
     pub fn close_mail(&mut self, mut wake: impl FnMut(ShardId)) {
         for (index, room) in self.desks[usize::from(self.me)].room.iter().enumerate() {
             if room.load(Ordering::Relaxed) == 0 {
@@ -220,7 +226,7 @@ impl<T> Endpoint<T> {
     #[must_use]
     pub fn has_mail(&self) -> bool {
         let desk = &self.desks[usize::from(self.me)];
-        !self.own.is_empty() || any(&desk.mail) || any(&desk.room) || self.unread.iter().any(|word| *word != 0)
+        !self.own.is_empty() || self.is_reading() || any(&desk.mail) || any(&desk.room)
     }
 
     /// Raises the sleep flag, then looks once more: true if the shard may sleep.
@@ -310,6 +316,28 @@ mod tests {
         assert_eq!(got, (0..11).collect::<Vec<_>>());
         assert_eq!(a.waiting(), 0);
         assert!(a.push(ShardId(1), 11));
+    }
+
+    #[test]
+    fn reading_may_stop_and_go_on_in_the_next_turn() {
+        let mut shards = mesh::<u32>(3);
+        for source in [0, 1] {
+            for entry in 0..3 {
+                shards[source].push(ShardId(2), entry);
+            }
+            shards[source].flush(|_| panic!("nobody sleeps"));
+        }
+        shards[2].open_mail();
+        assert_eq!(shards[2].pop(), Some((ShardId(0), 0)));
+        shards[2].close_mail(|_| panic!("nobody waits"));
+        assert!(shards[2].is_reading() && shards[2].has_mail() && !shards[2].may_sleep());
+        shards[0].push(ShardId(2), 3);
+        shards[0].flush(|_| {});
+        let rest = read(&mut shards[2]);
+        assert_eq!(rest.iter().filter(|(from, _)| *from == 0).map(|(_, entry)| *entry).collect::<Vec<_>>(), [1, 2, 3]);
+        assert_eq!(rest.iter().filter(|(from, _)| *from == 1).map(|(_, entry)| *entry).collect::<Vec<_>>(), [0, 1, 2]);
+        assert!(read(&mut shards[2]).is_empty());
+        assert!(!shards[2].is_reading() && !shards[2].has_mail());
     }
 
     #[test]

@@ -149,8 +149,10 @@ impl<'a> Reader<'a> {
 fn not_in_topics(bytes: &[u8]) -> Option<usize> {
     const ONES: u64 = u64::MAX / 255;
     const TOPS: u64 = ONES << 7;
+    const PLUSES: u64 = ONES * b'+' as u64;
+    const HASHES: u64 = ONES * b'#' as u64;
     let zero = |word: u64| word.wrapping_sub(ONES) & !word & TOPS;
-    let met = |word: u64| zero(word) | zero(word ^ ONES * b'+' as u64) | zero(word ^ ONES * b'#' as u64);
+    let met = |word: u64| zero(word) | zero(word ^ PLUSES) | zero(word ^ HASHES);
     let (words, rest) = bytes.as_chunks::<8>();
     let mut last = [b'x'; 8];
     last[..rest.len()].copy_from_slice(rest);

@@ -23,8 +23,8 @@ use crate::shard::logic::Logic;
 /// The longest sleep.
 const SLEEP_MAX: Duration = Duration::from_secs(1);
 
-/// Bytes that are taken in before output leaves again. What many publishers sent at once to one subscriber must not
-/// look as if that one read slowly.
+/// Bytes that are taken in before output leaves again, as much from clients as from other shards. What many publishers
+/// sent at once to one subscriber must not look as if that one read slowly.
 const INPUT_BYTES_MAX: usize = 256 << 10;
 
 /// How far the clock may run past what was waited for before the shard takes it that it stood still: the process was
@@ -246,7 +246,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
             wait = wait.min(background::SLEEP_MAX);
         }
         let rest = self.pace.rest();
-        if E::NAPS && !rest.is_zero() && rest < wait {
+        if E::NAPS && !rest.is_zero() && rest < wait && !self.mesh.is_reading() {
             // Nobody needs to wake a shard that looks for itself in a moment.
             let wait = Wait { at_most: rest, wanted: pace::EVENTS };
             self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
@@ -327,10 +327,16 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         self.vitals.enter(Phase::Mesh);
         let now = self.now;
         self.mesh.open_mail();
-        while let Some((from, entry)) = self.mesh.pop() {
+        let mut bytes = 0;
+        while bytes < INPUT_BYTES_MAX
+            && let Some((from, entry)) = self.mesh.pop()
+        {
             let (logic, _, mut out) = self.parts();
             match entry {
-                Entry::Frame(frame) => logic.frame(now, from, frame, &mut out),
+                Entry::Frame(frame) => {
+                    bytes += L::frame_bytes(&frame);
+                    logic.frame(now, from, frame, &mut out);
+                }
                 Entry::Socket { socket, token } => match out.engine.adopt(socket) {
                     Some(conn) => logic.adopted(now, conn, from, token, &mut out),
                     None => Counters::count(&out.engine.counters().handovers_failed),

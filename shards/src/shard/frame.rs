@@ -193,6 +193,8 @@ pub struct Batch {
     bytes: Vec<u8>,
     large: Vec<Message>,
     run: Option<Run>,
+    /// What its messages come to when each is written in full.
+    whole: usize,
 }
 
 /// What the last message of a batch has in common with the next one, perhaps.
@@ -231,11 +233,22 @@ const HEAD_BYTES: usize = 1 + 1 + 4 + 4 + 4 + 8 + 8;
 const MEMBER_BYTES: usize = 4 + 4 + 4 + 4 + 1 + 1 + 4;
 const LARGE: u32 = u32::MAX;
 
+impl Frame {
+    /// How much work it brings, in bytes of messages.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Messages(batch) => batch.whole(),
+            _ => 0,
+        }
+    }
+}
+
 impl Batch {
     /// One that takes about so many bytes without growing.
     #[must_use]
     pub fn with_capacity(bytes: usize) -> Self {
-        Self { bytes: Vec::with_capacity(bytes), large: Vec::new(), run: None }
+        Self { bytes: Vec::with_capacity(bytes), ..Self::default() }
     }
 
     /// Whether it has no message.
@@ -244,16 +257,23 @@ impl Batch {
         self.bytes.is_empty()
     }
 
-    /// Its size, for bounding a frame.
+    /// What it takes in memory, without what travels by reference.
     #[must_use]
     pub const fn bytes(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// What its messages come to for one who gets all of them, without their heads.
+    #[must_use]
+    pub const fn whole(&self) -> usize {
+        self.whole
     }
 
     /// Appends a message; `keep` makes it a shared one if it is large.
     #[inline]
     pub fn push(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: impl FnOnce() -> Message) {
         let size = view.topic.len() + view.properties.len() + view.payload.len();
+        self.whole += size;
         if size < LARGE_BYTES
             && let Purpose::Route { topic } = purpose
             && self.run.as_ref().is_some_and(|run| run.goes_on(&self.bytes, topic, view))

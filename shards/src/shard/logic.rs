@@ -23,6 +23,10 @@ pub trait Logic {
     fn drained(&mut self, now: Time, conn: ConnId, out: &mut impl Output<Self::Frame>);
     /// A socket that another shard handed over is here. Nothing is received on it before the logic asks for it.
     fn adopted(&mut self, now: Time, conn: ConnId, from: ShardId, token: u64, out: &mut impl Output<Self::Frame>);
+    /// How many bytes of messages a frame brings.
+    fn frame_bytes(_frame: &Self::Frame) -> usize {
+        0
+    }
     /// A mesh frame came.
     fn frame(&mut self, now: Time, from: ShardId, frame: Self::Frame, out: &mut impl Output<Self::Frame>);
     /// Nothing waits for room in a mesh ring any more.

@@ -542,6 +542,10 @@ impl logic::Logic for Shard {
         self.on_adopted(conn, from, token);
     }
 
+    fn frame_bytes(frame: &Frame) -> usize {
+        frame.bytes()
+    }
+
     fn frame(&mut self, now: Time, from: ShardId, frame: Frame, _out: &mut impl Output) {
         self.now = now;
         match frame {

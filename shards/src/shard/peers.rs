@@ -6,8 +6,8 @@ use smallvec::SmallVec;
 use super::frame::{Batch, Frame, Purpose};
 use super::io::{Output, ShardId};
 
-/// A batch that has grown to this size is closed; the next message begins another frame.
-const BATCH_BYTES_MAX: usize = 256 * 1024;
+/// A batch whose messages come to this size is closed; the next message begins another frame.
+const BATCH_BYTES_MAX: usize = 128 * 1024;
 
 /// Which shards must have taken which turn before a reply may leave.
 #[derive(Clone, Debug, Default)]
@@ -103,7 +103,7 @@ impl Peers {
             peer.batch = Batch::with_capacity(peer.batch_bytes);
         }
         peer.batch.push(purpose, view, keep);
-        if peer.batch.bytes() >= BATCH_BYTES_MAX {
+        if peer.batch.whole() >= BATCH_BYTES_MAX {
             let batch = peer.take_batch();
             peer.frames.push(Frame::Messages(Box::new(batch)));
         }

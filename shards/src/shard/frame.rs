@@ -220,7 +220,7 @@ impl Run {
 
 /// From this size on a message travels by reference: below it, copying is cheaper than counting references and
 /// touching the publisher's cache lines from another core.
-pub const LARGE_BYTES: usize = 4096;
+pub const LARGE_BYTES: usize = 16 * 1024;
 
 const ROUTE: u8 = 0;
 const MEMBER: u8 = 1;

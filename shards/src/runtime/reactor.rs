@@ -167,6 +167,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         if self.wait() {
             self.catch_up();
         }
+        self.pace.begin();
         self.take_events();
         self.take_mail();
         self.take_control();

@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use super::filter::has_wildcards;
 use super::hash::TopicHash;
-use super::slots::Slots;
 use super::trie::FilterTrie;
+use crate::slots::Slots;
 
 /// Shards that there can be in one process.
 pub const SHARDS_MAX: usize = 1024;
@@ -112,6 +112,11 @@ impl RouteTable {
                 }
             });
         }
+    }
+
+    /// Gives some of the memory back that was needed once; returns how many pages.
+    pub fn give_back(&mut self, pages: usize) -> usize {
+        self.wild.give_back(pages)
     }
 
     /// What it keeps in memory. Visits all filters with wildcards.

@@ -21,6 +21,7 @@ use millrace_core::time::Millis;
 
 use super::connection::{Cut, Extras, NONE, Phase};
 use super::frame::{Frame, Handover};
+use super::give_back::shrink_table;
 use super::io::{Accepted, Close, ConnId, ListenerId, ShardId, TOKEN_END};
 use super::lifecycle::Cause;
 use super::{Command, Flow, Shard, Timer, is_v5, proxy};
@@ -38,6 +39,11 @@ pub(super) struct Handovers {
 impl Handovers {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Lets go of room that is not needed any more; whether there was any.
+    pub(super) fn give_back(&mut self) -> bool {
+        shrink_table(&mut self.waiting)
     }
 }
 

@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use millrace_core::codec::FixedHeader;
 use millrace_core::packet::ProtocolVersion;
-use millrace_core::pages::Pages;
+use millrace_core::places::Places;
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::topic_alias::{InboundAliases, OutboundAliases};
 use millrace_core::time::Millis;
@@ -157,19 +157,16 @@ impl Conn {
 /// The connection table.
 #[derive(Default)]
 pub(super) struct Conns {
-    slots: Pages<Conn>,
+    slots: Places<Conn>,
     pub(super) open: u32,
 }
 
 impl Conns {
     /// A new tenant for a slot.
     pub(super) fn open(&mut self, id: ConnId) -> &mut Conn {
-        while self.slots.len() <= id.slot as usize {
-            self.slots.push(Conn::default());
-        }
+        self.slots.take_at(id.slot, |_| Conn::default());
         self.open += 1;
         let conn = self.slots.get_mut(id.slot);
-        debug_assert_eq!(conn.phase, Phase::Vacant, "a slot has one tenant");
         *conn = Conn { generation: id.generation, ..Conn::default() };
         conn
     }
@@ -177,7 +174,9 @@ impl Conns {
     /// Frees a slot.
     pub(super) fn close(&mut self, slot: u32) -> Conn {
         self.open -= 1;
-        std::mem::take(self.slots.get_mut(slot))
+        let conn = std::mem::take(self.slots.get_mut(slot));
+        self.slots.free(slot);
+        conn
     }
 
     /// The tenant of a slot, if it is still this one.
@@ -205,7 +204,12 @@ impl Conns {
 
     /// The slots that are taken.
     pub(super) fn taken(&self) -> impl Iterator<Item = u32> {
-        self.slots.iter().enumerate().filter(|(_, conn)| conn.phase != Phase::Vacant).map(|(slot, _)| slot as u32)
+        self.slots.iter().map(|(slot, _)| slot)
+    }
+
+    /// Gives at most `pages` pages back that nobody is on. Slots that were taken before may be gone after it.
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.slots.give_back(pages, |_, _| true)
     }
 }
 

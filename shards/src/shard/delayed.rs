@@ -17,6 +17,9 @@ use super::route::Origin;
 use super::rule_stage::Publisher;
 use super::{Shard, Timer};
 
+/// Room that stays, as messages.
+const ROOM_KEPT: usize = 256;
+
 /// The delayed messages of one shard.
 #[derive(Default)]
 pub(super) struct Delayed {
@@ -27,6 +30,15 @@ pub(super) struct Delayed {
 impl Delayed {
     pub(super) fn len(&self) -> usize {
         self.due.len()
+    }
+
+    /// Lets go of room that many more messages have needed; whether there was any.
+    pub(super) fn give_back(&mut self) -> bool {
+        let is_roomy = self.due.capacity() > ROOM_KEPT && self.due.capacity() / 4 > self.due.len();
+        if is_roomy {
+            self.due.shrink_to((self.due.len() * 2).max(ROOM_KEPT));
+        }
+        is_roomy
     }
 }
 

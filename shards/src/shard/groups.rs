@@ -17,6 +17,7 @@ use millrace_core::topic::filter::Share;
 
 use super::Shard;
 use super::frame::{Frame, GroupJoin, GroupLeave, GroupReturn, Purpose};
+use super::give_back::{shrink_list, shrink_table};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::replies::Reply;
@@ -80,6 +81,13 @@ impl Groups {
 
     pub(super) fn len(&self) -> usize {
         self.groups.iter().count()
+    }
+
+    /// Gives at most `pages` pages back, and what the tables around them need no more; returns how many went.
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.groups.give_back(pages)
+            + usize::from(shrink_table(&mut self.by_name))
+            + usize::from(shrink_list(&mut self.acks))
     }
 }
 
@@ -191,6 +199,7 @@ impl Shard {
         let Some(index) = self.groups.by_name.get(&name).copied() else { return };
         let Some(group) = self.groups.groups.get_mut(index) else { return };
         group.members.retain(|member| member.shard != from || member.client != leave.member);
+        shrink_list(&mut group.members);
         if group.members.is_empty() {
             self.groups.by_name.remove(&name);
             self.groups.groups.remove(index);

@@ -15,7 +15,7 @@ use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
 
 /// Longest sleep of a Keep Alive timer.
-const KEEP_ALIVE_STEP: Duration = Duration::from_secs(120);
+const KEEP_ALIVE_STEP: Duration = Duration::from_secs(30);
 
 /// Why a connection or a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ mod connect;
 mod connection;
 mod delayed;
 pub mod frame;
+mod give_back;
 mod groups;
 pub mod io;
 mod lifecycle;
@@ -146,6 +147,7 @@ pub struct Shard {
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
+    give_back: give_back::GiveBack,
 }
 
 impl Shard {
@@ -188,6 +190,7 @@ impl Shard {
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),
+            give_back: give_back::GiveBack::default(),
             shared,
         };
         shard.register_rules();
@@ -463,6 +466,7 @@ impl Shard {
             self.queue_limits.messages = (self.queue_limits.messages / 4).max(1);
             self.queue_limits.bytes /= 4;
         }
+        self.give_back.due = true;
         self.publish_counters();
         self.on_sys_second();
     }
@@ -635,6 +639,9 @@ impl logic::Logic for Shard {
         if !self.peers.flush(out) && !self.congested {
             self.congested = true;
             self.counters.add(Counter::MeshStalls, 1);
+        }
+        if std::mem::take(&mut self.give_back.due) {
+            self.give_back();
         }
     }
 }

@@ -6,7 +6,7 @@
 use std::hash::{Hasher, SipHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
 use millrace_core::metrics::{Counters, Gauge, SharedCounters};
 use millrace_core::time::{Millis, Time};
@@ -48,6 +48,7 @@ pub struct Shared {
     delayed_bytes: AtomicI64,
     retained: AtomicI64,
     retained_bytes: AtomicI64,
+    release_memory: OnceLock<fn()>,
 }
 
 /// Connections of one listener, all shards together.
@@ -117,6 +118,7 @@ impl Shared {
             delayed_bytes: AtomicI64::new(0),
             retained: AtomicI64::new(0),
             retained_bytes: AtomicI64::new(0),
+            release_memory: OnceLock::new(),
         }
     }
 
@@ -167,6 +169,17 @@ impl Shared {
         let mut hasher = SipHasher::new_with_keys(self.seed, self.seed.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15);
         hasher.write_u64(self.random.fetch_add(1, Relaxed));
         hasher.finish()
+    }
+
+    /// How a shard tells the allocator of its thread that much has been freed. It must not take long. Once only.
+    pub fn on_release(&self, release: fn()) {
+        let _ = self.release_memory.set(release);
+    }
+
+    pub(super) fn release_memory(&self) {
+        if let Some(release) = self.release_memory.get() {
+            release();
+        }
     }
 
     /// How much memory there is: 0 enough; 1 no new clients; 2 less output is kept for slow clients; 3 hardly any.

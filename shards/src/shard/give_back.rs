@@ -16,8 +16,8 @@ const REHASHED_MAX: usize = 8192;
 const ROOM_KEPT: usize = 256;
 /// Output buffers that stay while nothing is sent.
 const BUFFERS_KEPT: usize = 16;
-/// The allocator needs a moment before it passes pages on; so many seconds it is asked for it.
-const ALLOCATOR_SECONDS: u8 = 4;
+/// The allocator keeps a page that has become empty for sixteen looks at it; so many seconds it is made to look.
+const ALLOCATOR_SECONDS: u8 = 20;
 
 /// What this shard has still to give back.
 #[derive(Default)]

@@ -62,6 +62,18 @@ impl<T> Places<T> {
         self.len == 0
     }
 
+    /// Pages that hold memory and no place that is taken.
+    #[must_use]
+    pub const fn idle_pages(&self) -> usize {
+        self.idle
+    }
+
+    /// One past the last place that there ever was, or more.
+    #[must_use]
+    pub const fn end(&self) -> u32 {
+        (self.pages.len() * PAGE) as u32
+    }
+
     /// Takes the lowest free place; `vacant` makes the value of a place that had none, by its page.
     ///
     /// # Panics

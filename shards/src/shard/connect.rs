@@ -18,6 +18,7 @@ use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::topic_alias::OutboundAliases;
 use millrace_core::session::{NEVER_EXPIRES, Session, Will};
 use millrace_core::time::Millis;
+use millrace_core::topic::name::{NameError, TopicName};
 
 use super::connection::{Cut, Extras, NONE, Phase};
 use super::frame::{Frame, Handover};
@@ -93,6 +94,7 @@ impl Shard {
                 return;
             }
             self.counters.add(Counter::ConnectsRefusedTimeout, 1);
+            self.counters.add(Counter::LimitHitsConnectTimeout, 1);
             self.discard(id, Close::Now);
         }
     }
@@ -223,11 +225,13 @@ impl Shard {
         let listener = self.shared.listener(listener_id);
         if listener.open() > listener_config.max_connections {
             self.counters.add(Counter::ConnectsRefusedLimit, 1);
+            self.counters.add(Counter::LimitHitsConnections, 1);
             let max = listener_config.max_connections;
             return Err(Refusal(ReasonCode::ServerBusy, format!("the listener has its max_connections of {max}")));
         }
         if !listener.connect_is_within(listener_config.max_connect_rate, self.now.monotonic) {
             self.counters.add(Counter::ConnectsRefusedRate, 1);
+            self.counters.add(Counter::LimitHitsConnectRate, 1);
             let max = listener_config.max_connect_rate;
             return Err(Refusal(
                 ReasonCode::ConnectionRateExceeded,
@@ -236,6 +240,7 @@ impl Shard {
         }
         if self.shared.pressure() >= 1 {
             self.counters.add(Counter::ConnectsRefusedServerBusy, 1);
+            self.counters.add(Counter::LimitHitsMemory, 1);
             return Err(Refusal(ReasonCode::QuotaExceeded, "the broker is at its memory watermark".into()));
         }
         let protocol = |reason, why: String| Err(Refusal(reason, why));
@@ -498,9 +503,14 @@ impl Shard {
     }
 
     /// QoS of the Will and of publishes in one place: whether a topic may be published to by a client.
-    pub(super) fn check_topic(&self, topic: &str) -> Result<(), (ReasonCode, String)> {
+    pub(super) fn check_topic(&mut self, topic: &str) -> Result<(), (ReasonCode, String)> {
         let limits = self.topic_limits();
-        if let Err(error) = millrace_core::topic::name::TopicName::parse(topic, limits) {
+        if let Err(error) = TopicName::parse(topic, limits) {
+            match error {
+                NameError::TooDeep { .. } => self.counters.add(Counter::LimitHitsTopicLevels, 1),
+                NameError::TooLong { .. } => self.counters.add(Counter::LimitHitsTopicBytes, 1),
+                _ => {}
+            }
             return Err((ReasonCode::TopicNameInvalid, error.to_string()));
         }
         if topic.starts_with('$') && !topic.starts_with("$delayed/") {

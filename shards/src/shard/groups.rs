@@ -311,6 +311,7 @@ impl Shard {
     pub(super) fn pass_on(&mut self, client: u32) {
         let member = self.clients.identity(client);
         let Some(state) = self.clients.get_mut(client) else { return };
+        let had = state.session.held();
         let mut returned: Vec<(u64, QoS, Message)> = Vec::new();
         let unacknowledged: Vec<_> = state
             .session
@@ -324,12 +325,11 @@ impl Shard {
                 returned.push((kept.grant.group, kept.grant.qos, kept.message));
             }
         }
-        let had = state.session.queued();
         for queued in state.session.take_queued_of_groups() {
             returned.push((queued.grant.group, queued.grant.qos, queued.message));
         }
-        let has = state.session.queued();
-        self.queue_changed(had, has);
+        let has = state.session.held();
+        self.held_changed(had, has);
         let mut groups: Vec<u64> = returned.iter().map(|(group, ..)| *group).collect();
         groups.sort_unstable();
         groups.dedup();

@@ -5,7 +5,7 @@ use millrace_core::message::{Lazy, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{Disconnect, Packet, QoS};
 use millrace_core::reason_code::ReasonCode;
-use millrace_core::session::Will;
+use millrace_core::session::{Held, Will};
 use millrace_core::time::Millis;
 use std::time::Duration;
 
@@ -289,8 +289,8 @@ impl Shard {
             let qos = entry.kept.as_ref().map_or(QoS::AtLeastOnce, |kept| kept.grant.qos);
             self.counters.add(Counter::deliveries_dropped(qos, DropReason::SessionEnded), 1);
         }
+        self.held_changed(session.held(), Held::default());
         let queued = session.take_queued();
-        self.queue_changed(queued.len(), 0);
         for queued in queued {
             self.counters.add(Counter::deliveries_dropped(queued.grant.qos, DropReason::SessionEnded), 1);
         }

@@ -242,13 +242,25 @@ impl Shard {
     fn next_cut(&mut self, id: ConnId, bytes: &[u8]) -> Result<Cut, (ReasonCode, String)> {
         let phase = self.conns.at(id.slot).phase;
         match phase {
-            Phase::Connected => connection::cut(bytes, self.config.mqtt.max_packet_size.0 as u32),
+            Phase::Connected => {
+                let cut = connection::cut(bytes, self.config.mqtt.max_packet_size.0 as u32);
+                if is_too_large(&cut) {
+                    self.counters.add(Counter::LimitHitsPacketBytes, 1);
+                }
+                cut
+            }
             Phase::Proxy => self.next_proxy_cut(bytes),
             // Nothing but CONNECT may come first [MQTT-3.1.0-1]; whatever else claims to come is not waited for.
             _ if bytes.first().is_some_and(|first| first >> 4 != 1) => {
                 Err((ReasonCode::ProtocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]".into()))
             }
-            _ => connection::cut(bytes, self.config.limits.connect_bytes.0 as u32),
+            _ => {
+                let cut = connection::cut(bytes, self.config.limits.connect_bytes.0 as u32);
+                if is_too_large(&cut) {
+                    self.counters.add(Counter::LimitHitsConnectPacketBytes, 1);
+                }
+                cut
+            }
         }
     }
 
@@ -653,6 +665,10 @@ fn queue_limits(config: &ShardsConfig) -> QueueLimits {
         drop_oldest: config.sessions.queue_full == QueueFull::DropOldest,
         keep_qos0: config.sessions.queue_qos0,
     }
+}
+
+fn is_too_large(cut: &Result<Cut, (ReasonCode, String)>) -> bool {
+    matches!(cut, Err((ReasonCode::PacketTooLarge, _)))
 }
 
 /// The remaining Message Expiry Interval in seconds, if there is one (section 3.3.2.3.3).

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
-use millrace_core::metrics::{Counters, Gauge, SharedCounters};
+use millrace_core::metrics::{Counter, Counters, Gauge, SharedCounters};
+use millrace_core::session::Held;
 use millrace_core::time::{Millis, Time};
 
 use super::Shard;
@@ -246,12 +247,31 @@ impl Shard {
         }
     }
 
-    /// A session's queue went from so many messages to so many.
-    pub(super) const fn queue_changed(&mut self, from: usize, to: usize) {
+    /// A session held one thing and now holds another.
+    #[inline]
+    pub(super) fn held_changed(&mut self, from: Held, to: Held) {
+        if from == to {
+            return;
+        }
+        self.gauge_changed(Gauge::DeliveriesInflight, from.inflight as u64, to.inflight as u64);
+        self.gauge_changed(Gauge::DeliveriesQueued, from.queued as u64, to.queued as u64);
+        self.gauge_changed(Gauge::DeliveriesQueuedBytes, from.queued_bytes, to.queued_bytes);
+    }
+
+    const fn gauge_changed(&mut self, gauge: Gauge, from: u64, to: u64) {
         if to >= from {
-            self.counters.raise(Gauge::DeliveriesQueued, (to - from) as u64);
+            self.counters.raise(gauge, to - from);
         } else {
-            self.counters.lower(Gauge::DeliveriesQueued, (from - to) as u64);
+            self.counters.lower(gauge, from - to);
+        }
+    }
+
+    /// The queue of a client had no room: says which of its bounds it has met.
+    #[cold]
+    pub(super) fn count_full_queue(&mut self, client: u32) {
+        if let Some(state) = self.clients.get(client) {
+            let limit = state.session.full_limit(&self.queue_limits);
+            self.counters.add(Counter::limit_hits(limit), 1);
         }
     }
 

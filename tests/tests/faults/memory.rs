@@ -94,7 +94,7 @@ fn a_hundred_thousand_retained_messages_reach_a_slow_reader_and_stall_nobody() {
 
 #[test]
 fn memory_is_near_its_start_after_a_storm_of_clients() {
-    let count = usual_or_long(5000, 8000);
+    let count = usual_or_long(10_000, 15_000);
     let broker = Setup::new().start();
     // What is touched once by the first of many, whoever they are: receive buffers, program text.
     let _ = storm(&broker, 300);

@@ -35,7 +35,7 @@ impl Watermark {
             let mut before = 0;
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
                 // Here, not on a shard, memory goes back to the host: that may take a while.
-                crate::allocator::release();
+                crate::allocator::release(false);
                 let Some(used) = resident_bytes() else { continue };
                 let level = level(used, limit, shared.config().limits.memory_watermark_percent);
                 if level != before {

@@ -105,6 +105,11 @@ impl Clients {
         self.slab.get_mut(index)
     }
 
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.by_id.len()
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &Client> {
         self.slab.iter()

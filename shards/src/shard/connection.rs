@@ -60,6 +60,8 @@ pub(super) struct Conn {
     pub(super) stalled: bool,
     /// In the list of connections that have output.
     pub(super) dirty: bool,
+    /// The Session Expiry Interval of its CONNECT was 0 or absent.
+    pub(super) asked_no_expiry: bool,
     /// Why reading has stopped, as bits of [`Pause`]; 0 while it goes on.
     pub(super) paused: u8,
     /// Something waits until its output has left.
@@ -126,6 +128,7 @@ impl Default for Conn {
             pubacks: 0,
             stalled: false,
             dirty: false,
+            asked_no_expiry: true,
             paused: 0,
             waits_for_room: false,
             blocked: false,

@@ -71,16 +71,10 @@ impl Ord for Due {
 }
 
 impl Shard {
-    /// Keeps a message whose topic begins with `$delayed/` until it is due.
-    pub(super) fn delay(
-        &mut self,
-        message: &Lazy<'_>,
-        mountpoint: u16,
-        origin: Origin<'_>,
-    ) -> Result<Accepted, (ReasonCode, String)> {
-        let view = message.view();
+    /// The delay and the topic of a topic that begins with `$delayed/`.
+    pub(super) fn check_delayed<'a>(&mut self, topic: &'a str) -> Result<(Duration, &'a str), (ReasonCode, String)> {
         let invalid = |why: String| Err((ReasonCode::TopicNameInvalid, why));
-        let rest = view.topic.strip_prefix("$delayed/").unwrap_or(view.topic);
+        let rest = topic.strip_prefix("$delayed/").unwrap_or(topic);
         let Some((seconds, topic)) = rest.split_once('/').filter(|(_, topic)| !topic.is_empty()) else {
             return invalid("a delayed message is published to $delayed/{seconds}/{topic}".into());
         };
@@ -96,6 +90,18 @@ impl Shard {
         if topic.starts_with('$') {
             return invalid("a delayed message cannot be delayed again".into());
         }
+        Ok((delay, topic))
+    }
+
+    /// Keeps a message whose topic begins with `$delayed/` until it is due.
+    pub(super) fn delay(
+        &mut self,
+        message: &Lazy<'_>,
+        mountpoint: u16,
+        origin: Origin<'_>,
+    ) -> Result<Accepted, (ReasonCode, String)> {
+        let view = message.view();
+        let (delay, topic) = self.check_delayed(view.topic)?;
         let size = (view.topic.len() + view.properties.len() + view.payload.len()) as u64;
         if self.shared.delayed_bytes() + size > self.config.limits.max_delayed_bytes.0 {
             self.counters.add(Counter::limit_hits(Limit::DelayedMessages), 1);

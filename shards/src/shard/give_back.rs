@@ -19,6 +19,9 @@ const BUFFERS_KEPT: usize = 16;
 /// The allocator keeps a page that has become empty for sixteen looks at it; so many seconds it is made to look.
 const ALLOCATOR_SECONDS: u8 = 20;
 
+/// Sessions with which the allocator's look at all of its memory takes less than a millisecond.
+const SESSIONS_MAX: usize = 50_000;
+
 /// What this shard has still to give back.
 #[derive(Default)]
 pub(super) struct GiveBack {
@@ -56,7 +59,9 @@ impl Shard {
         }
         if self.give_back.allocator > 0 {
             self.give_back.allocator -= 1;
-            self.shared.release_memory();
+            // In the end once thoroughly, unless so much is in use that it would take a while.
+            let last = self.give_back.allocator == 0;
+            self.shared.release_memory(last && self.clients.len() <= SESSIONS_MAX);
         }
     }
 }

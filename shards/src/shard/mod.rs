@@ -31,7 +31,6 @@ mod sys_topics;
 mod timer_wheel;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use millrace_core::codec::{self, Direction, FixedHeader};
 use millrace_core::metrics::{Counter, Counters, Gauge};
@@ -65,11 +64,6 @@ const HELD_REPLIES_MAX: u32 = 4096;
 
 /// Empty output buffers that a shard keeps at hand; the runtime has more.
 const POOL_BUFFERS_MAX: usize = 1024;
-
-/// A shard turns at least once a second. After a longer gap the whole process was stopped, and what clients sent
-/// meanwhile may not have been read yet: nobody is late before the time after it is over.
-const GAP_MAX: Duration = Duration::from_secs(2);
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What is asked of the runtime at the end of the turn, in this order.
 #[derive(Debug)]
@@ -139,9 +133,6 @@ pub struct Shard {
     /// Other shards have taken something that replies may wait for.
     replies_due: bool,
     draining: bool,
-    /// The last turn, and until when no client is late.
-    turned: Millis,
-    grace_until: Millis,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
     sys: sys_topics::SysTopics,
@@ -184,8 +175,6 @@ impl Shard {
             congested: false,
             replies_due: false,
             draining: false,
-            turned: now.monotonic,
-            grace_until: Millis(0),
             pool: Vec::new(),
             sys: sys_topics::SysTopics::default(),
             rules,
@@ -597,10 +586,6 @@ impl logic::Logic for Shard {
 
     fn turn(&mut self, now: Time, out: &mut impl Output) {
         self.now = now;
-        if now.monotonic.since(self.turned) > GAP_MAX {
-            self.grace_until = now.monotonic.after(GRACE);
-        }
-        self.turned = now.monotonic;
         for client in std::mem::take(&mut self.hungry) {
             self.pump(client);
         }

@@ -49,7 +49,7 @@ pub struct Shared {
     delayed_bytes: AtomicI64,
     retained: AtomicI64,
     retained_bytes: AtomicI64,
-    release_memory: OnceLock<fn()>,
+    release_memory: OnceLock<fn(bool)>,
 }
 
 /// Connections of one listener, all shards together.
@@ -172,14 +172,15 @@ impl Shared {
         hasher.finish()
     }
 
-    /// How a shard tells the allocator of its thread that much has been freed. It must not take long. Once only.
-    pub fn on_release(&self, release: fn()) {
+    /// How a shard tells the allocator of its thread that much has been freed; with `true` it shall look at all of its
+    /// memory, else only where there is room. It must not take long. Set once only.
+    pub fn on_release(&self, release: fn(bool)) {
         let _ = self.release_memory.set(release);
     }
 
-    pub(super) fn release_memory(&self) {
+    pub(super) fn release_memory(&self, thoroughly: bool) {
         if let Some(release) = self.release_memory.get() {
-            release();
+            release(thoroughly);
         }
     }
 

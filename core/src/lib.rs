@@ -11,7 +11,7 @@
 //! | what rules produce and sinks store | [`value`] |
 //! | how one thread hands things to another | [`ring`] |
 //! | what has been counted | [`metrics`] |
-//! | how a table grows without holding itself twice | [`pages`] |
+//! | how a table grows without holding itself twice, and shrinks | [`pages`], [`places`], [`slots`] |
 //! | how a duration or size is written in a config | [`units`] |
 
 pub mod codec;
@@ -20,9 +20,11 @@ pub mod message;
 pub mod metrics;
 pub mod packet;
 pub mod pages;
+pub mod places;
 pub mod reason_code;
 pub mod ring;
 pub mod session;
+pub mod slots;
 pub mod time;
 pub mod topic;
 pub mod units;

@@ -31,11 +31,12 @@ pub struct Listener {
     pub port: u16,
     /// Whether it is opened.
     pub enabled: bool,
-    /// Connections it holds at the same time; more are answered with Server busy.
+    /// Connections it holds at the same time. A few more may say CONNECT within a second, and are answered with Server
+    /// busy; those beyond are closed when they are accepted.
     pub max_connections: u32,
     /// New connections a second; more are answered with Connection rate exceeded.
     pub max_connect_rate: u32,
-    /// Put in front of each topic of its clients; empty for none. A client never sees it.
+    /// Put in front of each topic of its clients; empty for none. A client never sees it. Whole levels that end in `/`.
     pub mountpoint: String,
     /// Each connection begins with a PROXY protocol header, version 1 or 2, and is refused without one.
     pub proxy_protocol: bool,
@@ -71,7 +72,8 @@ pub struct Mqtt {
     pub topic_alias_maximum_out: u16,
     /// Highest QoS that a client may publish with.
     pub maximum_qos: u8,
-    /// Longest Keep Alive in seconds that is granted; 0 grants any. A client that asks for more gets this one.
+    /// Longest Keep Alive in seconds that is granted; 0 grants any. A client of version 5.0 that asks for more gets this
+    /// one and is told; before that its own value holds, since it could not be told.
     pub max_keep_alive: u16,
     /// Whether retained messages are kept.
     pub retain_available: bool,
@@ -133,7 +135,8 @@ pub struct Sessions {
     pub max_offline: u32,
     /// Messages that wait for one session.
     pub queue_messages: u32,
-    /// Bytes of messages that wait for one session.
+    /// Bytes of messages that wait for one session, with those that were sent to it and may have to be sent again. One
+    /// message alone may be larger.
     pub queue_bytes: ByteSize,
     /// What happens when either is reached.
     pub queue_full: QueueFull,

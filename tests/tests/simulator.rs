@@ -78,6 +78,11 @@ fn a_broker_that_stops_tells_everybody_and_takes_nobody_more() {
 }
 
 #[test]
+fn a_broker_short_of_memory_takes_nobody_more_and_counts_it() {
+    run_all("seed", 0..10, sim::scenarios::short_of_memory);
+}
+
+#[test]
 fn a_seed_says_everything() {
     for seed in 0..8 {
         assert_eq!(sim::trace(seed), sim::trace(seed), "seed {seed}");

@@ -477,6 +477,7 @@ error[C0104]: --set mqtt.maximum_qos=7: `mqtt.maximum_qos` = 7 is not a QoS (who
         for part in [
             "error[C0107]: listeners.b and listeners.a both want 127.0.0.1:1883",
             "error[C0111]: the mountpoint \"x/#\" of listeners.b",
+            "whole levels that end in `/`, as in \"tenant/\"; no `+`, `#`, NUL or leading `$`; at most 256 bytes",
             "error[C0109]: \"c d\" cannot be a name",
             "error[C0108]: rules.hot writes to the sink `locl`, which does not exist",
             "did you mean `local`?",

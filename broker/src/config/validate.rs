@@ -11,6 +11,9 @@ use super::tree::{Node, Origin, Table};
 use super::{Config, flat, keys, report};
 use crate::diagnostics::{Diagnostic, Place, Severity, nearest};
 
+/// Longest mountpoint: it is in front of every topic of its clients.
+const MOUNTPOINT_BYTES_MAX: usize = 256;
+
 /// Longest name of a listener, rule or sink: it is a metric label.
 const NAME_BYTES_MAX: usize = 64;
 
@@ -103,13 +106,23 @@ fn listeners(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
     }
     for (name, listener) in &config.listeners {
         let point = &listener.mountpoint;
-        if point.contains(['+', '#', '\0']) || point.starts_with('$') {
+        if !is_mountpoint(point) {
             let message = format!("the mountpoint {point:?} of listeners.{name} is not the beginning of a Topic Name");
-            let place = value_place(tree, &["listeners", name, "mountpoint"])
-                .map(|place| place.labelled("`+`, `#`, NUL and a leading `$` are not allowed"));
+            let place = value_place(tree, &["listeners", name, "mountpoint"]).map(|place| {
+                place.labelled(format!(
+                    "whole levels that end in `/`, as in \"tenant/\"; no `+`, `#`, NUL or leading `$`; at most \
+                     {MOUNTPOINT_BYTES_MAX} bytes"
+                ))
+            });
             found.push(Diagnostic::error("C0111", message).at(place));
         }
     }
+}
+
+/// Without the `/` at its end the topics of one mountpoint could be those of another: `ab` + `c` and `a` + `bc`.
+fn is_mountpoint(point: &str) -> bool {
+    let is_plain = !point.contains(['+', '#', '\0']) && !point.starts_with('$');
+    point.is_empty() || (is_plain && point.ends_with('/') && point.len() <= MOUNTPOINT_BYTES_MAX)
 }
 
 fn clash(one: &Listener, other: &Listener) -> bool {

@@ -54,6 +54,15 @@ pub struct Inflight {
     /// Entries at the back that this connection has not seen yet, and how many of them are open.
     unseen: u16,
     unseen_open: u16,
+    /// What `kept` holds, in units of [`GRANULE`] bytes, each message rounded up.
+    granules: u32,
+}
+
+/// Unit in which the window counts the bytes of its messages.
+const GRANULE: u64 = 64;
+
+fn granules(queued: &Queued) -> u32 {
+    u32::try_from(queued.bytes().div_ceil(GRANULE)).unwrap_or(u32::MAX)
 }
 
 impl Inflight {
@@ -124,10 +133,17 @@ impl Inflight {
         self.open == 0
     }
 
+    /// Bytes of the messages that may have to be sent again.
+    #[must_use]
+    pub const fn kept_bytes(&self) -> u64 {
+        self.granules as u64 * GRANULE
+    }
+
     /// Begins a delivery of QoS 1 or 2 and names it. Only while there is room.
     pub fn begin(&mut self, qos: QoS, kept: Option<Queued>) -> PacketId {
         let stage = if qos == QoS::ExactlyOnce { Stage::Pubrec } else { Stage::Puback };
         let id = self.id_at(self.stages.len());
+        self.granules = self.granules.saturating_add(kept.as_ref().map_or(0, granules));
         if kept.is_some() || !self.kept.is_empty() {
             self.kept.resize_with(self.stages.len(), || None);
             self.kept.push_back(kept);
@@ -147,7 +163,9 @@ impl Inflight {
     pub fn release(&mut self, id: PacketId) -> Option<Queued> {
         let index = self.index(id);
         *self.stages.get_mut(index)? = Stage::Pubcomp;
-        self.kept.get_mut(index)?.take()
+        let kept = self.kept.get_mut(index)?.take();
+        self.granules = self.granules.saturating_sub(kept.as_ref().map_or(0, granules));
+        kept
     }
 
     /// The delivery is over; returns its message if it was kept.
@@ -159,6 +177,7 @@ impl Inflight {
         }
         *stage = Stage::Done;
         let kept = self.kept.get_mut(index).and_then(Option::take);
+        self.granules = self.granules.saturating_sub(kept.as_ref().map_or(0, granules));
         self.open -= 1;
         if index >= self.stages.len() - usize::from(self.unseen) {
             self.saw_one();
@@ -266,15 +285,18 @@ mod tests {
             .keep(),
             grant: Grant { qos: QoS::AtLeastOnce, retain: false, subscription_ids: SubscriptionIds::new(), group: 0 },
         };
+        let size = message("b").bytes();
         let topic = |queued: Option<Queued>| queued.map(|queued| queued.message.view().topic.to_owned());
         let mut inflight = window(100);
         let ids: Vec<_> =
             [None, Some("b"), None, Some("d")].map(|text| inflight.begin(QoS::AtLeastOnce, text.map(message))).into();
         let kept: Vec<_> = inflight.iter().map(|(_, entry)| entry.kept.is_some()).collect();
         assert_eq!(kept, [false, true, false, true]);
+        assert!((2 * size..=2 * size + 2 * GRANULE).contains(&inflight.kept_bytes()));
         assert_eq!(topic(inflight.end(ids[0])), None);
         assert_eq!(topic(inflight.end(ids[3])).as_deref(), Some("d"));
         assert_eq!(topic(inflight.release(ids[1])).as_deref(), Some("b"));
+        assert_eq!(inflight.kept_bytes(), 0);
         assert_eq!(topic(inflight.end(ids[1])), None);
         assert_eq!(topic(inflight.end(ids[2])), None);
         assert!(inflight.is_empty());

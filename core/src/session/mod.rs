@@ -17,6 +17,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 use crate::message::{Lazy, Message};
+use crate::metrics::Limit;
 use crate::packet::{PacketId, ProtocolVersion, QoS, SubscriptionOptions};
 use crate::time::Millis;
 use inflight::{Entry, Inflight, Stage};
@@ -115,12 +116,23 @@ pub enum Acked {
     Unknown,
 }
 
+/// What a session holds for its client at one moment, as far as it is counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Held {
+    /// Deliveries that wait.
+    pub queued: usize,
+    /// Their bytes.
+    pub queued_bytes: u64,
+    /// Deliveries under way.
+    pub inflight: usize,
+}
+
 /// Bounds of a queue, from the config.
 #[derive(Clone, Copy, Debug)]
 pub struct QueueLimits {
     /// Messages.
     pub messages: u32,
-    /// Bytes.
+    /// Bytes, with those of the messages that are under way and may have to be sent again.
     pub bytes: u64,
     /// The oldest goes when it is full, not the newest.
     pub drop_oldest: bool,
@@ -209,27 +221,60 @@ impl Session {
                 // Earlier QoS 1 and 2 messages wait for the window only; QoS 0 may pass them (section 4.6).
                 return Admit::Send(None);
             }
-        } else if online && room && !waiting && self.inflight.has_room() {
+        } else if online && room && !waiting && self.inflight.has_room() && self.may_keep(message, grant, limits) {
             return Admit::Send(Some(self.begin(message, grant)));
         }
         self.queue(Queued { message: message.keep(), grant: grant.clone() }, limits)
     }
 
+    /// Whether the window may hold one message more: what is under way counts against the bytes of the queue. One
+    /// message alone always may, however large it is.
+    fn may_keep(&self, message: &Lazy<'_>, grant: &Grant, limits: &QueueLimits) -> bool {
+        let kept = self.inflight.kept_bytes();
+        if kept == 0 || !self.keeps(grant) {
+            return true;
+        }
+        let view = message.view();
+        kept + (view.topic.len() + view.properties.len() + view.payload.len()) as u64 <= limits.bytes
+    }
+
+    const fn keeps(&self, grant: &Grant) -> bool {
+        self.is_persistent() || grant.group != 0
+    }
+
     fn begin(&mut self, message: &Lazy<'_>, grant: &Grant) -> PacketId {
-        let keep = self.is_persistent() || grant.group != 0;
-        let kept = keep.then(|| Queued { message: message.keep(), grant: grant.clone() });
+        let kept = self.keeps(grant).then(|| Queued { message: message.keep(), grant: grant.clone() });
         self.inflight.begin(grant.qos, kept)
     }
 
     /// Puts a delivery at the end of the queue.
     pub fn queue(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
-        self.outbox.get_or_insert_default().push(queued, limits)
+        let left = limits.bytes.saturating_sub(self.inflight.kept_bytes());
+        let limits = QueueLimits { bytes: left, ..*limits };
+        let admit = self.outbox.get_or_insert_default().push(queued, &limits);
+        if self.queued() == 0 {
+            self.outbox = None;
+        }
+        admit
     }
 
     /// Deliveries that wait.
     #[must_use]
     pub fn queued(&self) -> usize {
         self.outbox.as_ref().map_or(0, |outbox| outbox.len())
+    }
+
+    /// What it holds now.
+    #[inline]
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held { queued: self.queued(), queued_bytes: self.queued_bytes(), inflight: self.inflight.len() }
+    }
+
+    /// Which bound of the queue it is that the last message met.
+    #[must_use]
+    pub fn full_limit(&self, limits: &QueueLimits) -> Limit {
+        if self.queued() >= limits.messages as usize { Limit::QueuedMessages } else { Limit::QueuedBytes }
     }
 
     /// Bytes of the deliveries that wait.

@@ -15,7 +15,7 @@ pub struct Queued {
 }
 
 impl Queued {
-    fn bytes(&self) -> u64 {
+    pub(super) fn bytes(&self) -> u64 {
         (self.message.bytes() + std::mem::size_of::<Self>()) as u64
     }
 }

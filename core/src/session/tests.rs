@@ -126,6 +126,35 @@ fn a_queue_is_bounded_in_bytes_too() {
 }
 
 #[test]
+fn what_is_under_way_counts_against_the_bytes_of_the_queue() {
+    let message = Message::new(&view(&[7; 1000], Millis::NEVER)).bytes() as u64 + size_of::<Queued>() as u64;
+    let limits = QueueLimits { messages: 100, bytes: 3 * message + 200, ..ROOM };
+    let mut session = session(10, 100);
+    let mut sent = Vec::new();
+    for _ in 0..50 {
+        if let Admit::Send(Some(id)) = admit(&mut session, &[7; 1000], QoS::AtLeastOnce, true, true, &limits) {
+            sent.push(id);
+        }
+        assert!(session.inflight.kept_bytes() + session.queued_bytes() <= limits.bytes);
+    }
+    assert_eq!((sent.len(), session.queued()), (3, 0));
+    assert_eq!(session.full_limit(&limits), Limit::QueuedBytes);
+    // An acknowledgement makes room.
+    assert!(matches!(session.on_puback(sent[0]), Acked::Done { .. }));
+    assert!(matches!(admit(&mut session, &[7; 1000], QoS::AtLeastOnce, true, true, &limits), Admit::Send(Some(_))));
+    // One that is larger than all of it goes when it is alone.
+    let mut session = self::session(10, 100);
+    assert!(matches!(admit(&mut session, &[7; 9000], QoS::AtLeastOnce, true, true, &limits), Admit::Send(Some(_))));
+    // Where nothing is kept nothing is held back.
+    let mut session = self::session(0, 100);
+    for _ in 0..50 {
+        let admitted = admit(&mut session, &[7; 1000], QoS::AtLeastOnce, true, true, &limits);
+        assert!(matches!(admitted, Admit::Send(Some(_))));
+    }
+    assert_eq!(session.held(), Held { queued: 0, queued_bytes: 0, inflight: 50 });
+}
+
+#[test]
 fn what_expired_in_the_queue_is_counted_and_never_sent() {
     let mut session = session(10, 10);
     for (payload, expires_at) in [(b"a", 5), (b"b", 5), (b"c", u64::MAX), (b"d", 5)] {

@@ -12,7 +12,6 @@
 //! entry: no function here panics or recurses on what a client sent.
 
 mod hash;
-mod slots;
 mod text;
 #[cfg(test)]
 mod texts;

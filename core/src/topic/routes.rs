@@ -11,8 +11,8 @@ use smallvec::SmallVec;
 
 use super::filter::has_wildcards;
 use super::hash::TopicHash;
-use super::slots::Slots;
 use super::trie::FilterTrie;
+use crate::slots::Slots;
 
 /// Shards that there can be in one process.
 pub const SHARDS_MAX: usize = 1024;
@@ -42,7 +42,7 @@ impl RouteTable {
     #[inline]
     #[must_use]
     pub const fn is_empty(&self) -> bool {
-        self.exact.len() == 0 && self.wild.is_empty()
+        self.exact.is_empty() && self.wild.is_empty()
     }
 
     /// How many pairs of a filter without wildcards and a shard there are, and how many filters with wildcards.
@@ -99,7 +99,7 @@ impl RouteTable {
     /// Adds the shards that want `topic` to `into`, and seldom one that does not.
     #[inline]
     pub fn shards(&self, topic: &str, into: &mut ShardSet) {
-        if self.exact.len() > 0 {
+        if !self.exact.is_empty() {
             self.exact.find(self.hash.of(topic.as_bytes()), |data| {
                 into.insert(slot_shard(data));
                 false
@@ -112,6 +112,11 @@ impl RouteTable {
                 }
             });
         }
+    }
+
+    /// Gives some of the memory back that was needed once; returns how many pages.
+    pub fn give_back(&mut self, pages: usize) -> usize {
+        self.wild.give_back(pages)
     }
 
     /// What it keeps in memory. Visits all filters with wildcards.

@@ -8,9 +8,9 @@ mod levels;
 
 use super::filter::has_wildcards;
 use super::hash::TopicHash;
-use super::slots::Slots;
 use super::text::Text;
 use crate::pages::Pages;
+use crate::slots::Slots;
 use levels::LevelTree;
 
 /// Keeps whole filters with wildcards apart from topics of the same text.
@@ -143,6 +143,11 @@ impl<V> FilterTrie<V> {
     /// All filters and values; the order is that of insertion as long as nothing is removed.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &V)> {
         self.entries.iter().map(|entry| (entry.filter.as_str(), &entry.value))
+    }
+
+    /// Gives some of the memory back that was needed once; returns how many pages. The rest goes with each removal.
+    pub fn give_back(&mut self, pages: usize) -> usize {
+        self.wild.give_back(pages)
     }
 
     /// What it keeps in memory, without what the values keep elsewhere. Visits all filters.

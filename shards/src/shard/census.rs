@@ -11,6 +11,8 @@ pub struct Census {
     pub sessions: usize,
     /// Deliveries that wait in queues.
     pub queued: usize,
+    /// Their bytes.
+    pub queued_bytes: u64,
     /// Deliveries that are not acknowledged.
     pub inflight: usize,
     /// Filters with a subscriber here.
@@ -52,6 +54,7 @@ impl Shard {
         for client in self.clients.iter() {
             census.sessions += 1;
             census.queued += client.session.queued();
+            census.queued_bytes += client.session.queued_bytes();
             census.inflight += client.session.inflight.len();
         }
         census

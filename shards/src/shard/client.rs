@@ -3,8 +3,8 @@
 use std::hash::BuildHasher;
 
 use foldhash::quality::RandomState;
-use hashbrown::HashTable;
 use millrace_core::session::Session;
+use millrace_core::slots::Slots;
 use millrace_core::time::Millis;
 
 use super::connection::NONE;
@@ -49,7 +49,7 @@ impl Client {
 #[derive(Default)]
 pub(super) struct Clients {
     slab: Slab<Client>,
-    by_id: HashTable<u32>,
+    by_id: Slots<32>,
     hasher: RandomState,
 }
 
@@ -57,12 +57,12 @@ impl Clients {
     /// The client of that name. Names of different mountpoints are different.
     pub(super) fn find(&self, client_id: &str, mountpoint: u16) -> Option<u32> {
         let hash = self.hasher.hash_one(client_id);
-        let same = |index: &u32| {
+        let same = |index: u64| {
             self.slab
-                .get(*index)
+                .get(index as u32)
                 .is_some_and(|client| *client.session.client_id == *client_id && client.mountpoint == mountpoint)
         };
-        self.by_id.find(hash, same).copied()
+        self.by_id.find(hash, same).map(|index| index as u32)
     }
 
     pub(super) fn insert(&mut self, session: Session, mountpoint: u16) -> u32 {
@@ -80,19 +80,19 @@ impl Clients {
             will_at: Millis::NEVER,
             timer_at: Millis::NEVER,
         });
-        let (slab, hasher) = (&self.slab, &self.hasher);
-        self.by_id.insert_unique(hash, index, |index| {
-            hasher.hash_one(&*slab.get(*index).expect("listed clients exist").session.client_id)
-        });
+        self.by_id.insert(hash, index.into());
         index
     }
 
     pub(super) fn remove(&mut self, index: u32) -> Option<Client> {
         let hash = self.hasher.hash_one(&*self.slab.get(index)?.session.client_id);
-        if let Ok(entry) = self.by_id.find_entry(hash, |other| *other == index) {
-            entry.remove();
-        }
+        self.by_id.remove(hash, index.into());
         self.slab.remove(index)
+    }
+
+    /// Gives at most `pages` pages back that no client is on; returns how many went.
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.slab.give_back(pages)
     }
 
     #[inline]
@@ -103,6 +103,11 @@ impl Clients {
     #[inline]
     pub(super) fn get_mut(&mut self, index: u32) -> Option<&mut Client> {
         self.slab.get_mut(index)
+    }
+
+    /// How many there are.
+    pub(super) const fn len(&self) -> usize {
+        self.by_id.len()
     }
 
     /// All of them.

@@ -18,18 +18,27 @@ use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::topic_alias::OutboundAliases;
 use millrace_core::session::{NEVER_EXPIRES, Session, Will};
 use millrace_core::time::Millis;
+use millrace_core::topic::name::{NameError, TopicName};
 
 use super::connection::{Cut, Extras, NONE, Phase};
 use super::frame::{Frame, Handover};
+use super::give_back::shrink_table;
 use super::io::{Accepted, Close, ConnId, ListenerId, ShardId, TOKEN_END};
 use super::lifecycle::Cause;
 use super::{Command, Flow, Shard, Timer, is_v5, proxy};
 
+/// Sockets over a listener's `max_connections` that may still say CONNECT, to be refused by name; more are closed when
+/// they are accepted. And how long they have for it.
+const OVER_MAX: u32 = 64;
+const OVER_PATIENCE: Duration = Duration::from_secs(1);
+
+/// A CONNACK without properties, in the longest version; and what a Reason String adds besides its text, with longer
+/// lengths in front.
+const CONNACK_BYTES_MIN: usize = 5;
+const REASON_STRING_BYTES: usize = 3 + 2;
+
 /// Both halves of a hand-over come within this time, or one never comes.
 const HANDOVER_TIME_MAX: Duration = Duration::from_secs(10);
-
-/// A CONNACK of version 5 without properties.
-const CONNACK_MIN: usize = 5;
 
 /// Sockets and frames of hand-overs whose other half has not come yet.
 #[derive(Default)]
@@ -41,6 +50,11 @@ pub(super) struct Handovers {
 impl Handovers {
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Lets go of room that is not needed any more; whether there was any.
+    pub(super) fn give_back(&mut self) -> bool {
+        shrink_table(&mut self.waiting)
     }
 }
 
@@ -62,15 +76,31 @@ impl Shard {
             return;
         }
         self.counters.add(Counter::ConnectionsOpened, 1);
-        self.shared.listener(listener).opened();
-        self.begin(id, listener, peer, self.now.monotonic);
+        let state = self.shared.listener(listener);
+        state.opened();
+        let max = self.shared.listener_config(&self.config, listener).max_connections;
+        let mut patience = self.config.limits.connect_timeout.0;
+        let over = state.open().saturating_sub(max);
+        if over > OVER_MAX {
+            state.closed();
+            self.counters.add(Counter::ConnectsRefusedLimit, 1);
+            self.counters.add(Counter::LimitHitsConnections, 1);
+            self.commands.push(Command::Close(id, Close::Now));
+            return;
+        }
+        if over > 0 {
+            // It may say who it is, so that it can be told by name that there is no room; silence is not waited for.
+            patience = patience.min(OVER_PATIENCE);
+        }
+        self.begin(id, listener, peer, self.now.monotonic.after(patience));
         self.commands.push(match self.shared.placement.shards() {
             1 => Command::Receive(id),
             _ => Command::ReceiveOnce(id),
         });
     }
 
-    fn begin(&mut self, id: ConnId, listener: ListenerId, peer: SocketAddr, accepted_at: Millis) {
+    /// A socket that has to say CONNECT until `until`.
+    fn begin(&mut self, id: ConnId, listener: ListenerId, peer: SocketAddr, until: Millis) {
         let proxied = self.shared.listener_config(&self.config, listener).proxy_protocol;
         let mountpoint = self.shared.listener_mountpoint(listener);
         let conn = self.conns.open(id);
@@ -80,16 +110,13 @@ impl Shard {
         conn.port = peer.port();
         conn.last_seen = self.now.monotonic;
         conn.mountpoint = mountpoint;
-        self.timers.insert(accepted_at.after(self.config.limits.connect_timeout.0), Timer::Connect(id));
+        self.timers.insert(until, Timer::Connect(id));
     }
 
     pub(super) fn on_connect_timeout(&mut self, id: ConnId) {
         if self.conns.get(id).is_some_and(|conn| conn.phase != Phase::Connected) {
-            if self.grace_until > self.now.monotonic {
-                self.timers.insert(self.grace_until, Timer::Connect(id));
-                return;
-            }
             self.counters.add(Counter::ConnectsRefusedTimeout, 1);
+            self.counters.add(Counter::LimitHitsConnectTimeout, 1);
             self.discard(id, Close::Now);
         }
     }
@@ -217,7 +244,8 @@ impl Shard {
             self.commands.push(Command::Close(id, Close::Now));
             return;
         }
-        self.begin(id, handover.listener, handover.peer, handover.accepted_at);
+        let until = handover.accepted_at.after(self.config.limits.connect_timeout.0);
+        self.begin(id, handover.listener, handover.peer, until);
         // The PROXY header was read where the connection was accepted.
         self.conns.at(id.slot).phase = Phase::Connect;
         self.on_bytes(id, &handover.bytes);
@@ -230,11 +258,13 @@ impl Shard {
         let listener = self.shared.listener(listener_id);
         if listener.open() > listener_config.max_connections {
             self.counters.add(Counter::ConnectsRefusedLimit, 1);
+            self.counters.add(Counter::LimitHitsConnections, 1);
             let max = listener_config.max_connections;
             return Err(Refusal(ReasonCode::ServerBusy, format!("the listener has its max_connections of {max}")));
         }
         if !listener.connect_is_within(listener_config.max_connect_rate, self.now.monotonic) {
             self.counters.add(Counter::ConnectsRefusedRate, 1);
+            self.counters.add(Counter::LimitHitsConnectRate, 1);
             let max = listener_config.max_connect_rate;
             return Err(Refusal(
                 ReasonCode::ConnectionRateExceeded,
@@ -243,6 +273,7 @@ impl Shard {
         }
         if self.shared.pressure() >= 1 {
             self.counters.add(Counter::ConnectsRefusedServerBusy, 1);
+            self.counters.add(Counter::LimitHitsMemory, 1);
             return Err(Refusal(ReasonCode::QuotaExceeded, "the broker is at its memory watermark".into()));
         }
         let protocol = |reason, why: String| Err(Refusal(reason, why));
@@ -277,7 +308,11 @@ impl Shard {
             if will.retain && !mqtt.retain_available {
                 return protocol(ReasonCode::RetainNotSupported, "retained messages are switched off".into());
             }
-            if let Err((reason, why)) = self.check_topic(will.topic) {
+            // As a PUBLISH would be: who finds out after it has gone cannot be told.
+            let judged = self.check_topic(will.topic).and_then(|()| {
+                if will.topic.starts_with("$delayed/") { self.check_delayed(will.topic).map(drop) } else { Ok(()) }
+            });
+            if let Err((reason, why)) = judged {
                 return protocol(reason, format!("the Will's topic: {why}"));
             }
         }
@@ -291,7 +326,7 @@ impl Shard {
             return Ok(());
         }
         let expiry = self.granted_expiry(connect);
-        let keep_alive = self.granted_keep_alive(connect.keep_alive);
+        let keep_alive = self.granted_keep_alive(connect);
         let properties = self.connack_properties(connect, client_id, expiry, keep_alive);
         let packet = Packet::ConnAck(ConnAck {
             session_present: false,
@@ -332,7 +367,7 @@ impl Shard {
         self.counters.raise(Gauge::Connections, 1);
         self.counters.raise(Gauge::SessionsConnected, 1);
 
-        let keep_alive = self.granted_keep_alive(connect.keep_alive);
+        let keep_alive = self.granted_keep_alive(connect);
         let will = self.will_of(connect, mountpoint);
         let receive_maximum = if v5 { properties.u16(Property::ReceiveMaximum).unwrap_or(u16::MAX) } else { u16::MAX };
         let state = self.clients.get_mut(client).expect("found or made above");
@@ -353,6 +388,7 @@ impl Shard {
         conn.phase = Phase::Connected;
         conn.client = client;
         conn.keep_alive = keep_alive;
+        conn.asked_no_expiry = properties.u32(Property::SessionExpiryInterval).unwrap_or(0) == 0;
         if alias_maximum > 0 || no_problem_information || connect.username.is_some() {
             conn.extras = Some(Box::new(Extras {
                 outbound: (alias_maximum > 0).then(|| OutboundAliases::new(alias_maximum)),
@@ -399,9 +435,13 @@ impl Shard {
         asked.min(longest)
     }
 
-    fn granted_keep_alive(&self, asked: u16) -> u16 {
+    /// Keep Alive in seconds. Only version 5.0 can be told another one than it asked for (Server Keep Alive), and what a
+    /// client has not been told it cannot keep: before that its own value holds, 0 too.
+    fn granted_keep_alive(&self, connect: &Connect<'_>) -> u16 {
+        let asked = connect.keep_alive;
         let longest = self.config.mqtt.max_keep_alive;
-        if longest != 0 && (asked == 0 || asked > longest) { longest } else { asked }
+        let is_over = longest != 0 && (asked == 0 || asked > longest);
+        if is_over && is_v5(connect.version) { longest } else { asked }
     }
 
     fn will_of(&mut self, connect: &Connect<'_>, mountpoint: u16) -> Option<Box<Will>> {
@@ -515,10 +555,10 @@ impl Shard {
         tracing::debug!(event = "connect-refused", peer = %self.conns.at(id.slot).peer(), reason = reason.name(), "{why}");
         // Version 3 has no return code for a malformed CONNECT: the connection is closed without an answer.
         let answerable = is_v5(version) || !matches!(reason, ReasonCode::MalformedPacket | ReasonCode::ProtocolError);
-        let answerable = answerable && self.fits(id.slot, CONNACK_MIN);
+        let answerable = answerable && self.fits(id.slot, CONNACK_BYTES_MIN);
         if answerable {
             let mut properties = PropertiesBuf::default();
-            if is_v5(version) && self.fits(id.slot, 16 + why.len()) {
+            if is_v5(version) && self.fits(id.slot, CONNACK_BYTES_MIN + REASON_STRING_BYTES + why.len()) {
                 properties.push_str(Property::ReasonString, why);
             }
             let packet =
@@ -543,9 +583,14 @@ impl Shard {
 
     /// Whether a topic may be published to by a client, in a PUBLISH or as a Will. The codec has seen its characters.
     #[inline]
-    pub(super) fn check_topic(&self, topic: &str) -> Result<(), (ReasonCode, String)> {
+    pub(super) fn check_topic(&mut self, topic: &str) -> Result<(), (ReasonCode, String)> {
         let limits = self.topic_limits();
-        if let Err(error) = millrace_core::topic::name::TopicName::within(topic, limits) {
+        if let Err(error) = TopicName::within(topic, limits) {
+            match error {
+                NameError::TooDeep { .. } => self.counters.add(Counter::LimitHitsTopicLevels, 1),
+                NameError::TooLong { .. } => self.counters.add(Counter::LimitHitsTopicBytes, 1),
+                _ => {}
+            }
             return Err((ReasonCode::TopicNameInvalid, error.to_string()));
         }
         if topic.as_bytes().first() == Some(&b'$') && !topic.starts_with("$delayed/") {

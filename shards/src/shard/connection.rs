@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use millrace_core::codec::FixedHeader;
 use millrace_core::packet::ProtocolVersion;
-use millrace_core::pages::Pages;
+use millrace_core::places::Places;
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::topic_alias::{InboundAliases, OutboundAliases};
 use millrace_core::time::Millis;
@@ -60,6 +60,8 @@ pub(super) struct Conn {
     pub(super) stalled: bool,
     /// In the list of connections that have output.
     pub(super) dirty: bool,
+    /// The Session Expiry Interval of its CONNECT was 0 or absent.
+    pub(super) asked_no_expiry: bool,
     /// Why reading has stopped, as bits of [`Pause`]; 0 while it goes on.
     pub(super) paused: u8,
     /// Something waits until its output has left.
@@ -126,6 +128,7 @@ impl Default for Conn {
             pubacks: 0,
             stalled: false,
             dirty: false,
+            asked_no_expiry: true,
             paused: 0,
             waits_for_room: false,
             blocked: false,
@@ -157,19 +160,16 @@ impl Conn {
 /// The connection table.
 #[derive(Default)]
 pub(super) struct Conns {
-    slots: Pages<Conn>,
+    slots: Places<Conn>,
     pub(super) open: u32,
 }
 
 impl Conns {
     /// A new tenant for a slot.
     pub(super) fn open(&mut self, id: ConnId) -> &mut Conn {
-        while self.slots.len() <= id.slot as usize {
-            self.slots.push(Conn::default());
-        }
+        self.slots.take_at(id.slot, |_| Conn::default());
         self.open += 1;
         let conn = self.slots.get_mut(id.slot);
-        debug_assert_eq!(conn.phase, Phase::Vacant, "a slot has one tenant");
         *conn = Conn { generation: id.generation, ..Conn::default() };
         conn
     }
@@ -177,7 +177,9 @@ impl Conns {
     /// Frees a slot.
     pub(super) fn close(&mut self, slot: u32) -> Conn {
         self.open -= 1;
-        std::mem::take(self.slots.get_mut(slot))
+        let conn = std::mem::take(self.slots.get_mut(slot));
+        self.slots.free(slot);
+        conn
     }
 
     /// The tenant of a slot, if it is still this one.
@@ -205,7 +207,12 @@ impl Conns {
 
     /// The slots that are taken.
     pub(super) fn taken(&self) -> impl Iterator<Item = u32> {
-        self.slots.iter().enumerate().filter(|(_, conn)| conn.phase != Phase::Vacant).map(|(slot, _)| slot as u32)
+        self.slots.iter().map(|(slot, _)| slot)
+    }
+
+    /// Gives at most `pages` pages back that nobody is on. Slots that were taken before may be gone after it.
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.slots.give_back(pages, |_, _| true)
     }
 }
 

@@ -17,6 +17,9 @@ use super::route::Origin;
 use super::rule_stage::Publisher;
 use super::{Shard, Timer};
 
+/// Room that stays, as messages.
+const ROOM_KEPT: usize = 256;
+
 /// The delayed messages of one shard.
 #[derive(Default)]
 pub(super) struct Delayed {
@@ -27,6 +30,15 @@ pub(super) struct Delayed {
 impl Delayed {
     pub(super) fn len(&self) -> usize {
         self.due.len()
+    }
+
+    /// Lets go of room that many more messages have needed; whether there was any.
+    pub(super) fn give_back(&mut self) -> bool {
+        let is_roomy = self.due.capacity() > ROOM_KEPT && self.due.capacity() / 4 > self.due.len();
+        if is_roomy {
+            self.due.shrink_to((self.due.len() * 2).max(ROOM_KEPT));
+        }
+        is_roomy
     }
 }
 
@@ -59,16 +71,10 @@ impl Ord for Due {
 }
 
 impl Shard {
-    /// Keeps a message whose topic begins with `$delayed/` until it is due.
-    pub(super) fn delay(
-        &mut self,
-        message: &Lazy<'_>,
-        mountpoint: u16,
-        origin: Origin<'_>,
-    ) -> Result<Accepted, (ReasonCode, String)> {
-        let view = message.view();
+    /// The delay and the topic of a topic that begins with `$delayed/`.
+    pub(super) fn check_delayed<'a>(&mut self, topic: &'a str) -> Result<(Duration, &'a str), (ReasonCode, String)> {
         let invalid = |why: String| Err((ReasonCode::TopicNameInvalid, why));
-        let rest = view.topic.strip_prefix("$delayed/").unwrap_or(view.topic);
+        let rest = topic.strip_prefix("$delayed/").unwrap_or(topic);
         let Some((seconds, topic)) = rest.split_once('/').filter(|(_, topic)| !topic.is_empty()) else {
             return invalid("a delayed message is published to $delayed/{seconds}/{topic}".into());
         };
@@ -84,6 +90,18 @@ impl Shard {
         if topic.starts_with('$') {
             return invalid("a delayed message cannot be delayed again".into());
         }
+        Ok((delay, topic))
+    }
+
+    /// Keeps a message whose topic begins with `$delayed/` until it is due.
+    pub(super) fn delay(
+        &mut self,
+        message: &Lazy<'_>,
+        mountpoint: u16,
+        origin: Origin<'_>,
+    ) -> Result<Accepted, (ReasonCode, String)> {
+        let view = message.view();
+        let (delay, topic) = self.check_delayed(view.topic)?;
         let size = (view.topic.len() + view.properties.len() + view.payload.len()) as u64;
         if self.shared.delayed_bytes() + size > self.config.limits.max_delayed_bytes.0 {
             self.counters.add(Counter::limit_hits(Limit::DelayedMessages), 1);

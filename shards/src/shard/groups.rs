@@ -17,6 +17,7 @@ use millrace_core::topic::filter::Share;
 
 use super::Shard;
 use super::frame::{Frame, GroupJoin, GroupLeave, GroupReturn, Purpose};
+use super::give_back::{shrink_list, shrink_table};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::replies::Reply;
@@ -80,6 +81,13 @@ impl Groups {
 
     pub(super) fn len(&self) -> usize {
         self.groups.iter().count()
+    }
+
+    /// Gives at most `pages` pages back, and what the tables around them need no more; returns how many went.
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.groups.give_back(pages)
+            + usize::from(shrink_table(&mut self.by_name))
+            + usize::from(shrink_list(&mut self.acks))
     }
 }
 
@@ -191,6 +199,7 @@ impl Shard {
         let Some(index) = self.groups.by_name.get(&name).copied() else { return };
         let Some(group) = self.groups.groups.get_mut(index) else { return };
         group.members.retain(|member| member.shard != from || member.client != leave.member);
+        shrink_list(&mut group.members);
         if group.members.is_empty() {
             self.groups.by_name.remove(&name);
             self.groups.groups.remove(index);
@@ -302,6 +311,7 @@ impl Shard {
     pub(super) fn pass_on(&mut self, client: u32) {
         let member = self.clients.identity(client);
         let Some(state) = self.clients.get_mut(client) else { return };
+        let had = state.session.held();
         let mut returned: Vec<(u64, QoS, Message)> = Vec::new();
         let unacknowledged: Vec<_> = state
             .session
@@ -315,12 +325,11 @@ impl Shard {
                 returned.push((kept.grant.group, kept.grant.qos, kept.message));
             }
         }
-        let had = state.session.queued();
         for queued in state.session.take_queued_of_groups() {
             returned.push((queued.grant.group, queued.grant.qos, queued.message));
         }
-        let has = state.session.queued();
-        self.queue_changed(had, has);
+        let has = state.session.held();
+        self.held_changed(had, has);
         let mut groups: Vec<u64> = returned.iter().map(|(group, ..)| *group).collect();
         groups.sort_unstable();
         groups.dedup();

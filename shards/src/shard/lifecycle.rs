@@ -5,7 +5,7 @@ use millrace_core::message::{Lazy, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{Disconnect, Packet, QoS};
 use millrace_core::reason_code::ReasonCode;
-use millrace_core::session::Will;
+use millrace_core::session::{Held, Will};
 use millrace_core::time::Millis;
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
 
 /// Longest sleep of a Keep Alive timer.
-const KEEP_ALIVE_STEP: Duration = Duration::from_secs(120);
+const KEEP_ALIVE_STEP: Duration = Duration::from_secs(30);
 
 /// Why a connection or a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -97,8 +97,10 @@ impl Shard {
         let client = self.conns.at(id.slot).client;
         if let Some(asked) = disconnect.properties.u32(Property::SessionExpiryInterval) {
             let expiry = self.bounded_expiry(asked);
+            // What it asked for counts, not what it was granted (section 3.14.2.2.2).
+            let asked_none = self.conns.at(id.slot).asked_no_expiry;
             let Some(state) = self.clients.get_mut(client) else { return Flow::Stop };
-            if state.session.expiry == 0 && asked != 0 {
+            if asked_none && asked != 0 {
                 let why = "Session Expiry Interval in DISCONNECT after 0 in CONNECT (section 3.14.2.2.2)";
                 return self.fail(id, ReasonCode::ProtocolError, why);
             }
@@ -140,11 +142,12 @@ impl Shard {
             return;
         }
         let deadline = self.keep_alive_deadline(id.slot);
-        // A client whose reading we paused for our own sake cannot be heard, nor one while the whole process was
-        // stopped. One that is paused because it does not read what it is sent is heard by reading it.
+        // A client whose reading we paused for our own sake cannot be heard. One that is paused because it does not read
+        // what it is sent is heard by reading it. While the whole process was stopped nobody was heard: the runtime hands
+        // over all that came meanwhile before it lets a deadline count.
         let now = self.now.monotonic;
         let excused = self.conns.at(id.slot).paused & (Pause::Mesh as u8 | Pause::Rate as u8) != 0;
-        if deadline > now || excused || self.grace_until > now {
+        if deadline > now || excused {
             self.wake_keep_alive(id, deadline.max(Millis(self.now.monotonic.0 + 1000)));
         } else {
             self.disconnect(id, Cause::KeepAlive, None);
@@ -162,16 +165,22 @@ impl Shard {
                 properties.push_str(Property::ReasonString, why);
             }
             let packet = Packet::Disconnect(Disconnect { reason_code, properties: properties.as_properties() });
+            if cause == Cause::Shutdown && self.conns.at(id.slot).stalled {
+                // What waits behind the full socket would keep the goodbye from the client: it comes again, or is QoS 0.
+                self.conns.at(id.slot).out.clear();
+            }
             self.encode(id.slot, &packet);
             self.counters.add(Counter::PacketsSentDisconnect, 1);
         }
         let conn = self.free(id.slot);
         self.shared.listener(conn.listener).closed();
-        // Behind a stalled send there is no room; the peer did not read for long enough.
-        if !conn.out.is_empty() && !conn.stalled {
+        // Behind a stalled send there is no room; the peer did not read for long enough. Only when the broker stops it
+        // gets its goodbye, if the socket takes it before the lingering ends.
+        let is_stuck = conn.stalled && !(cause == Cause::Shutdown && is_v5(version));
+        if !conn.out.is_empty() && !is_stuck {
             self.commands.push(Command::Send(id, conn.out));
         }
-        let how = if cause == Cause::Network || conn.stalled { Close::Now } else { Close::Linger };
+        let how = if cause == Cause::Network || is_stuck { Close::Now } else { Close::Linger };
         self.commands.push(Command::Close(id, how));
         self.leave(conn.client, cause);
     }
@@ -289,8 +298,8 @@ impl Shard {
             let qos = entry.kept.as_ref().map_or(QoS::AtLeastOnce, |kept| kept.grant.qos);
             self.counters.add(Counter::deliveries_dropped(qos, DropReason::SessionEnded), 1);
         }
+        self.held_changed(session.held(), Held::default());
         let queued = session.take_queued();
-        self.queue_changed(queued.len(), 0);
         for queued in queued {
             self.counters.add(Counter::deliveries_dropped(queued.grant.qos, DropReason::SessionEnded), 1);
         }

@@ -11,6 +11,7 @@ mod connect;
 mod connection;
 mod delayed;
 pub mod frame;
+mod give_back;
 mod groups;
 pub mod io;
 mod lifecycle;
@@ -30,7 +31,6 @@ mod sys_topics;
 mod timer_wheel;
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use millrace_core::codec::{self, Direction, FixedHeader};
 use millrace_core::metrics::{Counter, Counters, Gauge};
@@ -64,11 +64,6 @@ const HELD_REPLIES_MAX: u32 = 4096;
 
 /// Empty output buffers that a shard keeps at hand; the runtime has more.
 const POOL_BUFFERS_MAX: usize = 1024;
-
-/// A shard turns at least once a second. After a longer gap the whole process was stopped, and what clients sent
-/// meanwhile may not have been read yet: nobody is late before the time after it is over.
-const GAP_MAX: Duration = Duration::from_secs(2);
-const GRACE: Duration = Duration::from_secs(1);
 
 /// What is asked of the runtime at the end of the turn, in this order.
 #[derive(Debug)]
@@ -142,14 +137,12 @@ pub struct Shard {
     /// Scratch for replies that may leave.
     ready: Vec<Reply>,
     draining: bool,
-    /// The last turn, and until when no client is late.
-    turned: Millis,
-    grace_until: Millis,
     /// Empty buffers for output.
     pool: Vec<Vec<u8>>,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
+    give_back: give_back::GiveBack,
 }
 
 impl Shard {
@@ -188,12 +181,11 @@ impl Shard {
             replies_due: false,
             ready: Vec::new(),
             draining: false,
-            turned: now.monotonic,
-            grace_until: Millis(0),
             pool: Vec::new(),
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),
+            give_back: give_back::GiveBack::default(),
             shared,
         };
         shard.register_rules();
@@ -245,13 +237,25 @@ impl Shard {
     fn next_cut(&mut self, id: ConnId, bytes: &[u8]) -> Result<Cut, (ReasonCode, String)> {
         let phase = self.conns.at(id.slot).phase;
         match phase {
-            Phase::Connected => connection::cut(bytes, self.config.mqtt.max_packet_size.0 as u32),
+            Phase::Connected => {
+                let cut = connection::cut(bytes, self.config.mqtt.max_packet_size.0 as u32);
+                if is_too_large(&cut) {
+                    self.counters.add(Counter::LimitHitsPacketBytes, 1);
+                }
+                cut
+            }
             Phase::Proxy => self.next_proxy_cut(bytes),
             // Nothing but CONNECT may come first [MQTT-3.1.0-1]; whatever else claims to come is not waited for.
             _ if bytes.first().is_some_and(|first| first >> 4 != 1) => {
                 Err((ReasonCode::ProtocolError, "the first packet is not CONNECT [MQTT-3.1.0-1]".into()))
             }
-            _ => connection::cut(bytes, self.config.limits.connect_bytes.0 as u32),
+            _ => {
+                let cut = connection::cut(bytes, self.config.limits.connect_bytes.0 as u32);
+                if is_too_large(&cut) {
+                    self.counters.add(Counter::LimitHitsConnectPacketBytes, 1);
+                }
+                cut
+            }
         }
     }
 
@@ -470,6 +474,7 @@ impl Shard {
             self.queue_limits.messages = (self.queue_limits.messages / 4).max(1);
             self.queue_limits.bytes /= 4;
         }
+        self.give_back.due = true;
         self.publish_counters();
         self.on_sys_second();
     }
@@ -598,10 +603,6 @@ impl logic::Logic for Shard {
 
     fn turn(&mut self, now: Time, out: &mut impl Output) {
         self.now = now;
-        if now.monotonic.since(self.turned) > GAP_MAX {
-            self.grace_until = now.monotonic.after(GRACE);
-        }
-        self.turned = now.monotonic;
         for client in std::mem::take(&mut self.hungry) {
             self.pump(client);
         }
@@ -653,6 +654,9 @@ impl logic::Logic for Shard {
             self.congested = true;
             self.counters.add(Counter::MeshStalls, 1);
         }
+        if std::mem::take(&mut self.give_back.due) {
+            self.give_back();
+        }
     }
 }
 
@@ -663,6 +667,10 @@ fn queue_limits(config: &ShardsConfig) -> QueueLimits {
         drop_oldest: config.sessions.queue_full == QueueFull::DropOldest,
         keep_qos0: config.sessions.queue_qos0,
     }
+}
+
+fn is_too_large(cut: &Result<Cut, (ReasonCode, String)>) -> bool {
+    matches!(cut, Err((ReasonCode::PacketTooLarge, _)))
 }
 
 /// The remaining Message Expiry Interval in seconds, if there is one (section 3.3.2.3.3).

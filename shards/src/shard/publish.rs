@@ -6,7 +6,7 @@ use millrace_core::codec::acks::{self, AckKind};
 use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
 use millrace_core::message::{Lazy, MessageHead, MessageView};
-use millrace_core::metrics::Counter;
+use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{Ack, Packet, PacketId, Publish, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Acked;
@@ -278,6 +278,7 @@ impl Shard {
     /// A delivery of QoS 1 or 2 is complete: the window has room for the next.
     fn delivered(&mut self, client: u32, qos: QoS, group: u64) {
         self.counters.add(Counter::deliveries_completed(qos), 1);
+        self.counters.lower(Gauge::DeliveriesInflight, 1);
         if group != 0 {
             self.group_acked(client, group);
         }

@@ -68,6 +68,11 @@ impl RetainedStore {
         shared.retained_changed(count, self.tree.len(), bytes, self.tree.bytes());
     }
 
+    /// Gives at most `pages` pages back; returns how many went.
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.feeds.give_back(pages)
+    }
+
     /// Feeds of clients here.
     pub(super) fn feeds(&self) -> usize {
         self.feeds.iter().count()

@@ -5,7 +5,7 @@
 
 use millrace_core::codec::publish::Delivery;
 use millrace_core::message::{Lazy, MessageView};
-use millrace_core::metrics::{Counter, DropReason};
+use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::inflight::Stage;
@@ -280,9 +280,10 @@ impl Shard {
             return;
         }
         let Some(state) = self.clients.get_mut(client) else { return };
-        let had = state.session.queued();
+        let had = state.session.held();
         let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
-        let has = state.session.queued();
+        let has = state.session.held();
+        self.held_changed(had, has);
         if !matches!(admit, Admit::Away) {
             self.count_created(grant);
         }
@@ -298,10 +299,17 @@ impl Shard {
                     self.conns.at(slot).waits_for_room = true;
                 }
                 self.count_dropped(Dropped::QueueFull, oldest);
-                self.queue_changed(had, has);
+                if oldest != ByQoS::default() {
+                    self.count_full_queue(client);
+                }
             }
             Admit::Away => {}
-            Admit::Dropped(why) => self.counters.add(dropped(grant.qos, why), 1),
+            Admit::Dropped(why) => {
+                self.counters.add(dropped(grant.qos, why), 1);
+                if why == Dropped::QueueFull {
+                    self.count_full_queue(client);
+                }
+            }
         }
     }
 
@@ -419,13 +427,13 @@ impl Shard {
             if state.session.inflight.has_unseen() {
                 break;
             }
-            let had = state.session.queued();
+            let had = state.session.held();
             let expired = state.session.expire_queued(now);
-            let left = state.session.queued();
+            let left = state.session.held();
             let front = if conn.max_packet == u32::MAX { None } else { state.session.front().cloned() };
-            if left < had {
+            if left != had {
                 self.count_dropped(Dropped::Expired, expired);
-                self.queue_changed(had, left);
+                self.held_changed(had, left);
             }
             if let Some(queued) = front
                 && !self.is_within_client_limit(slot, client, &Lazy::shared(&queued.message), &queued.grant)
@@ -433,14 +441,15 @@ impl Shard {
                 self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
                 if let Some(state) = self.clients.get_mut(client) {
                     state.session.pop_queued();
+                    let has = state.session.held();
+                    self.held_changed(left, has);
                 }
-                self.queue_changed(left, left - 1);
                 continue;
             }
             let Some(state) = self.clients.get_mut(client) else { return };
             let next = state.session.next_queued();
-            let has = state.session.queued();
-            self.queue_changed(left, has);
+            let has = state.session.held();
+            self.held_changed(left, has);
             let Some((queued, packet_id)) = next else { break };
             if packet_id.is_none() {
                 self.counters.add(Counter::deliveries_completed(queued.grant.qos), 1);
@@ -459,6 +468,7 @@ impl Shard {
             self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
             if let Some(state) = self.clients.get_mut(client) {
                 state.session.inflight.end(packet_id);
+                self.counters.lower(Gauge::DeliveriesInflight, 1);
             }
             return;
         }

@@ -6,9 +6,10 @@
 use std::hash::{Hasher, SipHasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{OnceLock, PoisonError, RwLock};
 
-use millrace_core::metrics::{Counters, Gauge, SharedCounters};
+use millrace_core::metrics::{Counter, Counters, Gauge, SharedCounters};
+use millrace_core::session::Held;
 use millrace_core::time::{Millis, Time};
 
 use super::Shard;
@@ -51,6 +52,7 @@ pub struct Shared {
     delayed_bytes: AtomicI64,
     retained: AtomicI64,
     retained_bytes: AtomicI64,
+    release_memory: OnceLock<fn(bool)>,
 }
 
 /// Connections of one listener, all shards together.
@@ -121,6 +123,7 @@ impl Shared {
             delayed_bytes: AtomicI64::new(0),
             retained: AtomicI64::new(0),
             retained_bytes: AtomicI64::new(0),
+            release_memory: OnceLock::new(),
         }
     }
 
@@ -171,6 +174,18 @@ impl Shared {
         let mut hasher = SipHasher::new_with_keys(self.seed, self.seed.rotate_left(32) ^ 0x9E37_79B9_7F4A_7C15);
         hasher.write_u64(self.random.fetch_add(1, Relaxed));
         hasher.finish()
+    }
+
+    /// How a shard tells the allocator of its thread that much has been freed; with `true` it shall look at all of its
+    /// memory, else only where there is room. It must not take long. Set once only.
+    pub fn on_release(&self, release: fn(bool)) {
+        let _ = self.release_memory.set(release);
+    }
+
+    pub(super) fn release_memory(&self, thoroughly: bool) {
+        if let Some(release) = self.release_memory.get() {
+            release(thoroughly);
+        }
     }
 
     /// How much memory there is: 0 enough; 1 no new clients; 2 less output is kept for slow clients; 3 hardly any.
@@ -237,12 +252,31 @@ impl Shard {
         }
     }
 
-    /// A session's queue went from so many messages to so many.
-    pub(super) const fn queue_changed(&mut self, from: usize, to: usize) {
+    /// A session held one thing and now holds another.
+    #[inline]
+    pub(super) fn held_changed(&mut self, from: Held, to: Held) {
+        if from == to {
+            return;
+        }
+        self.gauge_changed(Gauge::DeliveriesInflight, from.inflight as u64, to.inflight as u64);
+        self.gauge_changed(Gauge::DeliveriesQueued, from.queued as u64, to.queued as u64);
+        self.gauge_changed(Gauge::DeliveriesQueuedBytes, from.queued_bytes, to.queued_bytes);
+    }
+
+    const fn gauge_changed(&mut self, gauge: Gauge, from: u64, to: u64) {
         if to >= from {
-            self.counters.raise(Gauge::DeliveriesQueued, (to - from) as u64);
+            self.counters.raise(gauge, to - from);
         } else {
-            self.counters.lower(Gauge::DeliveriesQueued, (from - to) as u64);
+            self.counters.lower(gauge, from - to);
+        }
+    }
+
+    /// The queue of a client had no room: says which of its bounds it has met.
+    #[cold]
+    pub(super) fn count_full_queue(&mut self, client: u32) {
+        if let Some(state) = self.clients.get(client) {
+            let limit = state.session.full_limit(&self.queue_limits);
+            self.counters.add(Counter::limit_hits(limit), 1);
         }
     }
 

@@ -11,6 +11,11 @@ const RULE: u32 = 1 << 30;
 /// From this number on a table says where each one is; below it, looking at all of them is cheaper.
 const INDEXED_FROM: usize = 64;
 
+/// Room in the list that stays, as entries.
+const ROOM_KEPT: usize = 64;
+/// Tables of more entries are not made smaller: that takes a look at each entry at once.
+const SHRUNK_MAX: usize = 16 * 1024;
+
 /// One that gets the messages of a filter: a client of this shard, a shared group that lives here, or a rule.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Subscriber {
@@ -130,9 +135,22 @@ impl Subscribers {
             if self.list.len() < INDEXED_FROM / 2 {
                 self.places = None;
                 self.list.shrink_to_fit();
+            } else if self.list.len() * 4 < self.list.capacity() && self.list.capacity() > ROOM_KEPT {
+                self.shrink();
             }
         }
         true
+    }
+
+    /// Most have gone: half of what is left would fit once more.
+    #[cold]
+    fn shrink(&mut self) {
+        let room = self.list.len() * 3 / 2;
+        let list = std::mem::replace(&mut self.list, SmallVec::with_capacity(room));
+        self.list.extend(list);
+        if let Some(places) = self.places.as_mut().filter(|_| room <= SHRUNK_MAX) {
+            places.0.shrink_to(room);
+        }
     }
 
     fn place(&self, target: u32) -> Option<usize> {
@@ -146,6 +164,21 @@ impl Subscribers {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn few_that_are_left_of_many_take_little_room() {
+        let mut subscribers = Subscribers::default();
+        for client in 0..100_000 {
+            subscribers.insert(Subscriber::client(client, SubscriptionOptions::default(), 1));
+        }
+        for client in 1000..100_000 {
+            assert!(subscribers.remove(Target::Client(client)));
+        }
+        assert!(subscribers.list.capacity() < 5000, "{}", subscribers.list.capacity());
+        assert!(subscribers.places.as_ref().is_some_and(|places| places.0.capacity() < 10_000));
+        assert!((0..1000).all(|client| subscribers.remove(Target::Client(client))));
+        assert!(subscribers.is_empty() && subscribers.places.is_none());
+    }
 
     #[test]
     fn any_of_many_comes_and_goes() {

@@ -7,7 +7,7 @@ use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{Packet, QoS, RetainHandling, SubAck, Subscribe, SubscriptionOptions, Unsubscribe};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Subscription;
-use millrace_core::topic::filter::{self, Share};
+use millrace_core::topic::filter::{self, FilterError, Share};
 use millrace_core::topic::name::TopicLimits;
 
 use super::connection::{Conn, NONE};
@@ -40,6 +40,11 @@ impl Shard {
         for (text, options) in &subscribe.filters {
             let code = match filter::Subscription::parse(text, self.topic_limits()) {
                 Err(error) => {
+                    match error {
+                        FilterError::TooDeep { .. } => self.counters.add(Counter::LimitHitsTopicLevels, 1),
+                        FilterError::TooLong { .. } => self.counters.add(Counter::LimitHitsTopicBytes, 1),
+                        _ => {}
+                    }
                     tracing::debug!(event = "subscription-refused", "{error}");
                     ReasonCode::TopicFilterInvalid
                 }

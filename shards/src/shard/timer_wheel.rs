@@ -10,6 +10,9 @@ const TICK_MS: u64 = 250;
 /// Slots, a power of two: 1,024 s in one round.
 const SLOTS: usize = 4096;
 
+/// Room for due timers that stays.
+const DUE_KEPT: usize = 1024;
+
 /// The wheel; `T` says what is due.
 pub(crate) struct TimerWheel<T> {
     slots: Box<[Vec<(u64, T)>]>,
@@ -72,6 +75,7 @@ impl<T> TimerWheel<T> {
             }
             let tick = now.0 / TICK_MS;
             if self.next > tick {
+                self.rest();
                 return None;
             }
             // After a long pause one round is enough to see every slot.
@@ -89,6 +93,13 @@ impl<T> TimerWheel<T> {
                 }
             }
             self.next += 1;
+        }
+    }
+
+    /// Lets go of the room that a great many timers at once have needed.
+    fn rest(&mut self) {
+        if self.due.capacity() > DUE_KEPT {
+            self.due = Vec::new();
         }
     }
 }
@@ -118,6 +129,17 @@ mod tests {
         fired.sort_unstable();
         assert_eq!(fired, deadlines);
         assert_eq!(wheel.next_deadline(), Millis::NEVER);
+    }
+
+    #[test]
+    fn many_timers_at_once_leave_no_room_behind() {
+        let mut wheel = TimerWheel::new(Millis(0));
+        for number in 0..100_000 {
+            wheel.insert(Millis(1000), number);
+        }
+        assert_eq!(std::iter::from_fn(|| wheel.pop(Millis(1250))).count(), 100_000);
+        assert!(wheel.due.capacity() <= DUE_KEPT);
+        assert!(wheel.slots.iter().all(|slot| slot.capacity() == 0));
     }
 
     #[test]

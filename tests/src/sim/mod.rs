@@ -391,6 +391,7 @@ impl Sim {
             Gauge::SubscriptionsShared,
             Gauge::SharedGroups,
             Gauge::DeliveriesQueued,
+            Gauge::DeliveriesQueuedBytes,
             Gauge::DeliveriesInflight,
             Gauge::DelayedMessages,
         ] {
@@ -428,11 +429,16 @@ impl Sim {
         let census = self.census();
         let held: u64 = census.iter().map(|shard| (shard.queued + shard.inflight) as u64).sum();
         assert_eq!(born, over + held, "deliveries created = over + held ({over} + {held}): {census:#?}");
-        assert_eq!(
-            counters.gauge(Gauge::DeliveriesQueued),
-            census.iter().map(|shard| shard.queued as u64).sum::<u64>(),
-            "the gauge of queued deliveries"
-        );
+        for (gauge, truth) in [
+            (Gauge::DeliveriesQueued, census.iter().map(|shard| shard.queued as u64).sum::<u64>()),
+            (Gauge::DeliveriesQueuedBytes, census.iter().map(|shard| shard.queued_bytes).sum()),
+            (Gauge::DeliveriesInflight, census.iter().map(|shard| shard.inflight as u64).sum()),
+        ] {
+            assert_eq!(counters.gauge(gauge), truth, "the gauge {}", gauge.name());
+        }
+        // The same from the counters alone, as an operator reads it.
+        let told = counters.gauge(Gauge::DeliveriesQueued) + counters.gauge(Gauge::DeliveriesInflight);
+        assert_eq!(born, over + told, "created = completed + dropped + inflight + queued");
     }
 }
 

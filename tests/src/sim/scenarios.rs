@@ -145,3 +145,39 @@ pub fn drain_in_the_middle(seed: u64) -> u64 {
     assert_eq!(counters.get(Counter::ConnectionsClosedProtocolError), 0);
     60
 }
+
+/// A broker that is short of memory refuses whoever comes, keeps whoever is there, and counts both names of it.
+#[must_use]
+pub fn short_of_memory(seed: u64) -> u64 {
+    let mut sim = Sim::empty(seed);
+    let mut links: Vec<LinkId> = (0..5).map(|number| raw_connect(&mut sim, &format!("early-{number}"))).collect();
+    let mut received = vec![Vec::new(); 25];
+    for round in 0..200 {
+        sim.network.calm = round > 50;
+        sim.now += 5;
+        if round == 100 {
+            sim.shared.set_pressure(1);
+            links.extend((0..20).map(|number| raw_connect(&mut sim, &format!("late-{number}"))).collect::<Vec<_>>());
+        }
+        for (link, bytes) in links.iter().zip(&mut received) {
+            bytes.extend(sim.network.read(*link, 1 << 20));
+            if sim.network.links[*link].down_end {
+                sim.network.finish(*link);
+            }
+        }
+        sim.step_all();
+    }
+    for (at, (link, bytes)) in links.iter().zip(&received).enumerate() {
+        assert_eq!(told(bytes), (at < 5, None));
+        assert_eq!(sim.network.links[*link].is_closed(), at >= 5);
+    }
+    let counters = sim.counters();
+    assert_eq!(counters.get(Counter::LimitHitsMemory), 20);
+    assert_eq!(counters.get(Counter::ConnectsRefusedServerBusy), 20);
+    sim.shared.set_pressure(0);
+    for link in links {
+        sim.network.finish(link);
+    }
+    sim.expire();
+    25
+}

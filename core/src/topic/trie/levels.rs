@@ -8,9 +8,9 @@
 
 use smallvec::SmallVec;
 
-use crate::pages::Pages;
+use crate::places::Places;
+use crate::slots::Slots;
 use crate::topic::hash::TopicHash;
-use crate::topic::slots::Slots;
 use crate::topic::text::Text;
 
 const NONE: u32 = u32::MAX;
@@ -18,13 +18,10 @@ const ROOT: u32 = 0;
 
 /// Filters, each with a number that stands for it.
 pub(super) struct LevelTree {
-    /// The root first; those in the list of free ones have no meaning.
-    nodes: Pages<Node>,
+    /// The root first.
+    nodes: Places<Node>,
     /// Children by level, `+` and `#` left out.
     children: Slots<32>,
-    /// The first free node; each names the next in `parent`.
-    free: u32,
-    live: usize,
 }
 
 struct Node {
@@ -42,14 +39,20 @@ struct Node {
 
 const _: () = assert!(size_of::<Node>() == 40);
 
+impl Node {
+    fn new(parent: u32, level: &[u8]) -> Self {
+        Self { parent, plus: NONE, many: NONE, end: NONE, named: 0, level: Text::new(level) }
+    }
+}
+
 impl LevelTree {
     pub(super) const fn new() -> Self {
-        Self { nodes: Pages::new(), children: Slots::new(), free: NONE, live: 0 }
+        Self { nodes: Places::new(), children: Slots::new() }
     }
 
     #[inline]
     pub(super) const fn is_empty(&self) -> bool {
-        self.live == 0
+        self.nodes.is_empty()
     }
 
     /// Lets `filter` lead to `number`, which takes the place of what it led to.
@@ -184,15 +187,19 @@ impl LevelTree {
         }
     }
 
+    pub(super) fn give_back(&mut self, pages: usize) -> usize {
+        self.nodes.give_back(pages, |_, _| true)
+    }
+
     pub(super) fn bytes(&self) -> usize {
-        let levels: usize = self.nodes.iter().map(|node| node.level.heap_bytes()).sum();
+        let levels: usize = self.nodes.iter().map(|(_, node)| node.level.heap_bytes()).sum();
         levels + self.nodes.bytes() + self.children.bytes()
     }
 
     /// Nodes that lead to a filter, the root among them.
     #[cfg(test)]
     pub(super) const fn nodes(&self) -> usize {
-        self.live
+        self.nodes.len()
     }
 
     #[inline]
@@ -205,15 +212,8 @@ impl LevelTree {
     }
 
     fn take_node(&mut self, parent: u32, level: &[u8]) -> u32 {
-        let node = Node { parent, plus: NONE, many: NONE, end: NONE, named: 0, level: Text::new(level) };
-        self.live += 1;
-        if self.free == NONE {
-            return self.nodes.push(node);
-        }
-        let at = self.free;
-        let place = self.nodes.get_mut(at);
-        self.free = place.parent;
-        *place = node;
+        let at = self.nodes.take(|_| Node::new(NONE, b""));
+        *self.nodes.get_mut(at) = Node::new(parent, level);
         at
     }
 
@@ -225,7 +225,7 @@ impl LevelTree {
                 return;
             }
             if at == ROOT {
-                *self = Self::new();
+                self.nodes.free(ROOT);
                 return;
             }
             let parent = node.parent;
@@ -236,11 +236,8 @@ impl LevelTree {
                 self.children.remove(key, u64::from(at));
                 self.nodes.get_mut(parent).named -= 1;
             }
-            let node = self.nodes.get_mut(at);
-            node.level = Text::new(b"");
-            node.parent = self.free;
-            self.free = at;
-            self.live -= 1;
+            self.nodes.get_mut(at).level = Text::new(b"");
+            self.nodes.free(at);
             at = parent;
         }
     }

@@ -43,6 +43,7 @@ fn it_finds_what_the_naive_match_finds_while_filters_come_and_go() {
         assert_eq!(trie.get(filter), None);
     }
     assert!(trie.is_empty());
+    trie.give_back(usize::MAX);
     assert_eq!((trie.bytes() / 1024, trie.wild.nodes()), (0, 0));
 }
 
@@ -134,6 +135,10 @@ fn many_filters_are_found_and_cost_little() {
         assert!(trie.remove(&format!("plant/{n:06}")).is_some());
     }
     assert_eq!((trie.len(), trie.wild.nodes(), trie.index.len()), (0, 0, 0));
+    trie.entry("stays/+", || [1; 3]);
+    while trie.give_back(8) > 0 {}
+    assert!(trie.bytes() < 2 * many as usize, "{} bytes stay", trie.bytes());
+    assert_eq!(trie.get("stays/+"), Some(&[1; 3]));
 }
 
 #[test]

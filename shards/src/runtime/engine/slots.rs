@@ -1,17 +1,21 @@
 //! The table of connections: a slot is used again, a generation is not.
 
-use millrace_core::pages::Pages;
+use millrace_core::places::Places;
 
 use crate::shard::io::ConnId;
 
 /// Slots that the encoding of an operation can tell apart.
 pub(crate) const SLOTS_MAX: u32 = 1 << 24;
+/// Pages without a tenant that are kept for those who come next.
+const IDLE_PAGES_MAX: usize = 4;
+/// A page in which a generation has come this far is kept: it must not run round.
+const FLOOR_MAX: u32 = u32::MAX / 2;
 
 /// Tenants by slot. Who chooses the slot differs: the kernel ([`Slots::occupy`]) or this table ([`Slots::claim`]).
 pub(crate) struct Slots<T> {
-    entries: Pages<Entry<T>>,
-    free: Vec<u32>,
-    used: usize,
+    entries: Places<Entry<T>>,
+    /// By page, the generation that its last tenants had, for when it comes again.
+    floors: Vec<u32>,
 }
 
 struct Entry<T> {
@@ -21,33 +25,34 @@ struct Entry<T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Pages::new(), free: Vec::new(), used: 0 }
+        Self { entries: Places::new(), floors: Vec::new() }
     }
 
     pub(crate) const fn used(&self) -> usize {
-        self.used
+        self.entries.len()
     }
 
     /// A new tenant in the slot that the kernel chose.
     pub(crate) fn occupy(&mut self, slot: u32, tenant: T) -> ConnId {
-        while slot as usize >= self.entries.len() {
-            self.entries.push(Entry { generation: 0, tenant: None });
-        }
-        let entry = self.entries.get_mut(slot);
-        assert!(entry.tenant.is_none(), "the kernel reuses a slot only after it was closed");
-        entry.generation = entry.generation.wrapping_add(1);
-        entry.tenant = Some(tenant);
-        self.used += 1;
-        ConnId { slot, generation: entry.generation }
+        let known = self.entries.find(slot);
+        assert!(known.is_none_or(|entry| entry.tenant.is_none()), "the kernel reuses a slot only after it was closed");
+        let floors = &self.floors;
+        self.entries.take_at(slot, |page| vacant(floors, page));
+        self.enter(slot, tenant)
     }
 
     /// A new tenant in any free slot.
     pub(crate) fn claim(&mut self, tenant: T) -> ConnId {
-        let slot = self
-            .free
-            .pop()
-            .unwrap_or_else(|| u32::try_from(self.entries.len()).expect("limited by the number of descriptors"));
-        self.occupy(slot, tenant)
+        let floors = &self.floors;
+        let slot = self.entries.take(|page| vacant(floors, page));
+        self.enter(slot, tenant)
+    }
+
+    fn enter(&mut self, slot: u32, tenant: T) -> ConnId {
+        let entry = self.entries.get_mut(slot);
+        entry.generation = entry.generation.wrapping_add(1);
+        entry.tenant = Some(tenant);
+        ConnId { slot, generation: entry.generation }
     }
 
     #[inline]
@@ -64,7 +69,7 @@ impl<T> Slots<T> {
 
     /// One past the last slot that was ever used.
     pub(crate) fn end(&self) -> u32 {
-        u32::try_from(self.entries.len()).expect("limited by the number of descriptors")
+        self.entries.end()
     }
 
     /// Who is in a slot.
@@ -80,21 +85,58 @@ impl<T> Slots<T> {
             return None;
         }
         let tenant = entry.tenant.take()?;
-        self.used -= 1;
+        self.entries.free(conn.slot);
+        if self.entries.idle_pages() > IDLE_PAGES_MAX {
+            self.give_back();
+        }
         Some(tenant)
+    }
+
+    /// One page goes; its slots come again above the generations they had.
+    #[cold]
+    fn give_back(&mut self) {
+        let floors = &mut self.floors;
+        self.entries.give_back(1, |page, entries| {
+            let last = entries.iter().map(|entry| entry.generation).max().unwrap_or(0);
+            if last < FLOOR_MAX {
+                floors.resize(floors.len().max(page + 1), 0);
+                floors[page] = last.max(floors[page]);
+            }
+            last < FLOOR_MAX
+        });
     }
 
     /// The tenant leaves, and the slot goes back to the table.
     pub(crate) fn release(&mut self, conn: ConnId) -> Option<T> {
-        let tenant = self.vacate(conn)?;
-        self.free.push(conn.slot);
-        Some(tenant)
+        self.vacate(conn)
     }
+}
+
+fn vacant<T>(floors: &[u32], page: usize) -> Entry<T> {
+    Entry { generation: floors.get(page).copied().unwrap_or(0), tenant: None }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_late_id_stays_late_when_its_page_was_given_back() {
+        let mut slots = Slots::new();
+        let mut late = Vec::new();
+        for round in 0..5 {
+            let now: Vec<ConnId> = (0..5000).map(|_| slots.claim(round)).collect();
+            assert!(late.iter().all(|id| slots.get(*id).is_none()));
+            for id in &now {
+                assert_eq!(slots.release(*id), Some(round));
+            }
+            assert_eq!((slots.used(), slots.entries.idle_pages()), (0, IDLE_PAGES_MAX));
+            late.extend(now);
+        }
+        let chosen = slots.occupy(4000, 9);
+        assert!(late.iter().all(|id| *id != chosen));
+        assert_eq!((slots.at(4000), slots.at(3999)), (Some(chosen), None));
+    }
 
     #[test]
     fn a_late_id_does_not_reach_the_next_tenant() {

@@ -15,7 +15,7 @@ const DEPTH_MAX: u32 = 20;
 const HOMES_MIN: usize = 8;
 
 /// Slots with `DATA` bits of data, at most 32.
-pub(super) struct Slots<const DATA: u32> {
+pub struct Slots<const DATA: u32> {
     /// Segment of each value of the topmost `depth` key bits. Empty while the table is.
     directory: Vec<u32>,
     depth: u32,
@@ -34,18 +34,28 @@ struct Segment {
 impl<const DATA: u32> Slots<DATA> {
     const DATA_MASK: u64 = (1 << DATA) - 1;
 
-    pub(super) const fn new() -> Self {
+    /// An empty one.
+    #[must_use]
+    pub const fn new() -> Self {
         assert!(DATA <= 32);
         Self { directory: Vec::new(), depth: 0, segments: Vec::new(), len: 0 }
     }
 
-    pub(super) const fn len(&self) -> usize {
+    /// How many slots are full.
+    #[must_use]
+    pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Whether none is.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
     }
 
     /// Gives `wanted` the data of the slots with this hash until it answers true, and returns what it wanted.
     #[inline]
-    pub(super) fn find(&self, hash: u64, mut wanted: impl FnMut(u64) -> bool) -> Option<u64> {
+    pub fn find(&self, hash: u64, mut wanted: impl FnMut(u64) -> bool) -> Option<u64> {
         if self.len == 0 {
             return None;
         }
@@ -63,7 +73,7 @@ impl<const DATA: u32> Slots<DATA> {
     }
 
     /// Adds a slot.
-    pub(super) fn insert(&mut self, hash: u64, data: u64) {
+    pub fn insert(&mut self, hash: u64, data: u64) {
         debug_assert!(data <= Self::DATA_MASK);
         if self.segments.is_empty() {
             self.segments.push(Segment::empty(0));
@@ -87,7 +97,7 @@ impl<const DATA: u32> Slots<DATA> {
     }
 
     /// Replaces the data of the slot with this hash and the data `old`; false if there is none.
-    pub(super) fn replace(&mut self, hash: u64, old: u64, new: u64) -> bool {
+    pub fn replace(&mut self, hash: u64, old: u64, new: u64) -> bool {
         debug_assert!(new <= Self::DATA_MASK);
         let Some((segment, at)) = self.position(hash, old) else {
             return false;
@@ -97,7 +107,7 @@ impl<const DATA: u32> Slots<DATA> {
     }
 
     /// Removes the slot with this hash and this data; false if there is none.
-    pub(super) fn remove(&mut self, hash: u64, data: u64) -> bool {
+    pub fn remove(&mut self, hash: u64, data: u64) -> bool {
         let Some((segment, at)) = self.position(hash, data) else {
             return false;
         };
@@ -118,7 +128,8 @@ impl<const DATA: u32> Slots<DATA> {
     }
 
     /// What it keeps in memory.
-    pub(super) fn bytes(&self) -> usize {
+    #[must_use]
+    pub fn bytes(&self) -> usize {
         let slots: usize = self.segments.iter().map(|s| s.slots.capacity()).sum();
         slots * size_of::<u64>()
             + self.segments.capacity() * size_of::<Segment>()
@@ -166,6 +177,12 @@ impl<const DATA: u32> Slots<DATA> {
         let covered = 1_usize << (self.depth - depth);
         let first = (key >> 32 >> (32 - depth)) as usize * covered;
         self.directory[first + covered / 2..first + covered].fill(upper);
+    }
+}
+
+impl<const DATA: u32> Default for Slots<DATA> {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Receiver;
 use millrace_core::time::{Millis, Time};
 
-use super::engine::{Buffers, Counters, Engine, Event, Wait};
+use super::engine::{Buffers, Counters, Engine, Event, Wait, shrink, shrink_queue};
 use super::pace::{self, Pace};
 use super::{background, sys};
 use crate::mesh::Endpoint;
@@ -33,6 +33,9 @@ const LATE_MAX: Duration = Duration::from_millis(500);
 /// Rounds that are spent at most on reading what came meanwhile, and how long.
 const CATCH_UP_ROUNDS_MAX: u32 = 1000;
 const CATCH_UP_MAX: Duration = Duration::from_secs(2);
+
+/// How often memory is given back that is not in use.
+const GIVE_BACK_EVERY: Duration = Duration::from_secs(1);
 
 /// What shards send each other at this level.
 pub(crate) enum Entry<F> {
@@ -126,6 +129,8 @@ pub(crate) struct Reactor<E: Engine, L: Logic> {
     /// Another thread rang the bell.
     rung: bool,
     pace: Pace,
+    /// When memory was given back last.
+    gave_back: Millis,
     now: Time,
 }
 
@@ -158,6 +163,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
             congested: false,
             rung: false,
             pace: Pace::default(),
+            gave_back: sys::now().monotonic,
             now: sys::now(),
         }
     }
@@ -178,10 +184,23 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         let work = logic.take_work();
         self.pace.count(now.monotonic, work);
         self.flush();
+        self.give_back();
         if self.vitals.stop_listening.load(Ordering::Relaxed) {
             self.engine.stop_listening();
         }
         !self.vitals.stop.load(Ordering::Relaxed)
+    }
+
+    /// Once a second, if there is nothing else to do.
+    fn give_back(&mut self) {
+        if self.now.monotonic.since(self.gave_back) < GIVE_BACK_EVERY || !self.pending.is_empty() {
+            return;
+        }
+        self.gave_back = self.now.monotonic;
+        shrink(&mut self.events);
+        shrink_queue(&mut self.room);
+        shrink_queue(&mut self.pending);
+        self.engine.give_back(&mut self.buffers);
     }
 
     /// The engine and its buffers, to end them.

@@ -100,14 +100,16 @@ fn memory_is_near_its_start_after_a_storm_of_clients() {
     let _ = storm(&broker, 300);
     std::thread::sleep(Duration::from_secs(5));
     let start = broker.resident_bytes();
+    // A mebibyte for what the allocator keeps by chance.
+    let allowed = start * 13 / 10 + (1 << 20);
     let full = storm(&broker, count);
     let after = settled(&broker, start * 13 / 10);
     let again = storm(&broker, count);
     let last = settled(&broker, start * 13 / 10);
     println!("{start} at the start, {full} with {count} clients, {after} after; then {again} and {last}");
     assert!(full > start * 13 / 10, "{full} with {count} clients is no storm");
-    assert!(after <= start * 13 / 10, "{start} at the start and {after} after the storm");
-    assert!(last <= start * 13 / 10, "{start} at the start and {last} after the second storm");
+    assert!(after <= allowed, "{start} at the start and {after} after the storm");
+    assert!(last <= allowed, "{start} at the start and {last} after the second storm");
     assert!(again < full * 11 / 10 + (1 << 20), "{full} in the first storm and {again} in the second");
     // Nothing of what went has damaged what is there.
     let mut client = Client::connect(&broker, V5, "storm-after");

@@ -121,6 +121,12 @@ impl Buffers for BufferRing {
         self.lent -= 1;
         self.provide(buffer.id);
     }
+
+    fn give_back(&mut self) {
+        if self.lent == 0 {
+            self.chunks.give_back();
+        }
+    }
 }
 
 impl Drop for BufferRing {

@@ -17,16 +17,22 @@ pub(crate) const CHUNK: u16 = 32;
 /// Buffers at most.
 pub(crate) const BUFFERS_MAX: u16 = 512;
 
+/// With fewer buffers used since the last look their memory is given back; with more it would be wanted again at once.
+const USED_MAX: u32 = 1000;
+
 /// The memory and the ledger.
 pub(crate) struct Chunks {
     chunks: Vec<NonNull<u8>>,
+    /// How many buffers were lent since [`Chunks::give_back`], and whether any was since memory was given back.
+    used: u32,
+    touched: bool,
     /// By buffer: whether somebody on this thread holds it.
     lent: Vec<bool>,
 }
 
 impl Chunks {
     pub(crate) const fn new() -> Self {
-        Self { chunks: Vec::new(), lent: Vec::new() }
+        Self { chunks: Vec::new(), used: 0, touched: false, lent: Vec::new() }
     }
 
     /// Number of buffers.
@@ -61,6 +67,8 @@ impl Chunks {
         let lent = &mut self.lent[usize::from(id)];
         assert!(!*lent, "buffer {id} came although it was not given back");
         *lent = true;
+        self.used = self.used.saturating_add(1);
+        self.touched = true;
         assert!(len as usize <= BUFFER_BYTES, "a buffer holds {BUFFER_BYTES} bytes");
         Buffer { id, len }
     }
@@ -70,6 +78,21 @@ impl Chunks {
         let lent = &mut self.lent[usize::from(buffer.id)];
         assert!(*lent, "buffer {} was given back twice", buffer.id);
         *lent = false;
+    }
+
+    /// Gives the memory of all buffers back to the system if few have been used since the last call; they stay valid,
+    /// and empty. Nobody must hold a buffer, nor the kernel have one filled that this thread has not seen yet.
+    pub(crate) fn give_back(&mut self) {
+        let busy = std::mem::take(&mut self.used) >= USED_MAX;
+        if busy || !std::mem::take(&mut self.touched) {
+            return;
+        }
+        debug_assert!(self.lent.iter().all(|lent| !lent), "a buffer is in use");
+        for chunk in &self.chunks {
+            // SAFETY: the chunk is anonymous memory of this size, aligned to pages, and nobody reads or writes it now;
+            // afterwards it reads as zeros.
+            unsafe { libc::madvise(chunk.as_ptr().cast(), layout().size(), libc::MADV_DONTNEED) };
+        }
     }
 
     pub(crate) fn bytes(&self, buffer: &Buffer) -> &[u8] {

@@ -134,6 +134,12 @@ impl Buffers for FreeBuffers {
         self.chunks.take_back(&buffer);
         self.free.push(buffer.id);
     }
+
+    fn give_back(&mut self) {
+        if self.free.len() == usize::from(self.chunks.len()) {
+            self.chunks.give_back();
+        }
+    }
 }
 
 impl Epoll {
@@ -663,6 +669,11 @@ impl Engine for Epoll {
         let conn = self.take_in(socket)?;
         Counters::count(&self.settings.counters.adopted);
         Some(conn)
+    }
+
+    fn give_back(&mut self, buffers: &mut FreeBuffers) {
+        self.pool.give_back();
+        buffers.give_back();
     }
 
     fn wake(&mut self, shard: ShardId) {

@@ -5,6 +5,7 @@
 //! is in flight.
 //! Not here: what is done with an event (`reactor.rs`).
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -78,6 +79,8 @@ pub(crate) trait Buffers {
     fn bytes(&self, buffer: &Buffer) -> &[u8];
     /// Gives a buffer back.
     fn recycle(&mut self, buffer: Buffer);
+    /// Gives memory back that is not in use.
+    fn give_back(&mut self);
 }
 
 /// How long to wait, and for what.
@@ -127,6 +130,8 @@ pub(crate) trait Engine: Sized {
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd>;
     /// Takes a socket that came through the mesh.
     fn adopt(&mut self, socket: OwnedFd) -> Option<ConnId>;
+    /// Gives memory back that a crowd needed: called now and then, when no event waits to be seen.
+    fn give_back(&mut self, buffers: &mut Self::Buffers);
     /// Wakes another shard.
     fn wake(&mut self, shard: ShardId);
     /// The counters of this shard.
@@ -168,6 +173,23 @@ impl Counters {
     /// Adds one: only the owning thread writes, so no locked instruction is needed.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
+    }
+}
+
+/// Entries for which a list or queue always keeps room.
+const ROOM_KEPT: usize = 256;
+
+/// Makes a list smaller that once was much longer.
+pub(crate) fn shrink<T>(list: &mut Vec<T>) {
+    if list.capacity() > ROOM_KEPT && list.capacity() / 4 > list.len() {
+        list.shrink_to(ROOM_KEPT.max(2 * list.len()));
+    }
+}
+
+/// The same for a queue.
+pub(crate) fn shrink_queue<T>(queue: &mut VecDeque<T>) {
+    if queue.capacity() > ROOM_KEPT && queue.capacity() / 4 > queue.len() {
+        queue.shrink_to(ROOM_KEPT.max(2 * queue.len()));
     }
 }
 

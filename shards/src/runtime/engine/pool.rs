@@ -9,6 +9,8 @@ const BUFFER_BYTES_KEPT: usize = 256 << 10;
 pub(crate) struct Pool {
     idle: Vec<Vec<u8>>,
     bytes: usize,
+    /// The fewest that were idle since [`Pool::give_back`].
+    fewest: usize,
 }
 
 impl Pool {
@@ -17,6 +19,7 @@ impl Pool {
     pub(crate) fn take(&mut self) -> Vec<u8> {
         self.idle.pop().map_or_else(Vec::new, |buffer| {
             self.bytes -= buffer.capacity();
+            self.fewest = self.fewest.min(self.idle.len());
             buffer
         })
     }
@@ -29,6 +32,15 @@ impl Pool {
             self.bytes += bytes;
             self.idle.push(buffer);
         }
+    }
+
+    /// Frees half of what nobody has wanted since the last call.
+    pub(crate) fn give_back(&mut self) {
+        for buffer in self.idle.drain(..self.fewest.div_ceil(2)) {
+            self.bytes -= buffer.capacity();
+        }
+        super::shrink(&mut self.idle);
+        self.fewest = self.idle.len();
     }
 }
 
@@ -47,5 +59,23 @@ mod tests {
         assert_eq!(pool.idle.len(), POOL_BYTES_MAX / BUFFER_BYTES_KEPT);
         pool.put(Vec::from(*b"x"));
         assert!(pool.take().is_empty());
+    }
+
+    #[test]
+    fn what_nobody_wants_is_freed_and_what_is_in_use_stays() {
+        let mut pool = Pool::default();
+        for _ in 0..100 {
+            pool.put(Vec::with_capacity(1000));
+        }
+        pool.give_back();
+        assert_eq!(pool.idle.len(), 100, "they have only just come");
+        let used: Vec<_> = (0..40).map(|_| pool.take()).collect();
+        used.into_iter().for_each(|buffer| pool.put(buffer));
+        pool.give_back();
+        assert_eq!(pool.idle.len(), 70);
+        for _ in 0..10 {
+            pool.give_back();
+        }
+        assert_eq!((pool.idle.len(), pool.bytes), (0, 0));
     }
 }

@@ -25,7 +25,7 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{Buffers, Counters, Engine, Event, Refusals, Tail, Wait};
+use super::{Buffers, Counters, Engine, Event, Refusals, Tail, Wait, shrink, shrink_queue};
 use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
@@ -603,6 +603,19 @@ impl Engine for Uring {
         // Sockets come through the ring; one that comes by number is none of ours.
         drop(socket);
         None
+    }
+
+    fn give_back(&mut self, buffers: &mut BufferRing) {
+        self.pool.give_back();
+        shrink_queue(&mut self.flights);
+        shrink_queue(&mut self.starved);
+        shrink_queue(&mut self.backlog);
+        shrink(&mut self.deferred);
+        // A completion that has not been seen may have filled a buffer; there are none but after a submission.
+        self.stash();
+        if self.backlog.is_empty() {
+            buffers.give_back();
+        }
     }
 
     fn wake(&mut self, shard: ShardId) {

@@ -1,0 +1,154 @@
+//! The report as people read it.
+
+use std::fmt::Write as _;
+
+use hdrhistogram::Histogram;
+use millrace_core::packet::QoS;
+
+use super::Report;
+use crate::format::{bytes, count, duration, span};
+use crate::plan::{Audience, Pace, Plan};
+
+const LATENCY_COLUMNS: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
+
+impl Report {
+    pub(super) fn table(&self) -> String {
+        let mut out = String::new();
+        // Writing to a string does not fail.
+        let _ = self.write_table(&mut out);
+        out
+    }
+
+    fn write_table(&self, out: &mut String) -> std::fmt::Result {
+        let counts = &self.counts;
+        writeln!(out, "{}", headline(&self.plan))?;
+        writeln!(
+            out,
+            "  connections  {} ready in {:.1} s ({}/s), {} failed, {} lost later",
+            count(counts.ready),
+            self.rates.ramp_seconds,
+            count(self.rates.connects as u64),
+            count(counts.failed),
+            count(counts.dropped)
+        )?;
+        self.write_messages(out)?;
+        write!(out, "  {:<11}", "latency")?;
+        for (name, _) in LATENCY_COLUMNS {
+            write!(out, "  {name:<8}")?;
+        }
+        out.truncate(out.trim_end().len());
+        writeln!(out)?;
+        let open = matches!(self.plan.pace, Pace::Open(_));
+        let from = if open { "from the intended time of sending" } else { "from the time of sending" };
+        write_latency(out, "delivery", &self.latencies.delivery, from)?;
+        if open {
+            write_latency(out, "  from sent", &self.latencies.delivery_sent, "from the actual time of sending")?;
+        }
+        write_latency(out, "ack", &self.latencies.ack, from)?;
+        write_latency(out, "connect", &self.latencies.connect, "until CONNACK, ramp included")?;
+        if let Some(broker) = &self.broker {
+            write!(out, "  broker       cpu {:.2} cores", broker.cores)?;
+            if let Some(us) = broker.us_per_message {
+                write!(out, ", {us:.3} us a message")?;
+            }
+            write!(out, ", {}", bytes(broker.rss_peak))?;
+            if let Some(each) = broker.bytes_per_connection {
+                write!(out, ", {each:.0} B more for each connection")?;
+            }
+            writeln!(out, "  (pid {})", broker.pid)?;
+        }
+        for (name, times) in &self.errors {
+            writeln!(out, "  error        {} times {name}", count(*times))?;
+        }
+        for verdict in &self.expectations {
+            writeln!(out, "  expect       {verdict}")?;
+        }
+        let busiest = self.tool.busy.iter().copied().fold(0.0, f64::max);
+        let tool = format!(
+            "send lag p99 {}, busiest worker {:.0} %, stolen CPU {:.0} %",
+            duration(self.latencies.lag.value_at_quantile(0.99)),
+            busiest * 100.0,
+            self.tool.stolen * 100.0
+        );
+        match self.limits.as_slice() {
+            [] => writeln!(out, "valid: {tool}"),
+            reasons => writeln!(out, "limited by the load tool: {}  ({tool})", reasons.join("; ")),
+        }
+    }
+
+    fn write_messages(&self, out: &mut String) -> std::fmt::Result {
+        let counts = &self.counts;
+        let receives = self.plan.copies() > 0 || self.plan.audience == Audience::Strangers;
+        if self.plan.publishers == 0 && !receives {
+            return Ok(());
+        }
+        write!(out, "  messages   ")?;
+        if self.plan.publishers > 0 {
+            write!(out, "  sent {}", count(counts.sent))?;
+            if self.plan.qos != QoS::AtMostOnce {
+                write!(out, "   acked {}", count(counts.acked))?;
+            }
+        }
+        if receives {
+            write!(
+                out,
+                "   received {}   lost {}   doubled {}   reordered {}",
+                count(counts.received),
+                count(self.lost),
+                count(counts.doubled),
+                count(counts.reordered)
+            )?;
+        }
+        for (number, word) in [(counts.unsent, "due but unsent"), (counts.foreign, "of others")] {
+            if number > 0 {
+                write!(out, "   {} {word}", count(number))?;
+            }
+        }
+        writeln!(out)?;
+        write!(out, "  rate       ")?;
+        if self.plan.publishers > 0 {
+            write!(out, "  sent {}/s", count(self.rates.sent as u64))?;
+            if self.plan.qos != QoS::AtMostOnce {
+                write!(out, "   acked {}/s", count(self.rates.acked as u64))?;
+            }
+        }
+        if receives {
+            write!(out, "   received {}/s", count(self.rates.received as u64))?;
+        }
+        writeln!(out, "   in {:.1} s", self.rates.seconds)
+    }
+}
+
+fn headline(plan: &Plan) -> String {
+    let mut out = format!("{}  ", plan.scenario);
+    let _ = match plan.audience {
+        Audience::Partner => write!(out, "{} pairs", count(plan.publishers.into())),
+        _ if plan.publishers == 0 => write!(out, "{} connections", count(plan.subscribers.into())),
+        Audience::Nobody => write!(out, "{} publishers", count(plan.publishers.into())),
+        _ => {
+            write!(out, "{} publishers, {} subscribers", count(plan.publishers.into()), count(plan.subscribers.into()))
+        }
+    };
+    if plan.publishers > 0 {
+        let _ = write!(out, ", QoS {}, {} B", plan.qos as u8, plan.payload.len());
+        let _ = match (plan.pace, plan.window) {
+            (Pace::Open(rate), _) => write!(out, ", {} msg/s open loop", count(rate as u64)),
+            (Pace::Closed, Some(window)) => write!(out, ", {window} in flight, closed loop"),
+            (Pace::Closed, None) => write!(out, ", flood"),
+        };
+    }
+    let _ = write!(out, ", {}, MQTT {}", span(plan.duration), plan.identity.version);
+    out
+}
+
+fn write_latency(out: &mut String, name: &str, histogram: &Histogram<u64>, note: &str) -> std::fmt::Result {
+    if histogram.is_empty() {
+        return Ok(());
+    }
+    write!(out, "  {name:<11}")?;
+    for (_, quantile) in LATENCY_COLUMNS {
+        let value = duration(histogram.value_at_quantile(quantile).min(histogram.max()));
+        write!(out, "  {value:<8}")?;
+    }
+    writeln!(out, "  {note}")
+}

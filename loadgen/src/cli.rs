@@ -32,18 +32,25 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Scenario {
     /// Open connections at a held rate and keep them
+    #[command(disable_help_flag = true)]
     Conn(ConnOptions),
     /// Publish, with no subscriber of ours
+    #[command(disable_help_flag = true)]
     Pub(PubOptions),
     /// Subscribe and account for what other runs publish
+    #[command(disable_help_flag = true)]
     Sub(SubOptions),
     /// Each publisher has one subscriber of its own
+    #[command(disable_help_flag = true)]
     Pairs(PairsOptions),
     /// Many publishers to few subscribers, who get everything
+    #[command(disable_help_flag = true)]
     FanIn(FanOptions),
     /// Few publishers to many subscribers, who get everything
+    #[command(disable_help_flag = true)]
     FanOut(FanOptions),
     /// Many publishers to a group that shares one subscription
+    #[command(disable_help_flag = true)]
     Shared(FanOptions),
 }
 

@@ -122,6 +122,12 @@ fn cpu_of(pid: u32) -> Option<u64> {
     }
 }
 
+/// How long this thread was ready to run and waited for a processor, in nanoseconds; 0 where the kernel does not tell.
+pub(crate) fn thread_wait() -> u64 {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    text.split_whitespace().nth(1).and_then(|word| word.parse().ok()).unwrap_or(0)
+}
+
 fn rss_of(pid: u32) -> Option<u64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;

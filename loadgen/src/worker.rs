@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::account::Bits;
 use crate::control::Shared;
+use crate::host;
 use crate::plan::Plan;
 use crate::stats::Stats;
 use crate::swarm::{Stage, Swarm};
@@ -39,6 +40,8 @@ pub(crate) struct Outcome {
     pub(crate) group: Vec<Bits>,
     /// Share of the measured time that this worker was busy.
     pub(crate) busy: f64,
+    /// Share of the measured time that it waited for a processor.
+    pub(crate) waited: f64,
 }
 
 pub(crate) fn run(
@@ -79,7 +82,8 @@ pub(crate) fn run(
     ring.turn(Duration::ZERO, &mut events);
     swarm.settle_missed();
     swarm.stats.counts.droughts = ring.droughts;
-    Ok(Outcome { group: swarm.take_group(), busy: busy.share(), stats: swarm.stats })
+    let (busy, waited) = busy.share();
+    Ok(Outcome { group: swarm.take_group(), busy, waited, stats: swarm.stats })
 }
 
 /// A ring for so many connections, small where there are many workers.
@@ -137,27 +141,41 @@ fn happen(swarm: &mut Swarm, ring: &mut Ring, events: &mut Vec<Event>) {
     }
 }
 
-/// How much of the measured time this thread had work to do.
+/// How much of the measured time this thread ran, and waited for a processor to run on.
 #[derive(Default)]
 struct Busy {
-    begin: Option<(u64, u64)>,
-    end: Option<(u64, u64)>,
+    begin: Option<Moment>,
+    end: Option<Moment>,
+}
+
+#[derive(Clone, Copy)]
+struct Moment {
+    at: u64,
+    cpu: u64,
+    waited: u64,
+}
+
+impl Moment {
+    fn new() -> Self {
+        Self { at: sys::now(), cpu: sys::thread_cpu(), waited: host::thread_wait() }
+    }
 }
 
 impl Busy {
     fn look(&mut self, stage: Stage, now: u64) {
         let Stage::Run(timeline) = stage else { return };
         if self.begin.is_none() && now >= timeline.measure {
-            self.begin = Some((now, sys::thread_cpu()));
+            self.begin = Some(Moment::new());
         }
         if self.end.is_none() && now >= timeline.end {
-            self.end = Some((now, sys::thread_cpu()));
+            self.end = Some(Moment::new());
         }
     }
 
-    fn share(&self) -> f64 {
-        let Some((began, cpu_then)) = self.begin else { return 0.0 };
-        let (ended, cpu) = self.end.unwrap_or_else(|| (sys::now(), sys::thread_cpu()));
-        (cpu - cpu_then) as f64 / (ended - began).max(1) as f64
+    fn share(&self) -> (f64, f64) {
+        let Some(begin) = self.begin else { return (0.0, 0.0) };
+        let end = self.end.unwrap_or_else(Moment::new);
+        let whole = (end.at - begin.at).max(1) as f64;
+        ((end.cpu - begin.cpu) as f64 / whole, (end.waited - begin.waited) as f64 / whole)
     }
 }

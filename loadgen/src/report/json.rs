@@ -98,6 +98,7 @@ impl Report {
             })),
             "tool": {
                 "workers_busy": self.tool.busy.iter().map(|busy| rounded(*busy)).collect::<Vec<_>>(),
+                "workers_waited_for_cpu": self.tool.waited.iter().map(|part| rounded(*part)).collect::<Vec<_>>(),
                 "stolen_cpu": rounded(self.tool.stolen),
                 "windows_written_off": counts.written_off,
                 "receive_droughts": counts.droughts,

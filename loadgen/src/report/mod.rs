@@ -65,7 +65,19 @@ struct Broker {
 struct Tool {
     /// The busy part of each worker's time.
     busy: Vec<f64>,
+    /// The part that each waited for a processor.
+    waited: Vec<f64>,
     stolen: f64,
+}
+
+impl Tool {
+    fn busiest(&self) -> f64 {
+        self.busy.iter().copied().fold(0.0, f64::max)
+    }
+
+    fn longest_wait(&self) -> f64 {
+        self.waited.iter().copied().fold(0.0, f64::max)
+    }
 }
 
 impl Report {
@@ -101,7 +113,11 @@ impl Report {
             connects: counts.ready as f64 / ramp_seconds.max(1e-9),
             ramp_seconds,
         };
-        let tool = Tool { busy: run.outcomes.iter().map(|outcome| outcome.busy).collect(), stolen: run.host.stolen() };
+        let tool = Tool {
+            busy: run.outcomes.iter().map(|outcome| outcome.busy).collect(),
+            waited: run.outcomes.iter().map(|outcome| outcome.waited).collect(),
+            stolen: run.host.stolen(),
+        };
         let messages = if counts.received_measured > 0 { counts.received_measured } else { counts.sent_measured };
         let broker = run.broker.and_then(|watch| {
             let (cpu, span) = watch.cpu()?;

@@ -63,11 +63,14 @@ impl Report {
         for verdict in &self.expectations {
             writeln!(out, "  expect       {verdict}")?;
         }
-        let busiest = self.tool.busy.iter().copied().fold(0.0, f64::max);
+        let lag = match self.latencies.lag.is_empty() {
+            true => String::new(),
+            false => format!("send lag p99 {}, ", duration(self.latencies.lag.value_at_quantile(0.99))),
+        };
         let tool = format!(
-            "send lag p99 {}, busiest worker {:.0} %, stolen CPU {:.0} %",
-            duration(self.latencies.lag.value_at_quantile(0.99)),
-            busiest * 100.0,
+            "{lag}busiest worker {:.0} %, waits for a CPU {:.0} %, stolen CPU {:.0} %",
+            self.tool.busiest() * 100.0,
+            self.tool.longest_wait() * 100.0,
             self.tool.stolen * 100.0
         );
         match self.limits.as_slice() {

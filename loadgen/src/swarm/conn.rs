@@ -34,6 +34,7 @@ pub(crate) struct Conn {
     /// When it was to begin, in nanoseconds.
     pub(super) since: u64,
     /// The beginning of a packet whose end has not come.
+    #[expect(clippy::box_collection, reason = "hardly any connection has one at a time, and each pays for its place")]
     pub(super) partial: Option<Box<Vec<u8>>>,
     pub(super) role: Role,
     pub(super) state: State,

@@ -175,17 +175,23 @@ impl Swarm {
         }
     }
 
-    /// Messages of QoS 0 that may still go out before others have been delivered.
+    /// Messages of QoS 0 that may go out before others have been delivered. A window is filled again when half of it is
+    /// free: one message for each delivery would make every message a packet of its own, and measure the network stack.
     fn room(&mut self, slot: u32) -> u64 {
         if self.delivered.is_empty() {
             return u64::MAX;
         }
         let copies = self.plan.copies();
-        let window = u64::from(self.plan.window.unwrap_or(u32::MAX)) * copies;
+        let window = u64::from(self.plan.window.unwrap_or(u32::MAX));
         let delivered = self.delivered_of(slot);
         let Some(publisher) = self.publisher(slot) else { return 0 };
         let under_way = (publisher.sent * copies).saturating_sub(delivered + publisher.written_off);
-        window.saturating_sub(under_way) / copies
+        let free = if copies == 1 {
+            window.saturating_sub(under_way)
+        } else {
+            (window * copies).saturating_sub(under_way) / copies
+        };
+        if free >= window.div_ceil(2) { free } else { 0 }
     }
 
     fn delivered_of(&self, slot: u32) -> u64 {

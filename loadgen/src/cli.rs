@@ -52,6 +52,15 @@ pub(crate) enum Scenario {
     /// Many publishers to a group that shares one subscription
     #[command(disable_help_flag = true)]
     Shared(FanOptions),
+    /// Messages are retained, then all subscribers subscribe at once
+    #[command(disable_help_flag = true)]
+    Retained(RetainedOptions),
+    /// All connections are dropped at once and return
+    #[command(disable_help_flag = true)]
+    Reconnect(ReconnectOptions),
+    /// Subscribers leave, messages are sent, subscribers return to their sessions and get them
+    #[command(disable_help_flag = true)]
+    Offline(OfflineOptions),
 }
 
 /// Connections that only stay.
@@ -124,6 +133,73 @@ pub(crate) struct FanOptions {
     pub(crate) receive: ReceiveOptions,
     #[command(flatten)]
     pub(crate) common: CommonOptions,
+}
+
+/// Retained messages, and a storm of subscribers.
+#[derive(Args, Debug)]
+pub(crate) struct RetainedOptions {
+    /// Retained messages, each on a topic of its own; they are taken back at the end
+    #[arg(long, default_value = "1000", value_parser = parse_some)]
+    pub(crate) topics: u32,
+    /// Publishers that retain them
+    #[arg(long, default_value = "10", value_parser = parse_some)]
+    pub(crate) pubs: u32,
+    /// Subscribers, each of whom gets all of them
+    #[arg(long, default_value = "100", value_parser = parse_some)]
+    pub(crate) subs: u32,
+    #[command(flatten)]
+    pub(crate) ahead: AheadOptions,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+}
+
+/// A storm of reconnects.
+#[derive(Args, Debug)]
+pub(crate) struct ReconnectOptions {
+    /// Connections
+    #[arg(long, short = 'c', default_value = "200", value_parser = parse_some)]
+    pub(crate) count: u32,
+    /// Topic Filter that each subscribes to, again if its session was not kept; %c client id, %i number
+    #[arg(long, short = 't')]
+    pub(crate) topic: Option<String>,
+    /// QoS asked for
+    #[arg(long, short = 'q', default_value = "0", value_parser = qos)]
+    pub(crate) qos: QoS,
+    /// How often all are dropped
+    #[arg(long, default_value = "1", value_parser = parse_some)]
+    pub(crate) rounds: u32,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+}
+
+/// Sessions in which messages wait.
+#[derive(Args, Debug)]
+pub(crate) struct OfflineOptions {
+    /// Pairs of one publisher and one subscriber
+    #[arg(long, short = 'c', default_value = "200", value_parser = parse_some)]
+    pub(crate) pairs: u32,
+    /// Messages for each subscriber while it is away; brokers bound what a session may hold
+    #[arg(long, default_value = "100", value_parser = parse_some)]
+    pub(crate) each: u32,
+    #[command(flatten)]
+    pub(crate) ahead: AheadOptions,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+}
+
+/// Messages that are sent before somebody comes for them.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Messages")]
+pub(crate) struct AheadOptions {
+    /// QoS, 1 or 2
+    #[arg(long, short = 'q', default_value = "1", value_parser = qos)]
+    pub(crate) qos: QoS,
+    /// Payload size, such as 64 or 4KiB
+    #[arg(long, short = 's', default_value = "256", value_parser = parse_size)]
+    pub(crate) size: usize,
+    /// Messages of one publisher that are not acknowledged
+    #[arg(long, short = 'F', default_value = "20", value_parser = parse_some)]
+    pub(crate) inflight: u32,
 }
 
 /// How the receiving side differs from the sending one.
@@ -249,7 +325,7 @@ pub(crate) struct ConnectOptions {
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Time")]
 pub(crate) struct TimeOptions {
-    /// Measured time, after the ramp and the warm-up
+    /// Measured time, after the ramp and the warm-up; for storms the most that each part may take
     #[arg(long, short = 'd', default_value = "10s", value_parser = parse_seconds)]
     pub(crate) duration: Duration,
     /// Time in front of it that counts for accounts and not for latencies and rates
@@ -310,6 +386,9 @@ impl Scenario {
             Self::Pub(options) => &options.common,
             Self::Sub(options) => &options.common,
             Self::Pairs(options) => &options.common,
+            Self::Retained(options) => &options.common,
+            Self::Reconnect(options) => &options.common,
+            Self::Offline(options) => &options.common,
             Self::FanIn(options) | Self::FanOut(options) | Self::Shared(options) => &options.common,
         }
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::host::{BrokerWatch, HostWatch};
-use crate::plan::{Audience, Pace, Plan};
+use crate::plan::{Audience, Pace, Plan, Story};
 use crate::progress::{Progress, Sample};
 use crate::stats::{Counts, histogram};
 use crate::swarm::{Stage, Swarm, Timeline};
@@ -19,7 +19,10 @@ use crate::worker::{self, Outcome, WorkerError};
 
 const RAMP: u8 = 0;
 const RUN: u8 = 1;
-const LEAVE: u8 = 2;
+const AWAY: u8 = 2;
+const BACK: u8 = 3;
+const CLEAR: u8 = 4;
+const LEAVE: u8 = 5;
 
 /// How often the main thread looks.
 const TICK: Duration = Duration::from_millis(20);
@@ -76,22 +79,31 @@ impl Shared {
 
     /// The stage, none when the run is over.
     pub(crate) fn stage(&self) -> Option<Stage> {
-        match self.stage.load(Ordering::Acquire) {
-            RAMP => Some(Stage::Ramp),
-            RUN => Some(Stage::Run(Timeline {
-                start: self.start.load(Ordering::Relaxed),
-                measure: self.measure.load(Ordering::Relaxed),
-                end: self.end.load(Ordering::Relaxed),
-            })),
-            _ => None,
-        }
+        let stage = self.stage.load(Ordering::Acquire);
+        let timeline = Timeline {
+            start: self.start.load(Ordering::Relaxed),
+            measure: self.measure.load(Ordering::Relaxed),
+            end: self.end.load(Ordering::Relaxed),
+        };
+        Some(match stage {
+            RAMP => Stage::Ramp,
+            AWAY => Stage::Away,
+            RUN => Stage::Run(timeline),
+            BACK => Stage::Back(timeline),
+            CLEAR => Stage::Clear,
+            _ => return None,
+        })
     }
 
-    fn run(&self, timeline: Timeline) {
+    fn set(&self, stage: u8) {
+        self.stage.store(stage, Ordering::Release);
+    }
+
+    fn set_with(&self, stage: u8, timeline: Timeline) {
         self.start.store(timeline.start, Ordering::Relaxed);
         self.measure.store(timeline.measure, Ordering::Relaxed);
         self.end.store(timeline.end, Ordering::Relaxed);
-        self.stage.store(RUN, Ordering::Release);
+        self.set(stage);
     }
 
     fn counts(&self) -> Counts {
@@ -162,12 +174,19 @@ pub(crate) fn run(
     let mut director =
         Director { plan, shared: &shared, interrupted, progress, samples: Vec::new(), host: HostWatch::new(), broker };
     let ramp_ns = director.ramp(begun);
-    let timeline = director.measure();
-    if let Some(timeline) = timeline {
-        director.drain(timeline);
-    }
+    let timeline = match plan.story {
+        Story::Plain => {
+            let timeline = director.measure();
+            if let Some(timeline) = timeline {
+                director.drain(timeline);
+            }
+            timeline
+        }
+        Story::Reconnect(rounds) => director.reconnect(rounds),
+        Story::Offline | Story::Retained => director.send_ahead(),
+    };
     director.host.finish();
-    shared.stage.store(LEAVE, Ordering::Release);
+    shared.set(LEAVE);
     let mut outcomes = Vec::new();
     for worker in workers {
         outcomes.push(worker.join().expect("a worker that panics ends the program")?);
@@ -213,12 +232,9 @@ impl Director<'_> {
         let start = sys::now() + HEAD_START_NS;
         let measure = start + self.plan.warm_up.as_nanos() as u64;
         let mut timeline = Timeline { start, measure, end: measure + self.plan.duration.as_nanos() as u64 };
-        self.shared.run(timeline);
+        self.shared.set_with(RUN, timeline);
         sleep_until(timeline.measure, self);
-        self.host.begin();
-        if let Some(broker) = &mut self.broker {
-            broker.begin();
-        }
+        self.watch();
         let mut next = sys::now();
         let mut before = (sys::now(), self.shared.counts(), histogram());
         loop {
@@ -234,14 +250,116 @@ impl Director<'_> {
             }
             if self.must_stop() || self.is_complete() {
                 timeline.end = now;
-                self.shared.run(timeline);
+                self.shared.set_with(RUN, timeline);
                 break;
             }
         }
+        self.unwatch();
+        Some(timeline)
+    }
+
+    fn watch(&mut self) {
+        self.host.begin();
+        if let Some(broker) = &mut self.broker {
+            broker.begin();
+        }
+    }
+
+    fn unwatch(&mut self) {
         self.host.end();
         if let Some(broker) = &mut self.broker {
             broker.end();
         }
+    }
+
+    /// Waits until `done`, at most until `deadline`; says whether it came to be.
+    fn wait_until(&self, deadline: u64, mut done: impl FnMut(&Counts) -> bool) -> bool {
+        loop {
+            std::thread::sleep(Duration::from_millis(2));
+            if done(&self.shared.counts()) {
+                return true;
+            }
+            if self.must_stop() || sys::now() >= deadline {
+                return false;
+            }
+        }
+    }
+
+    /// All are dropped and return, round after round; what is measured is how long they take to be back.
+    fn reconnect(&mut self, rounds: u32) -> Option<Timeline> {
+        if self.shared.counts().open == 0 || self.must_stop() {
+            return None;
+        }
+        let limit = self.plan.duration.as_nanos() as u64;
+        let measure = sys::now();
+        self.watch();
+        let mut before = (measure, self.shared.counts(), histogram());
+        for _ in 0..rounds {
+            let start = sys::now();
+            let timeline = Timeline { start, measure, end: start + limit };
+            self.shared.set_with(BACK, timeline);
+            let earlier = before.1;
+            self.wait_until(timeline.end, |counts| {
+                let settled = (counts.returned + counts.failed) - (earlier.returned + earlier.failed);
+                settled >= earlier.open
+            });
+            self.sample(&mut before, Timeline { end: sys::now(), ..timeline });
+            if self.must_stop() || before.1.open == 0 {
+                break;
+            }
+        }
+        self.unwatch();
+        Some(Timeline { start: measure, measure, end: sys::now() })
+    }
+
+    /// Messages are sent first; then those for whom they wait come for them, which is what is measured.
+    fn send_ahead(&mut self) -> Option<Timeline> {
+        let patience = self.plan.duration.as_nanos() as u64;
+        if self.plan.story == Story::Offline {
+            self.shared.set(AWAY);
+            let publishers = u64::from(self.plan.publishers);
+            self.wait_until(sys::now() + patience, |counts| counts.open <= publishers);
+        }
+        let start = sys::now();
+        let limit = self.plan.limit.unwrap_or(0);
+        let sending = Timeline { start, measure: start, end: start + patience };
+        self.shared.set_with(RUN, sending);
+        self.wait_until(sending.end, |counts| counts.acked >= limit);
+        let outcome = self.come_for_it(patience);
+        if self.plan.story == Story::Retained {
+            self.shared.set(CLEAR);
+            let until = sys::now() + 2 * QUIET_NS;
+            while self.shared.counts().cleared < self.shared.counts().sent && sys::now() < until {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+        }
+        outcome
+    }
+
+    /// Subscribers come for what was sent before.
+    fn come_for_it(&mut self, patience: u64) -> Option<Timeline> {
+        if self.must_stop() || self.shared.counts().open == 0 {
+            return None;
+        }
+        let start = sys::now();
+        let mut timeline = Timeline { start, measure: start, end: start + patience };
+        self.watch();
+        let mut before = (start, self.shared.counts(), histogram());
+        self.shared.set_with(BACK, timeline);
+        let (mut moved, mut seen) = (start, 0);
+        let awaited = u64::from(self.plan.subscribers);
+        self.wait_until(timeline.end, |counts| {
+            let now = sys::now();
+            if counts.received + counts.returned != seen {
+                (moved, seen) = (now, counts.received + counts.returned);
+            }
+            // A moment longer than all of them took, for those that come twice.
+            let complete = counts.unique >= counts.expected && now - moved > QUIET_NS / 4;
+            counts.returned + counts.failed >= awaited && (complete || now - moved > 2 * QUIET_NS)
+        });
+        timeline.end = moved.max(start + 1);
+        self.unwatch();
+        self.sample(&mut before, timeline);
         Some(timeline)
     }
 

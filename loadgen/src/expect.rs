@@ -29,6 +29,8 @@ const NAMES: &[(&str, Unit)] = &[
     ("ready", Unit::Number),
     ("failed", Unit::Number),
     ("dropped", Unit::Number),
+    ("returned", Unit::Number),
+    ("resumed", Unit::Number),
     ("errors", Unit::Number),
     ("rate", Unit::PerSecond),
     ("sent_rate", Unit::PerSecond),
@@ -46,7 +48,7 @@ pub(crate) const PERCENTILES: &[(&str, f64)] =
     &[("p50", 0.5), ("p90", 0.9), ("p95", 0.95), ("p99", 0.99), ("p99.9", 0.999), ("p99.99", 0.9999), ("max", 1.0)];
 
 /// Latencies by name; without one the most telling of the scenario is meant.
-pub(crate) const LATENCIES: &[&str] = &["delivery", "delivery_sent", "ack", "connect", "lag"];
+pub(crate) const LATENCIES: &[&str] = &["delivery", "delivery_sent", "ack", "connect", "reconnect", "lag"];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Relation {

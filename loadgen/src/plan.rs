@@ -22,6 +22,26 @@ pub(crate) enum Audience {
     Strangers,
 }
 
+/// What happens besides sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Story {
+    /// Nothing.
+    Plain,
+    /// All connections are dropped and return, so many times.
+    Reconnect(u32),
+    /// Subscribers go, messages are sent, subscribers return to their sessions.
+    Offline,
+    /// Messages are retained; then subscribers subscribe all at once.
+    Retained,
+}
+
+impl Story {
+    /// Whether messages wait for subscribers that come after they were sent.
+    pub(crate) const fn sends_ahead(self) -> bool {
+        matches!(self, Self::Offline | Self::Retained)
+    }
+}
+
 /// How publishers find their pace.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Pace {
@@ -94,6 +114,7 @@ pub(crate) struct Ramp {
 pub(crate) struct Plan {
     /// Its subcommand.
     pub(crate) scenario: &'static str,
+    pub(crate) story: Story,
     /// Tells this run's messages from others.
     pub(crate) tag: u16,
     pub(crate) workers: u32,

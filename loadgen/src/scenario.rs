@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
 use millrace_core::packet::QoS;
 
-use crate::cli::{CommonOptions, ConnectOptions, FanOptions, MessageOptions, Scenario};
-use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Will};
+use crate::cli::{AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, Scenario};
+use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Story, Will};
 use crate::stamp::Stamp;
 use crate::sys;
 use crate::template::Template;
@@ -15,6 +15,8 @@ use crate::template::Template;
 const PENDING: u32 = 256;
 /// Messages of one publisher under way in the closed loop, if nothing else is said.
 const WINDOW: u32 = 20;
+/// How long sessions are kept in which messages wait.
+const KEPT_SECONDS: u32 = 300;
 /// Source addresses that a list may name.
 const SOURCES_MAX: u32 = 1 << 16;
 
@@ -62,6 +64,45 @@ pub(crate) fn plan(scenario: &Scenario) -> Result<Plan, String> {
             }
             Ok(Plan { filter: Some(plan.topic.clone()), ..plan })
         }
+        Scenario::Reconnect(options) => Ok(Plan {
+            scenario: "reconnect",
+            story: Story::Reconnect(options.rounds),
+            subscribers: options.count,
+            filter: options.topic.as_deref().map(Template::parse).transpose()?,
+            subscribe_qos: options.qos,
+            ..base
+        }),
+        Scenario::Offline(options) => {
+            let mut base = Plan {
+                scenario: "offline",
+                story: Story::Offline,
+                subscribers: options.pairs,
+                publishers: options.pairs,
+                audience: Audience::Partner,
+                subscribe_qos: options.ahead.qos,
+                ..base
+            };
+            if base.identity.session_expiry == 0 {
+                base.identity.session_expiry = KEPT_SECONDS;
+            }
+            let plan = ahead(base, &options.ahead, u64::from(options.pairs) * u64::from(options.each), "%i")?;
+            Ok(Plan { filter: Some(plan.topic.clone()), ..plan })
+        }
+        Scenario::Retained(options) => {
+            let base = Plan {
+                scenario: "retained",
+                story: Story::Retained,
+                subscribers: options.subs,
+                publishers: options.pubs.min(options.topics),
+                audience: Audience::All,
+                subscribe_qos: options.ahead.qos,
+                retain: true,
+                ..base
+            };
+            let filter = Template::parse(&format!("load/{:04x}/+/+", base.tag))?;
+            let plan = ahead(base, &options.ahead, u64::from(options.topics), "%i/%s")?;
+            Ok(Plan { filter: Some(filter), ..plan })
+        }
         Scenario::FanIn(options) => fan(Plan { scenario: "fan-in", audience: Audience::All, ..base }, options, (50, 1)),
         Scenario::FanOut(options) => {
             fan(Plan { scenario: "fan-out", audience: Audience::All, ..base }, options, (1, 500))
@@ -97,6 +138,27 @@ fn fan(base: Plan, options: &FanOptions, (publishers, subscribers): (u32, u32)) 
     Ok(Plan { filter: Some(Template::parse(&filter)?), ..plan })
 }
 
+/// Messages that are sent before somebody comes for them; they are acknowledged, so that all are there by then.
+fn ahead(base: Plan, options: &AheadOptions, messages: u64, last_levels: &str) -> Result<Plan, String> {
+    if options.qos == QoS::AtMostOnce {
+        return Err("--qos is 1 or 2 here: only what is acknowledged is known to wait".to_owned());
+    }
+    let topic = Template::parse(&format!("load/{:04x}/{last_levels}", base.tag))?;
+    let payload = stamped(options.size)?;
+    let window = Some(options.inflight);
+    Ok(Plan { topic, payload, qos: options.qos, pace: Pace::Closed, window, limit: Some(messages), ..base })
+}
+
+fn stamped(size: usize) -> Result<Payload, String> {
+    match size < Stamp::BYTES {
+        true => Err(format!(
+            "--size {size} has no room for the stamp of {} bytes by which messages are accounted for",
+            Stamp::BYTES
+        )),
+        false => Ok(Payload::Stamped(size)),
+    }
+}
+
 fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Result<Plan, String> {
     let tag = base.tag;
     let topic = options.topic.clone().unwrap_or_else(|| format!("load/{tag:04x}/{last_level}"));
@@ -105,15 +167,7 @@ fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Resu
     }
     let payload = match &options.message {
         Some(message) => Payload::Literal(message.clone().into_bytes()),
-        None if options.size < Stamp::BYTES => {
-            return Err(format!(
-                "--size {} has no room for the stamp of {} bytes by which messages are accounted for; --message sends \
-                 any bytes without it",
-                options.size,
-                Stamp::BYTES
-            ));
-        }
-        None => Payload::Stamped(options.size),
+        None => stamped(options.size).map_err(|error| format!("{error}; --message sends any bytes without it"))?,
     };
     if payload.len() > 200 << 20 {
         return Err("a payload is at most 200 MiB".to_owned());
@@ -172,6 +226,7 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
     let interval = connect.interval.filter(|interval| !interval.is_zero());
     Ok(Plan {
         scenario: "",
+        story: Story::Plain,
         tag,
         workers: connect.workers.unwrap_or_else(|| sys::allowed_cpus().min(2) as u32),
         ramp: Ramp {

@@ -17,7 +17,9 @@ pub(crate) fn histogram() -> Histogram<u64> {
 pub(crate) struct Latencies {
     /// From the time a connection was due to its CONNACK.
     pub(crate) connect: Histogram<u64>,
-    /// From the time a message was due to its delivery.
+    /// The same when it had been there before.
+    pub(crate) reconnect: Histogram<u64>,
+    /// From the time a message was due to its delivery; of messages that waited, from the time their receiver came.
     pub(crate) delivery: Histogram<u64>,
     /// From the time a message was handed to the kernel to its delivery.
     pub(crate) delivery_sent: Histogram<u64>,
@@ -31,6 +33,7 @@ impl Latencies {
     pub(crate) fn new() -> Self {
         Self {
             connect: histogram(),
+            reconnect: histogram(),
             delivery: histogram(),
             delivery_sent: histogram(),
             ack: histogram(),
@@ -41,6 +44,7 @@ impl Latencies {
     pub(crate) fn join(&mut self, other: &Self) {
         let same = "all histograms have the same bounds";
         self.connect.add(&other.connect).expect(same);
+        self.reconnect.add(&other.reconnect).expect(same);
         self.delivery.add(&other.delivery).expect(same);
         self.delivery_sent.add(&other.delivery_sent).expect(same);
         self.ack.add(&other.ack).expect(same);
@@ -82,6 +86,10 @@ counts! {
     dropped,
     /// Connections that are ready now.
     open,
+    /// Connections that were ready again after they had been away.
+    returned,
+    /// Connections that found their session kept.
+    resumed,
     /// Messages sent.
     sent,
     /// Messages that were due and did not leave before the end.
@@ -100,6 +108,8 @@ counts! {
     reordered,
     /// Messages of a stranger's stream that did not come.
     missed,
+    /// Retained messages taken back.
+    cleared,
     /// Messages that are not of this run.
     foreign,
     /// Messages of the measured time.

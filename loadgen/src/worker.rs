@@ -163,7 +163,7 @@ impl Moment {
 
 impl Busy {
     fn look(&mut self, stage: Stage, now: u64) {
-        let Stage::Run(timeline) = stage else { return };
+        let (Stage::Run(timeline) | Stage::Back(timeline)) = stage else { return };
         if self.begin.is_none() && now >= timeline.measure {
             self.begin = Some(Moment::new());
         }

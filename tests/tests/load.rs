@@ -77,6 +77,47 @@ fn the_closed_loop_sends_exactly_what_is_asked_for() {
 }
 
 #[test]
+fn messages_wait_for_subscribers_that_are_away() {
+    let broker = Broker::shared();
+    for (qos, version) in [("1", "5"), ("2", "4")] {
+        let report = report(broker, &["offline", "-c", "10", "--each", "50", "-q", qos, "-V", version], 0);
+        assert_exact(&report);
+        assert_eq!(number(&report, "/messages/received"), 500);
+        assert_eq!(number(&report, "/connections/returned"), 10);
+        assert_eq!(number(&report, "/connections/resumed"), 10, "every session was kept");
+    }
+}
+
+#[test]
+fn retained_messages_reach_everyone_and_are_taken_back() {
+    let broker = Broker::shared();
+    let report = report(broker, &["retained", "--topics", "200", "--subs", "10", "--pubs", "3"], 0);
+    assert_exact(&report);
+    assert_eq!((number(&report, "/messages/sent"), number(&report, "/messages/received")), (200, 2000));
+    let tag = number(&report, "/config/tag");
+    // Whoever subscribes now gets nothing of it.
+    let filter = format!("load/{tag:04x}/#");
+    let later = load(broker, &["sub", "-c", "1", "-t", &filter, "-d", "300ms", "--warm-up", "0s"]);
+    let table = String::from_utf8_lossy(&later.stdout);
+    assert!(table.contains("received 0 "), "{table}");
+}
+
+#[test]
+fn everyone_returns_from_a_storm() {
+    let broker = Broker::shared();
+    let storm = ["reconnect", "-c", "100", "-t", "storm/%i", "--rounds", "3"];
+    let fresh = report(broker, &storm, 0);
+    assert_eq!((number(&fresh, "/connections/returned"), number(&fresh, "/connections/resumed")), (300, 0));
+    assert_eq!(number(&fresh, "/latency/reconnect/count"), 300);
+    let kept = report(broker, &[&storm[..], &["-C", "false", "-x", "30", "-R", "1k"]].concat(), 0);
+    assert_eq!((number(&kept, "/connections/returned"), number(&kept, "/connections/resumed")), (300, 300));
+    for report in [fresh, kept] {
+        assert_eq!(report["errors"], serde_json::json!({}), "{report:#}");
+        assert_eq!((number(&report, "/connections/failed"), number(&report, "/connections/dropped")), (0, 0));
+    }
+}
+
+#[test]
 fn an_expectation_that_does_not_hold_ends_with_99() {
     let broker = Broker::shared();
     let base = ["pairs", "-c", "2", "--rate", "100", "-d", "300ms", "--warm-up", "0s"];

@@ -61,6 +61,8 @@ impl Report {
                 "ready": counts.ready,
                 "failed": counts.failed,
                 "dropped": counts.dropped,
+                "returned": counts.returned,
+                "resumed": counts.resumed,
                 "ramp_ns": (self.rates.ramp_seconds * 1e9) as u64,
                 "per_s": whole(self.rates.connects),
             },

@@ -17,7 +17,7 @@ use crate::cli::{OutputOptions, say};
 use crate::control::Run;
 use crate::exit::Exit;
 use crate::expect::{Expectation, PERCENTILES, Verdict};
-use crate::plan::{Audience, Plan};
+use crate::plan::{Audience, Plan, Story};
 use crate::progress::Sample;
 use crate::stats::{Counts, Latencies, Stats};
 
@@ -105,6 +105,10 @@ impl Report {
         let seconds = run.timeline.map_or(0.0, |timeline| (timeline.end - timeline.measure) as f64 / 1e9);
         let per_second = |number: u64| if seconds > 0.0 { number as f64 / seconds } else { 0.0 };
         let ramp_seconds = run.ramp_ns as f64 / 1e9;
+        if plan.story.sends_ahead() {
+            // They were sent and acknowledged before the measured time.
+            (counts.sent_measured, counts.acked_measured) = (0, 0);
+        }
         let rates = Rates {
             seconds,
             sent: per_second(counts.sent_measured),
@@ -172,6 +176,8 @@ impl Report {
             "ready" => counts.ready,
             "failed" => counts.failed,
             "dropped" => counts.dropped,
+            "returned" => counts.returned,
+            "resumed" => counts.resumed,
             "errors" => self.errors.values().sum(),
             _ => return self.other_value(name),
         };
@@ -209,6 +215,7 @@ impl Report {
             "delivery_sent" => &self.latencies.delivery_sent,
             "ack" => &self.latencies.ack,
             "connect" => &self.latencies.connect,
+            "reconnect" => &self.latencies.reconnect,
             "lag" => &self.latencies.lag,
             _ => return None,
         })
@@ -216,7 +223,7 @@ impl Report {
 
     /// What `p99` means without more words.
     fn main_latency(&self) -> Option<(&'static str, &Histogram<u64>)> {
-        ["delivery", "ack", "connect"]
+        ["delivery", "ack", "reconnect", "connect"]
             .into_iter()
             .find_map(|name| self.latency(name).filter(|histogram| !histogram.is_empty()).map(|found| (name, found)))
     }
@@ -224,7 +231,10 @@ impl Report {
     /// What `rate` means: deliveries, else acknowledgements, else messages sent, else connects.
     fn rate(&self) -> f64 {
         let Rates { sent, received, acked, connects, .. } = self.rates;
-        if self.plan.publishers == 0 && self.plan.filter.is_none() {
+        if let Story::Reconnect(_) = self.plan.story {
+            return self.counts.returned as f64 / self.rates.seconds.max(1e-9);
+        }
+        if self.plan.publishers == 0 && self.plan.audience != Audience::Strangers {
             return connects;
         }
         match (self.plan.copies() > 0 || self.plan.audience == Audience::Strangers, acked > 0.0) {

@@ -7,7 +7,7 @@ use millrace_core::packet::QoS;
 
 use super::Report;
 use crate::format::{bytes, count, duration, span};
-use crate::plan::{Audience, Pace, Plan};
+use crate::plan::{Audience, Pace, Plan, Story};
 
 const LATENCY_COLUMNS: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
 
@@ -31,6 +31,16 @@ impl Report {
             count(counts.failed),
             count(counts.dropped)
         )?;
+        if counts.returned > 0 {
+            writeln!(
+                out,
+                "  back         {} in {:.2} s ({}/s), {} found their session",
+                count(counts.returned),
+                self.rates.seconds,
+                count((counts.returned as f64 / self.rates.seconds.max(1e-9)) as u64),
+                count(counts.resumed)
+            )?;
+        }
         self.write_messages(out)?;
         write!(out, "  {:<11}", "latency")?;
         for (name, _) in LATENCY_COLUMNS {
@@ -39,13 +49,19 @@ impl Report {
         out.truncate(out.trim_end().len());
         writeln!(out)?;
         let open = matches!(self.plan.pace, Pace::Open(_));
-        let from = if open { "from the intended time of sending" } else { "from the time of sending" };
+        let from = match (self.plan.story, open) {
+            (Story::Plain | Story::Reconnect(_), true) => "from the intended time of sending",
+            (Story::Plain | Story::Reconnect(_), false) => "from the time of sending",
+            (Story::Offline, _) => "from the time their receiver was to return",
+            (Story::Retained, _) => "from SUBSCRIBE",
+        };
         write_latency(out, "delivery", &self.latencies.delivery, from)?;
         if open {
             write_latency(out, "  from sent", &self.latencies.delivery_sent, "from the actual time of sending")?;
         }
-        write_latency(out, "ack", &self.latencies.ack, from)?;
-        write_latency(out, "connect", &self.latencies.connect, "until CONNACK, ramp included")?;
+        write_latency(out, "ack", &self.latencies.ack, if open { from } else { "from the time of sending" })?;
+        write_latency(out, "connect", &self.latencies.connect, "until CONNACK")?;
+        write_latency(out, "reconnect", &self.latencies.reconnect, "until CONNACK, from the time it was to return")?;
         if let Some(broker) = &self.broker {
             write!(out, "  broker       cpu {:.2} cores", broker.cores)?;
             if let Some(us) = broker.us_per_message {
@@ -109,7 +125,7 @@ impl Report {
         }
         writeln!(out)?;
         write!(out, "  rate       ")?;
-        if self.plan.publishers > 0 {
+        if self.plan.publishers > 0 && !self.plan.story.sends_ahead() {
             write!(out, "  sent {}/s", count(self.rates.sent as u64))?;
             if self.plan.qos != QoS::AtMostOnce {
                 write!(out, "   acked {}/s", count(self.rates.acked as u64))?;

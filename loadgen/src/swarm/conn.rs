@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
-use crate::account::Stream;
+use crate::account::{Bits, Stream};
 use crate::uring::ConnId;
 
 /// How far a connection has come.
@@ -20,7 +20,11 @@ pub(crate) enum State {
     /// SUBSCRIBE is sent.
     Subscribing,
     Ready,
-    /// Being closed by us.
+    /// DISCONNECT is sent, and the broker is to close. It will be back.
+    Leaving,
+    /// Being closed by us, to be back.
+    Dropping,
+    /// Being closed by us for good.
     Closing,
     /// Over, and not coming back.
     Gone,
@@ -42,6 +46,8 @@ pub(crate) struct Conn {
     pub(super) armed: bool,
     /// The socket takes no more for now.
     pub(super) stalled: bool,
+    /// Its descriptor is being closed.
+    pub(super) closing: bool,
     /// Something was sent since Keep Alive was looked at.
     pub(super) spoke: bool,
 }
@@ -64,6 +70,8 @@ pub(super) struct Subscriber {
     pub(super) strangers: HashMap<u64, Stream, FixedState>,
     /// One past the last sequence of each publisher, where a group shares the account.
     pub(super) order: Vec<u64>,
+    /// What was heard of each publisher whose messages have no order.
+    pub(super) seen: Vec<Bits>,
     /// Packet Identifiers of QoS 2 that were answered and not yet released.
     pub(super) unreleased: VecDeque<u16>,
 }
@@ -82,6 +90,8 @@ pub(super) struct Publisher {
     pub(super) behind: bool,
     /// The sequence of the next message.
     pub(super) sent: u64,
+    /// Retained messages that were taken back.
+    pub(super) cleared: u64,
     /// Deliveries that are not waited for any more.
     pub(super) written_off: u64,
     pub(super) window: Window,
@@ -146,6 +156,7 @@ impl Conn {
             state: State::Waiting,
             armed: false,
             stalled: false,
+            closing: false,
             spoke: false,
         }
     }

@@ -8,9 +8,9 @@ use millrace_core::packet::{
 };
 use millrace_core::reason_code::ReasonCode;
 
-use super::Swarm;
 use super::conn::{Role, State};
-use crate::plan::Audience;
+use super::{Stage, Swarm};
+use crate::plan::{Audience, Story};
 use crate::uring::ConnId;
 
 /// Connections of one worker that may be under way although a rate is held: more would only measure our own queue.
@@ -22,15 +22,17 @@ const STEP_MAX: u32 = 64;
 #[derive(Default)]
 pub(super) struct RampState {
     start: u64,
-    /// The next slot to connect.
+    /// The next slot to connect, and the one behind the last.
     next: u32,
+    end: u32,
     /// Nanoseconds between two connects of this worker; 0 for as fast as they are answered.
     period: f64,
     pending: u64,
 }
 
 impl Swarm {
-    pub(super) fn ramp_begin(&mut self, now: u64) {
+    pub(super) fn ramp_begin(&mut self, first: u32, end: u32, now: u64) {
+        (self.ramp.next, self.ramp.end) = (first, end);
         let workers = f64::from(self.plan.workers);
         self.ramp.period = self.plan.ramp.rate.map_or(0.0, |rate| 1e9 * workers / rate);
         self.ramp.start = now + (self.ramp.period * f64::from(self.worker) / workers) as u64;
@@ -41,8 +43,17 @@ impl Swarm {
         let pending_max = if self.ramp.period > 0.0 { PENDING_MAX } else { u64::from(self.plan.ramp.pending) };
         let mut budget = STEP_MAX;
         let mut next = u64::MAX;
-        while self.ramp.next < self.conns.len() as u32 && self.stage.is_some() {
+        while self.ramp.next < self.ramp.end {
             let due = self.ramp.start + (self.ramp.period * f64::from(self.ramp.next)) as u64;
+            match self.conns[self.ramp.next as usize].state {
+                State::Waiting => {}
+                // Its end will be an event, and bring us here again.
+                State::Leaving | State::Dropping => break,
+                _ => {
+                    self.ramp.next += 1;
+                    continue;
+                }
+            }
             if due > now {
                 next = due;
                 break;
@@ -57,8 +68,11 @@ impl Swarm {
             budget -= 1;
             let slot = self.ramp.next;
             self.ramp.next += 1;
-            let since = if self.ramp.period > 0.0 { due } else { now };
-            self.stats.latencies.lag.saturating_record(now - since);
+            let mut since = now;
+            if self.ramp.period > 0.0 {
+                since = due;
+                self.stats.latencies.lag.saturating_record(now - due);
+            }
             self.begin(slot, since, now);
         }
         while let Some((deadline, conn)) = self.handshakes.front().copied() {
@@ -67,12 +81,19 @@ impl Swarm {
                 break;
             }
             self.handshakes.pop_front();
-            let late = self
-                .met(conn)
-                .is_some_and(|met| matches!(met.state, State::Connecting | State::Greeting | State::Subscribing));
-            if late {
-                self.stats.error("timeout: not ready in time".to_owned());
-                self.give_up(conn.slot);
+            let timeout = self.plan.ramp.timeout.as_nanos() as u64;
+            // It may have got there, and be on another errand by now.
+            let Some(met) = self.met(conn).filter(|met| deadline >= met.since + timeout) else { continue };
+            match met.state {
+                State::Connecting | State::Greeting | State::Subscribing => {
+                    self.stats.error("timeout: not ready in time".to_owned());
+                    self.give_up(conn.slot);
+                }
+                State::Leaving => {
+                    self.stats.error("timeout: not closed by the broker after DISCONNECT".to_owned());
+                    self.close_for_now(conn.slot);
+                }
+                _ => {}
             }
         }
         next
@@ -87,6 +108,63 @@ impl Swarm {
         let id = self.id_of(slot);
         self.orders.connects.push(id);
         self.handshakes.push_back((now + self.plan.ramp.timeout.as_nanos() as u64, id));
+    }
+
+    /// Subscribers go, politely.
+    pub(super) fn all_go(&mut self, now: u64) {
+        let deadline = now + self.plan.ramp.timeout.as_nanos() as u64;
+        for slot in 0..self.subscribers {
+            if self.conns[slot as usize].state == State::Ready {
+                self.say_goodbye(slot, false);
+                self.conns[slot as usize].state = State::Leaving;
+                self.conns[slot as usize].since = now;
+                self.stats.counts.open -= 1;
+                self.handshakes.push_back((deadline, self.id_of(slot)));
+            }
+        }
+    }
+
+    /// Whoever is away returns, after all were dropped if that is the story; or subscribers subscribe at last.
+    pub(super) fn all_return(&mut self, now: u64) {
+        match self.plan.story {
+            Story::Plain => {}
+            Story::Retained => {
+                for slot in 0..self.subscribers {
+                    if self.conns[slot as usize].state == State::Ready {
+                        self.conns[slot as usize].since = now;
+                        self.ramp.pending += 1;
+                        self.stats.counts.open -= 1;
+                        self.subscribe(slot);
+                        let deadline = now + self.plan.ramp.timeout.as_nanos() as u64;
+                        self.handshakes.push_back((deadline, self.id_of(slot)));
+                    }
+                }
+            }
+            Story::Offline => self.ramp_begin(0, self.subscribers, now),
+            Story::Reconnect(_) => {
+                for slot in 0..self.conns.len() as u32 {
+                    if self.conns[slot as usize].state == State::Ready {
+                        self.stats.counts.open -= 1;
+                        self.close_for_now(slot);
+                    }
+                }
+                self.ramp_begin(0, self.conns.len() as u32, now);
+            }
+        }
+    }
+
+    /// Closes a connection without a word; it will be back.
+    fn close_for_now(&mut self, slot: u32) {
+        let conn = self.id_of(slot);
+        let met = &mut self.conns[slot as usize];
+        self.outbox.clear(met);
+        met.partial = None;
+        met.state = State::Dropping;
+        if met.armed || met.stalled {
+            self.orders.cancels.push(conn);
+        } else {
+            self.order_close(conn);
+        }
     }
 
     /// The source address of a connection, and which of the targets it goes to.
@@ -135,7 +213,8 @@ impl Swarm {
         let client = self.client_of(slot);
         let client_id = plan.client_id(client);
         let mut properties = PropertiesBuf::new();
-        if identity.version.is_v5() && identity.session_expiry > 0 {
+        let keeps = plan.story == Story::Offline && slot < self.subscribers;
+        if identity.version.is_v5() && identity.session_expiry > 0 && (keeps || plan.story != Story::Offline) {
             properties.push_u32(Property::SessionExpiryInterval, identity.session_expiry);
         }
         let render = |template| plan.render(template, client, 0);
@@ -152,7 +231,7 @@ impl Swarm {
         let connect = Connect {
             version: identity.version,
             bridge: false,
-            clean_start: identity.clean_start,
+            clean_start: identity.clean_start && !keeps,
             keep_alive: identity.keep_alive,
             properties: properties.as_properties(),
             client_id: &client_id,
@@ -172,16 +251,27 @@ impl Swarm {
             self.stats.error(format!("refused: {}", connack.reason_code));
             return self.give_up(slot);
         }
-        let since = self.conns[slot as usize].since;
-        self.stats.latencies.connect.saturating_record(now.saturating_sub(since));
+        let latency = now.saturating_sub(self.conns[slot as usize].since);
+        match self.stage {
+            Some(Stage::Back(_)) => self.stats.latencies.reconnect.saturating_record(latency),
+            _ => self.stats.latencies.connect.saturating_record(latency),
+        }
+        self.stats.counts.resumed += u64::from(connack.session_present);
         let receive_maximum = connack.properties.u16(Property::ReceiveMaximum).unwrap_or(u16::MAX);
         match &mut self.conns[slot as usize].role {
             Role::Publisher(publisher) => {
                 publisher.receive_maximum = receive_maximum;
                 self.ready(slot);
             }
-            Role::Subscriber(_) if self.plan.filter.is_some() => self.subscribe(slot),
-            Role::Subscriber(_) => self.ready(slot),
+            Role::Subscriber(subscriber) => {
+                if !connack.session_present
+                    && let Some(subscriber) = subscriber
+                {
+                    subscriber.unreleased.clear();
+                }
+                let waits = self.plan.story == Story::Retained || connack.session_present;
+                if self.plan.filter.is_some() && !waits { self.subscribe(slot) } else { self.ready(slot) }
+            }
         }
     }
 
@@ -223,7 +313,10 @@ impl Swarm {
     fn ready(&mut self, slot: u32) {
         self.conns[slot as usize].state = State::Ready;
         self.ramp.pending -= 1;
-        self.stats.counts.ready += 1;
+        match self.stage {
+            Some(Stage::Back(_)) => self.stats.counts.returned += 1,
+            _ => self.stats.counts.ready += 1,
+        }
         self.stats.counts.open += 1;
         if matches!(self.conns[slot as usize].role, Role::Publisher(_)) {
             self.make_head(slot);
@@ -258,9 +351,14 @@ impl Swarm {
 
     // --- the end ---
 
-    pub(super) fn say_goodbye(&mut self, slot: u32) {
+    /// `for_good` ends a session that was to be kept.
+    pub(super) fn say_goodbye(&mut self, slot: u32, for_good: bool) {
         let version = self.plan.identity.version;
-        let disconnect = Disconnect { reason_code: ReasonCode::Success, properties: Properties::EMPTY };
+        let mut properties = PropertiesBuf::new();
+        if for_good && self.plan.story == Story::Offline && slot < self.subscribers {
+            properties.push_u32(Property::SessionExpiryInterval, 0);
+        }
+        let disconnect = Disconnect { reason_code: ReasonCode::Success, properties: properties.as_properties() };
         encode(version, &Packet::Disconnect(disconnect), self.outbox.of(slot, &mut self.conns[slot as usize]));
     }
 
@@ -293,7 +391,7 @@ impl Swarm {
                 self.stats.counts.failed += 1;
                 self.ramp.pending -= 1;
             }
-            State::Waiting | State::Closing | State::Gone => return,
+            State::Waiting | State::Leaving | State::Dropping | State::Closing | State::Gone => return,
         }
         let was_connecting = self.conns[slot as usize].state == State::Connecting;
         let met = &mut self.conns[slot as usize];
@@ -303,6 +401,14 @@ impl Swarm {
         if was_connecting || met.armed || met.stalled {
             self.orders.cancels.push(conn);
         } else {
+            self.order_close(conn);
+        }
+    }
+
+    /// Closes a descriptor on which nothing is in flight; once, since the slot may have another tenant afterwards.
+    fn order_close(&mut self, conn: ConnId) {
+        let met = &mut self.conns[conn.slot as usize];
+        if !std::mem::replace(&mut met.closing, true) {
             self.orders.closes.push(conn);
         }
     }
@@ -310,9 +416,10 @@ impl Swarm {
     /// An operation of a connection has ended; if it was the last one of a closing one, the descriptor is closed.
     pub(super) fn close_if_quiet(&mut self, slot: u32) {
         let met = &self.conns[slot as usize];
-        if met.state == State::Closing && !met.armed && !met.stalled {
+        let closing = matches!(met.state, State::Leaving | State::Dropping | State::Closing);
+        if closing && !met.armed && !met.stalled {
             let conn = self.id_of(slot);
-            self.orders.closes.push(conn);
+            self.order_close(conn);
         }
     }
 
@@ -356,8 +463,11 @@ impl Swarm {
 
     pub(crate) fn closed(&mut self, conn: ConnId) {
         if let Some(met) = self.met(conn) {
-            met.state = State::Gone;
+            met.state = if met.state == State::Closing { State::Gone } else { State::Waiting };
             met.generation += 1;
+            met.closing = false;
+            met.partial = None;
+            self.outbox.clear(&mut self.conns[conn.slot as usize]);
         }
     }
 }
@@ -367,5 +477,5 @@ fn met_closing(swarm: &mut Swarm, conn: ConnId) {
     swarm.stats.counts.failed += 1;
     swarm.ramp.pending -= 1;
     swarm.conns[conn.slot as usize].state = State::Closing;
-    swarm.orders.closes.push(conn);
+    swarm.order_close(conn);
 }

@@ -44,8 +44,27 @@ impl Timeline {
 pub(crate) enum Stage {
     /// Connections are opened.
     Ramp,
+    /// Subscribers say goodbye.
+    Away,
     /// Messages are sent.
     Run(Timeline),
+    /// Those who are away, or all, come back; or subscribers subscribe at last.
+    Back(Timeline),
+    /// What was retained is taken back.
+    Clear,
+}
+
+impl Stage {
+    /// Whether it is the same one, perhaps with another end.
+    fn continues(self, before: Option<Self>) -> bool {
+        match (self, before) {
+            (Self::Run(now), Some(Self::Run(before))) | (Self::Back(now), Some(Self::Back(before))) => {
+                now.start == before.start
+            }
+            (now, Some(before)) => now == before,
+            (_, None) => false,
+        }
+    }
 }
 
 /// What the swarm wants done with its connections.
@@ -135,19 +154,23 @@ impl Swarm {
 
     /// Does all that is due; says when something will be again.
     pub(crate) fn step(&mut self, stage: Stage, now: u64) -> u64 {
-        if self.stage != Some(stage) {
-            self.enter(stage, now);
+        let continues = stage.continues(self.stage);
+        self.stage = Some(stage);
+        if !continues {
+            match stage {
+                Stage::Ramp => self.ramp_begin(0, self.conns.len() as u32, now),
+                Stage::Away => self.all_go(now),
+                Stage::Run(timeline) => self.run_begin(timeline),
+                Stage::Back(_) => self.all_return(now),
+                Stage::Clear => {}
+            }
         }
         let mut next = self.ramp_step(now);
         next = next.min(self.pulse_step(now));
-        next.min(self.publish_step(now))
-    }
-
-    fn enter(&mut self, stage: Stage, now: u64) {
-        self.stage = Some(stage);
         match stage {
-            Stage::Ramp => self.ramp_begin(now),
-            Stage::Run(timeline) => self.run_begin(timeline),
+            Stage::Run(timeline) => next.min(self.publish_step(timeline, now)),
+            Stage::Clear => next.min(self.clear_step(now)),
+            Stage::Ramp | Stage::Away | Stage::Back(_) => next,
         }
     }
 
@@ -165,7 +188,7 @@ impl Swarm {
         self.settle_unsent();
         for slot in 0..self.conns.len() as u32 {
             if self.conns[slot as usize].is_open() && !self.conns[slot as usize].stalled {
-                self.say_goodbye(slot);
+                self.say_goodbye(slot, true);
             }
         }
     }
@@ -177,7 +200,7 @@ impl Swarm {
 
     fn timeline(&self) -> Option<Timeline> {
         match self.stage {
-            Some(Stage::Run(timeline)) => Some(timeline),
+            Some(Stage::Run(timeline) | Stage::Back(timeline)) => Some(timeline),
             _ => None,
         }
     }

@@ -49,14 +49,41 @@ impl Swarm {
     }
 
     /// Publishes what is due or what windows allow.
-    pub(super) fn publish_step(&mut self, now: u64) -> u64 {
-        match (self.timeline(), self.schedule) {
-            (Some(_), Some(schedule)) => self.open_step(schedule, now),
-            (Some(timeline), None) if self.publishers > 0 && self.plan.pace == Pace::Closed => {
-                self.closed_step(timeline, now)
-            }
-            _ => u64::MAX,
+    pub(super) fn publish_step(&mut self, timeline: Timeline, now: u64) -> u64 {
+        match self.schedule {
+            Some(schedule) => self.open_step(schedule, now),
+            None if self.publishers > 0 => self.closed_step(timeline, now),
+            None => u64::MAX,
         }
+    }
+
+    /// Takes back what was retained: an empty message to each topic.
+    pub(super) fn clear_step(&mut self, now: u64) -> u64 {
+        let mut left = false;
+        for number in 0..self.publishers {
+            let slot = self.subscribers + number;
+            while self.conns[slot as usize].state == State::Ready && self.clear_one(slot) {}
+            left |= self.is_full(slot);
+        }
+        if left { now } else { u64::MAX }
+    }
+
+    /// Whether there was one to take back, and room for it.
+    fn clear_one(&mut self, slot: u32) -> bool {
+        let client = self.client_of(slot);
+        let conn = &mut self.conns[slot as usize];
+        let full = conn.stalled || self.outbox.len(conn) >= GATHER_MAX;
+        let Role::Publisher(publisher) = &mut conn.role else { return false };
+        if full || publisher.cleared == publisher.sent {
+            return false;
+        }
+        let sequence = publisher.cleared;
+        publisher.cleared += 1;
+        self.stats.counts.cleared += 1;
+        let topic = self.plan.render(&self.plan.topic, client, sequence);
+        let empty = Delivery { qos: QoS::AtMostOnce, ..delivery(&self.plan, None, &topic, &[]) };
+        empty.encode(self.plan.identity.version, self.outbox.of(slot, conn));
+        true
     }
 
     fn open_step(&mut self, schedule: Schedule, now: u64) -> u64 {

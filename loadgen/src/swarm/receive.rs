@@ -8,8 +8,8 @@ use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Role, Subscriber};
 use super::{Swarm, Timeline};
-use crate::account::{Seen, Stream};
-use crate::plan::Audience;
+use crate::account::{Bits, Seen, Stream};
+use crate::plan::{Audience, Story};
 use crate::stamp::Stamp;
 use crate::uring::ConnId;
 
@@ -116,6 +116,10 @@ impl Swarm {
             }
             _ => {}
         }
+        if self.plan.story == Story::Retained && publish.payload.is_empty() {
+            // What takes a retained message back is no message to account for.
+            return;
+        }
         self.stats.counts.received += 1;
         if timeline.is_some_and(|timeline| timeline.measures(now)) {
             self.stats.counts.received_measured += 1;
@@ -129,7 +133,11 @@ impl Swarm {
 
     fn account(&mut self, slot: u32, stamp: Stamp, timeline: Option<Timeline>, now: u64) {
         let strangers = self.plan.audience == Audience::Strangers;
-        if timeline.is_some_and(|timeline| timeline.measures(if strangers { now } else { stamp.intended })) {
+        if self.plan.story.sends_ahead() {
+            // It was sent before: what counts is how long its receiver has waited since it came.
+            let latency = now.saturating_sub(self.conns[slot as usize].since);
+            self.stats.latencies.delivery.saturating_record(latency);
+        } else if timeline.is_some_and(|timeline| timeline.measures(if strangers { now } else { stamp.intended })) {
             let latency = now.saturating_sub(stamp.intended);
             self.stats.latencies.delivery.saturating_record(latency);
             self.stats.latencies.delivery_sent.saturating_record(latency.saturating_sub(u64::from(stamp.lag)));
@@ -161,6 +169,17 @@ impl Swarm {
         let publishers = self.plan.publishers;
         let Role::Subscriber(subscriber) = &mut self.conns[slot as usize].role else { return None };
         let subscriber = subscriber.get_or_insert_default();
+        if self.plan.story == Story::Retained {
+            // Each message has a topic of its own, so there is no order among them.
+            let at = stamp.publisher as usize;
+            if stamp.publisher >= publishers {
+                return None;
+            }
+            if at >= subscriber.seen.len() {
+                subscriber.seen.resize(at + 1, Bits::default());
+            }
+            return Some(if subscriber.seen[at].see(stamp.sequence) { Seen::InOrder } else { Seen::Again });
+        }
         let stream = match self.plan.audience {
             Audience::Partner if stamp.publisher == client => {
                 if subscriber.streams.is_empty() {

@@ -236,7 +236,7 @@ pub(crate) struct MessageOptions {
     #[arg(long, short = 'I', conflicts_with = "rate", value_parser = parse_millis)]
     pub(crate) interval_of_msg: Option<Duration>,
     /// Messages of one publisher under way: until acknowledged, with QoS 0 until delivered; 0 for no bound. Without a
-    /// rate it makes the closed loop, of 20 if it is not given
+    /// rate it makes the closed loop, of 20 if it is not given, with QoS 0 of 100
     #[arg(long, short = 'F', value_parser = parse_count)]
     pub(crate) inflight: Option<u32>,
     /// End after so many messages in all

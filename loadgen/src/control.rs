@@ -240,7 +240,7 @@ impl Director<'_> {
         loop {
             next += SECOND_NS;
             let until = next.min(timeline.end);
-            while sys::now() < until && !self.must_stop() && !self.is_complete() {
+            while sys::now() < until && !self.must_stop() && !self.is_complete() && self.shared.counts().open > 0 {
                 std::thread::sleep(TICK.min(Duration::from_nanos(until.saturating_sub(sys::now()).max(1))));
             }
             self.sample(&mut before, timeline);
@@ -248,7 +248,7 @@ impl Director<'_> {
             if now >= timeline.end {
                 break;
             }
-            if self.must_stop() || self.is_complete() {
+            if self.must_stop() || self.is_complete() || self.shared.counts().open == 0 {
                 timeline.end = now;
                 self.shared.set_with(RUN, timeline);
                 break;

@@ -2,7 +2,7 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what can be typed | [`cli`], [`format`], [`template`] |
+//! | what can be typed | [`cli`], [`mod@format`], [`template`] |
 //! | what a run does | [`scenario`], [`plan`], [`preflight`] |
 //! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
 //! | when a message is due | [`pacing`] |

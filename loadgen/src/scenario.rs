@@ -13,8 +13,10 @@ use crate::template::Template;
 
 /// Connections of one worker between connect and ready, where no rate is held.
 const PENDING: u32 = 256;
-/// Messages of one publisher under way in the closed loop, if nothing else is said.
+/// Messages of one publisher under way in the closed loop, if nothing else is said: acknowledged ones, and those of
+/// QoS 0, which cost brokers so little that smaller groups would measure the network stack.
 const WINDOW: u32 = 20;
+const WINDOW_QOS_0: u32 = 100;
 /// How long sessions are kept in which messages wait.
 const KEPT_SECONDS: u32 = 300;
 /// Source addresses that a list may name.
@@ -189,7 +191,9 @@ fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Resu
         (Some(_), Pace::Open(_)) if options.qos == QoS::AtMostOnce => {
             return Err("--rate with QoS 0 waits for nothing: --inflight has no meaning there".to_owned());
         }
-        (inflight, _) => Some(inflight.unwrap_or(WINDOW)),
+        (Some(inflight), _) => Some(inflight),
+        (None, Pace::Closed) if options.qos == QoS::AtMostOnce => Some(WINDOW_QOS_0),
+        (None, Pace::Closed) => Some(WINDOW),
     };
     Ok(Plan {
         topic: Template::parse(&topic)?,
@@ -224,14 +228,21 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
         return Err(format!("MQTT {} has no password without a user name", connect.version));
     }
     let interval = connect.interval.filter(|interval| !interval.is_zero());
+    let targets = targets(connect)?;
+    let sources = connect.ifaddr.as_deref().map_or_else(|| Ok(Vec::new()), sources)?;
+    if let Some(source) =
+        sources.iter().find(|source| targets.iter().any(|target| target.is_ipv4() != source.is_ipv4()))
+    {
+        return Err(format!("--ifaddr {source} cannot reach a broker of the other address family"));
+    }
     Ok(Plan {
         scenario: "",
         story: Story::Plain,
         tag,
         workers: connect.workers.unwrap_or_else(|| sys::allowed_cpus().min(2) as u32),
         ramp: Ramp {
-            targets: targets(connect)?,
-            sources: connect.ifaddr.as_deref().map_or_else(|| Ok(Vec::new()), sources)?,
+            targets,
+            sources,
             rate: connect.connrate.or_else(|| interval.map(|interval| 1.0 / interval.as_secs_f64())),
             pending: PENDING,
             timeout: connect.connect_timeout,
@@ -322,7 +333,9 @@ mod tests {
         let paced = planned(&["pairs", "-c", "50", "-I", "100"]).expect("legal");
         assert_eq!(paced.pace, Pace::Open(500.0));
         let closed = planned(&["pairs"]).expect("legal");
-        assert_eq!((closed.pace, closed.window), (Pace::Closed, Some(WINDOW)));
+        assert_eq!((closed.pace, closed.window), (Pace::Closed, Some(WINDOW_QOS_0)));
+        let acknowledged = planned(&["pairs", "-q", "1"]).expect("legal");
+        assert_eq!(acknowledged.window, Some(WINDOW));
         let flood = planned(&["pairs", "-F", "0"]).expect("legal");
         assert_eq!((flood.pace, flood.window), (Pace::Closed, None));
     }
@@ -363,6 +376,7 @@ mod tests {
             &["conn", "-V", "4", "-P", "secret"],
             &["conn", "--ifaddr", "127.0.0.9-127.0.0.2"],
             &["conn", "-h", ","],
+            &["conn", "-h", "::1", "--ifaddr", "127.0.0.2"],
         ] {
             assert!(planned(wrong).is_err(), "{wrong:?}");
         }

@@ -41,6 +41,12 @@ impl Latencies {
         }
     }
 
+    /// Whether there are more messages in it than before.
+    pub(crate) fn moved(&self, before: &mut u64) -> bool {
+        let now = self.delivery.len() + self.ack.len();
+        std::mem::replace(before, now) != now
+    }
+
     pub(crate) fn join(&mut self, other: &Self) {
         let same = "all histograms have the same bounds";
         self.connect.add(&other.connect).expect(same);

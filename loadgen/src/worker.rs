@@ -56,7 +56,7 @@ pub(crate) fn run(
     let mut swarm = Swarm::new(Arc::clone(plan), number, delivered);
     let board = &shared.boards[number as usize];
     let mut events = Vec::new();
-    let (mut shown, mut shown_latencies) = (0, 0);
+    let (mut shown, mut shown_latencies, mut shown_records) = (0, 0, 0);
     let mut busy = Busy::default();
     while let Some(stage) = shared.stage() {
         let now = sys::now();
@@ -69,7 +69,7 @@ pub(crate) fn run(
             swarm.stats.counts.droughts = ring.droughts;
             board.show(&swarm.stats.counts, swarm.under_way(now));
         }
-        if now - shown_latencies >= SHOW_LATENCIES_NS {
+        if now - shown_latencies >= SHOW_LATENCIES_NS && swarm.stats.latencies.moved(&mut shown_records) {
             shown_latencies = now;
             board.show_latencies(&swarm.stats.latencies.delivery, &swarm.stats.latencies.ack);
         }

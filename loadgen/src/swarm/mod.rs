@@ -121,7 +121,9 @@ impl Swarm {
             Payload::Stamped(size) => (0..*size).map(|at| b'a' + (at % 26) as u8).collect(),
             Payload::Literal(bytes) => bytes.clone(),
         };
-        let floods = plan.pace == Pace::Closed && (plan.window.is_none() || Self::delivered_len(&plan) > 0);
+        // A partner's delivery queues its publisher; others may be heard on any worker, and by many.
+        let told = plan.audience == Audience::Partner || Self::delivered_len(&plan) == 0;
+        let floods = plan.pace == Pace::Closed && (plan.window.is_none() || !told);
         Self {
             worker,
             subscribers,

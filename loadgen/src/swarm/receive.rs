@@ -140,7 +140,9 @@ impl Swarm {
         } else if timeline.is_some_and(|timeline| timeline.measures(if strangers { now } else { stamp.intended })) {
             let latency = now.saturating_sub(stamp.intended);
             self.stats.latencies.delivery.saturating_record(latency);
-            self.stats.latencies.delivery_sent.saturating_record(latency.saturating_sub(u64::from(stamp.lag)));
+            if self.schedule.is_some() || strangers {
+                self.stats.latencies.delivery_sent.saturating_record(latency.saturating_sub(u64::from(stamp.lag)));
+            }
         }
         let seen = match self.plan.audience {
             Audience::Group => self.see_in_group(slot, stamp),

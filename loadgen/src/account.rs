@@ -84,6 +84,16 @@ impl Stream {
     }
 }
 
+/// What one receiver got of one publisher.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) publisher: u32,
+    pub(crate) subscriber: u32,
+    pub(crate) unique: u64,
+    pub(crate) doubled: u64,
+    pub(crate) reordered: u64,
+}
+
 /// Which messages of one publisher a whole group has got: a bit for each, so that groups spread over workers can be
 /// joined.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -7,6 +7,9 @@ use millrace_core::packet::{ProtocolVersion, QoS};
 
 use crate::template::{Template, Values};
 
+/// Publishers times subscribers up to which each has a line of its own.
+const LINES_MAX: u64 = 1_000_000;
+
 /// Who gets the messages of a publisher.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Audience {
@@ -144,6 +147,14 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) const fn connections(&self) -> u32 {
         self.subscribers + self.publishers
+    }
+
+    /// Whether each publisher and subscriber gets a line of its own in the account.
+    pub(crate) fn has_lines(&self) -> bool {
+        let streams = u64::from(self.publishers) * self.copies();
+        matches!(self.audience, Audience::Partner | Audience::All)
+            && self.story != Story::Retained
+            && streams <= LINES_MAX
     }
 
     /// Messages that one publisher sends at most; the first ones make up for what cannot be divided.

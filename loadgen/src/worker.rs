@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use crate::account::Bits;
+use crate::account::{Bits, Line};
 use crate::control::Shared;
 use crate::host;
 use crate::plan::Plan;
@@ -38,6 +38,10 @@ pub(crate) enum WorkerError {
 pub(crate) struct Outcome {
     pub(crate) stats: Stats,
     pub(crate) group: Vec<Bits>,
+    /// The account of each publisher and subscriber.
+    pub(crate) lines: Vec<Line>,
+    /// What each publisher has sent.
+    pub(crate) sent: Vec<(u32, u64)>,
     /// Share of the measured time that this worker was busy.
     pub(crate) busy: f64,
     /// Share of the measured time that it waited for a processor.
@@ -83,7 +87,8 @@ pub(crate) fn run(
     swarm.settle_missed();
     swarm.stats.counts.droughts = ring.droughts;
     let (busy, waited) = busy.share();
-    Ok(Outcome { group: swarm.take_group(), busy, waited, stats: swarm.stats })
+    let (lines, sent) = if plan.has_lines() { (swarm.lines(), swarm.sent()) } else { (Vec::new(), Vec::new()) };
+    Ok(Outcome { group: swarm.take_group(), lines, sent, busy, waited, stats: swarm.stats })
 }
 
 /// A ring for so many connections, small where there are many workers.

@@ -87,6 +87,7 @@ impl Report {
                 "received_per_s": whole(self.rates.received),
                 "acked_per_s": whole(self.rates.acked),
             },
+            "streams": self.streams.as_ref().map(super::streams::Streams::json),
             "bytes": { "sent": counts.bytes_sent, "received": counts.bytes_received },
             "latency": latency,
             "errors": self.errors,

@@ -4,6 +4,7 @@
 
 mod files;
 mod json;
+mod streams;
 mod table;
 mod verdict;
 
@@ -27,6 +28,7 @@ pub(crate) struct Report {
     counts: Counts,
     lost: u64,
     latencies: Latencies,
+    streams: Option<streams::Streams>,
     errors: BTreeMap<String, u64>,
     rates: Rates,
     broker: Option<Broker>,
@@ -141,6 +143,7 @@ impl Report {
             counts,
             lost,
             latencies,
+            streams: plan.has_lines().then(|| streams::Streams::new(&run.outcomes)),
             errors,
             rates,
             broker,

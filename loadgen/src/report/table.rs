@@ -124,6 +124,9 @@ impl Report {
             }
         }
         writeln!(out)?;
+        for line in self.streams.iter().flat_map(super::streams::Streams::lines) {
+            writeln!(out, "    worst      {line}")?;
+        }
         write!(out, "  rate       ")?;
         if self.plan.publishers > 0 && !self.plan.story.sends_ahead() {
             write!(out, "  sent {}/s", count(self.rates.sent as u64))?;

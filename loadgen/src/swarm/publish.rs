@@ -390,6 +390,17 @@ impl Swarm {
         self.stats.counts.unsent = unsent;
     }
 
+    /// How much each publisher has sent, at the end.
+    pub(crate) fn sent(&self) -> Vec<(u32, u64)> {
+        let publishers = self.conns[self.subscribers as usize..].iter().zip(0..);
+        publishers
+            .map(|(conn, number)| match &conn.role {
+                Role::Publisher(publisher) => (self.publisher_number(number), publisher.sent),
+                Role::Subscriber(_) => (self.publisher_number(number), 0),
+            })
+            .collect()
+    }
+
     /// Messages that wait for an acknowledgement or for the chance to leave; reckoned only when no more become due.
     pub(crate) fn under_way(&self, now: u64) -> u64 {
         if self.timeline().is_none_or(|timeline| now < timeline.end) {

@@ -8,7 +8,7 @@ use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Role, Subscriber};
 use super::{Swarm, Timeline};
-use crate::account::{Bits, Seen, Stream};
+use crate::account::{Bits, Line, Seen, Stream};
 use crate::plan::{Audience, Story};
 use crate::stamp::Stamp;
 use crate::uring::ConnId;
@@ -231,6 +231,30 @@ impl Swarm {
             forget(subscriber, id.get());
         }
         encode_ack(version, AckKind::PubComp, id, ReasonCode::Success, self.outbox.of(slot, conn));
+    }
+
+    /// The account of each publisher and subscriber, at the end.
+    pub(crate) fn lines(&self) -> Vec<Line> {
+        let mut lines = Vec::new();
+        for slot in 0..self.subscribers {
+            let client = self.client_of(slot);
+            let heard: &[Stream] = match &self.conns[slot as usize].role {
+                Role::Subscriber(Some(subscriber)) => &subscriber.streams,
+                _ => &[],
+            };
+            let publishers = match self.plan.audience {
+                Audience::Partner => client..client + 1,
+                Audience::All if self.plan.story != Story::Retained => 0..self.plan.publishers,
+                _ => 0..0,
+            };
+            let nothing = Stream::default();
+            for (at, publisher) in publishers.enumerate() {
+                let Stream { unique, doubled, reordered, .. } = heard.get(at).unwrap_or(&nothing);
+                let (unique, doubled, reordered) = (*unique, *doubled, *reordered);
+                lines.push(Line { publisher, subscriber: client, unique, doubled, reordered });
+            }
+        }
+        lines
     }
 
     /// What streams of strangers lack, at the end.

@@ -300,8 +300,13 @@ fn what_the_broker_loses_doubles_and_swaps_is_found() {
 fn each_subscriber_of_a_fan_has_its_own_account() {
     let mischief = Mischief { lose: vec![5], ..Mischief::default() };
     let arguments = ["fan-out", "--pubs", "2", "--subs", "9", "--rate", "100", "--workers", "2"];
-    let (counts, _) = counts_of(&arguments, mischief, 500);
+    let (counts, trial) = counts_of(&arguments, mischief, 500);
     assert_eq!((counts.sent, counts.expected, counts.unique), (50, 450, 449));
+    let lines: Vec<_> = trial.swarms.iter().flat_map(Swarm::lines).collect();
+    let sent: BTreeMap<u32, u64> = trial.swarms.iter().flat_map(Swarm::sent).collect();
+    assert_eq!((lines.len(), sent.len()), (18, 2));
+    let short = lines.iter().filter(|line| line.unique < sent[&line.publisher]).count();
+    assert_eq!(short, 1, "one stream of the 18 lacks one message");
     assert_eq!((counts.doubled, counts.reordered), (0, 0));
 }
 

@@ -217,6 +217,37 @@ fn a_standstill_of_the_broker_is_in_the_latencies_of_every_message_due_in_it() {
 }
 
 #[test]
+fn an_interrupted_run_still_reports_exactly() {
+    let broker = Broker::shared();
+    let arguments = ["pairs", "-c", "5", "-q", "1", "--rate", "1k", "-d", "60s", "--json", "-"];
+    let run = command(broker, &arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let run = run.expect("the program can be started");
+    std::thread::sleep(Duration::from_millis(2500));
+    millrace_tests::process::signal(run.id(), libc::SIGINT).expect("our child can be signalled");
+    let output = run.wait_with_output().expect("it ends");
+    assert_eq!(output.status.code(), Some(130));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(report["interrupted"], true);
+    assert_eq!(number(&report, "/messages/lost"), 0, "{report:#}");
+    assert!(number(&report, "/messages/sent") > 0);
+}
+
+#[test]
+fn a_broker_that_dies_ends_the_run_as_failed() {
+    let broker = Broker::start();
+    let arguments = ["pairs", "-c", "5", "-q", "1", "--rate", "1k", "-d", "60s", "--json", "-"];
+    let run = command(&broker, &arguments).stdout(Stdio::piped()).stderr(Stdio::null()).spawn();
+    let run = run.expect("the program can be started");
+    std::thread::sleep(Duration::from_millis(2500));
+    broker.signal(libc::SIGKILL);
+    let output = run.wait_with_output().expect("it ends long before its time");
+    assert_eq!(output.status.code(), Some(1));
+    let report: Value = serde_json::from_slice(&output.stdout).expect("a report");
+    assert_eq!(number(&report, "/connections/dropped"), 10);
+    assert!(number(&report, "/measured/duration_ns") < 30_000_000_000);
+}
+
+#[test]
 fn a_dry_run_connects_nowhere_and_says_what_is_missing() {
     let broker = Broker::shared();
     let output = load(broker, &["pairs", "-c", "1k", "--rate", "10k", "--dry-run"]);

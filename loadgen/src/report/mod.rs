@@ -273,7 +273,8 @@ impl Report {
     pub(crate) fn exit(&self, strict: bool) -> Exit {
         if self.interrupted {
             Exit::Interrupted
-        } else if self.counts.ready == 0 {
+        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready {
+            // Nothing connected, or nothing was left.
             Exit::Failed
         } else if self.expectations.iter().any(|verdict| !verdict.held) {
             Exit::NotHeld

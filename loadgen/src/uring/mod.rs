@@ -11,6 +11,8 @@
 )]
 
 mod buffers;
+#[cfg(test)]
+mod tests;
 
 use std::collections::VecDeque;
 use std::io;

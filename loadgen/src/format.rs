@@ -15,6 +15,12 @@ pub(crate) fn count(number: u64) -> String {
     out
 }
 
+/// So many of something.
+pub(crate) fn many(number: u32, word: &str) -> String {
+    let number = u64::from(number);
+    format!("{} {word}{}", count(number), if number == 1 { "" } else { "s" })
+}
+
 /// Nanoseconds with three digits and their unit.
 pub(crate) fn duration(ns: u64) -> String {
     let (value, unit) = match ns {
@@ -150,6 +156,7 @@ mod tests {
     fn numbers_are_written_for_people() {
         assert_eq!((count(0).as_str(), count(999).as_str(), count(3_000_000).as_str()), ("0", "999", "3,000,000"));
         assert_eq!(count(60_000), "60,000");
+        assert_eq!((many(1, "pair").as_str(), many(2_000, "pair").as_str()), ("1 pair", "2,000 pairs"));
         for (ns, text) in
             [(7, "7 ns"), (1_900, "1.9 us"), (112_000, "112 us"), (6_200_000, "6.2 ms"), (2_000_000_000, "2.0 s")]
         {

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use crate::format::{bytes, count};
+use crate::format::{bytes, count, many};
 use crate::plan::{Pace, Plan};
 use crate::{host, sys};
 
@@ -69,14 +69,18 @@ impl Preflight {
     pub(crate) fn describe(&self, plan: &Plan) -> String {
         let mut out = String::new();
         let connections = u64::from(plan.connections());
+        let clients = match (plan.subscribers, plan.publishers) {
+            (subscribers @ 1.., publishers @ 1..) => {
+                format!(" ({}, {})", many(subscribers, "subscriber"), many(publishers, "publisher"))
+            }
+            _ => String::new(),
+        };
         let _ = writeln!(
             out,
-            "{}  {} connections ({} subscribers, {} publishers), {} workers, MQTT {}",
+            "{}  {}{clients}, {}, MQTT {}",
             plan.scenario,
-            count(connections),
-            count(plan.subscribers.into()),
-            count(plan.publishers.into()),
-            plan.workers,
+            many(plan.connections(), "connection"),
+            many(plan.workers, "worker"),
             plan.identity.version
         );
         let targets: Vec<String> = plan.ramp.targets.iter().map(SocketAddr::to_string).collect();
@@ -237,7 +241,7 @@ fn example(target: SocketAddr, wanted: u64) -> String {
             let first = u32::from(Ipv4Addr::new(127, 0, 0, 2));
             format!("127.0.0.2-{}      (loopback needs no setup)", Ipv4Addr::from(first + wanted - 1))
         }
-        _ => format!("with {wanted} addresses of this host      (ip address add ADDRESS dev INTERFACE)"),
+        _ => format!("FIRST-LAST      ({wanted} addresses of this host; ip address add ADDRESS dev INTERFACE)"),
     }
 }
 

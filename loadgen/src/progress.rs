@@ -19,6 +19,8 @@ pub(crate) struct Sample {
     pub(crate) received_rate: f64,
     pub(crate) acked_rate: f64,
     pub(crate) open: u64,
+    /// Connections that failed or were lost so far.
+    pub(crate) lost: u64,
     pub(crate) p50: u64,
     pub(crate) p99: u64,
     pub(crate) max: u64,
@@ -33,6 +35,7 @@ impl Sample {
             received_rate: rate(now.received, before.received),
             acked_rate: rate(now.acked, before.acked),
             open: now.open,
+            lost: now.failed + now.dropped,
             p50: latencies.value_at_quantile(0.5),
             p99: latencies.value_at_quantile(0.99),
             max: latencies.max(),
@@ -58,7 +61,6 @@ pub(crate) struct Progress {
     drawn: usize,
     last: u64,
     history: Vec<f64>,
-    errors: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,7 +85,7 @@ impl Progress {
             Style::Auto if std::io::stderr().is_terminal() => Mode::Block,
             Style::Auto => Mode::Silent,
         };
-        Self { mode, drawn: 0, last: 0, history: Vec::new(), errors: 0 }
+        Self { mode, drawn: 0, last: 0, history: Vec::new() }
     }
 
     pub(crate) fn ramp(&mut self, counts: &Counts, total: u64, elapsed: u64) {
@@ -92,7 +94,6 @@ impl Progress {
             return;
         }
         self.last = elapsed;
-        self.errors = counts.failed + counts.dropped;
         let done = counts.ready + counts.failed;
         let rate = counts.ready as f64 * 1e9 / elapsed.max(1) as f64;
         let line = format!(
@@ -135,7 +136,7 @@ impl Progress {
                     format!("           {}", sparkline(&self.history)),
                     format!("latency    {latency}  (last second)"),
                     format!("connected  {}", count(sample.open)),
-                    format!("errors     {}", count(self.errors)),
+                    format!("lost       {} connections", count(sample.lost)),
                 ];
                 self.draw(&lines);
             }
@@ -143,7 +144,7 @@ impl Progress {
     }
 
     pub(crate) fn drain(&mut self, left: u64) {
-        if self.mode == Mode::Block {
+        if self.mode == Mode::Block && left > 0 {
             self.draw(&[format!("waiting for {} messages under way", count(left))]);
         }
     }

@@ -6,7 +6,7 @@ use hdrhistogram::Histogram;
 use millrace_core::packet::QoS;
 
 use super::Report;
-use crate::format::{bytes, count, duration, span};
+use crate::format::{bytes, count, duration, many, span};
 use crate::plan::{Audience, Pace, Plan, Story};
 
 const LATENCY_COLUMNS: [(&str, f64); 5] = [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)];
@@ -48,7 +48,8 @@ impl Report {
         }
         out.truncate(out.trim_end().len());
         writeln!(out)?;
-        let open = matches!(self.plan.pace, Pace::Open(_));
+        let strangers = self.plan.audience == Audience::Strangers;
+        let open = matches!(self.plan.pace, Pace::Open(_)) || strangers;
         let from = match (self.plan.story, open) {
             (Story::Plain | Story::Reconnect(_), true) => "from the intended time of sending",
             (Story::Plain | Story::Reconnect(_), false) => "from the time of sending",
@@ -144,12 +145,10 @@ impl Report {
 fn headline(plan: &Plan) -> String {
     let mut out = format!("{}  ", plan.scenario);
     let _ = match plan.audience {
-        Audience::Partner => write!(out, "{} pairs", count(plan.publishers.into())),
-        _ if plan.publishers == 0 => write!(out, "{} connections", count(plan.subscribers.into())),
-        Audience::Nobody => write!(out, "{} publishers", count(plan.publishers.into())),
-        _ => {
-            write!(out, "{} publishers, {} subscribers", count(plan.publishers.into()), count(plan.subscribers.into()))
-        }
+        Audience::Partner => write!(out, "{}", many(plan.publishers, "pair")),
+        _ if plan.publishers == 0 => write!(out, "{}", many(plan.subscribers, "connection")),
+        Audience::Nobody => write!(out, "{}", many(plan.publishers, "publisher")),
+        _ => write!(out, "{}, {}", many(plan.publishers, "publisher"), many(plan.subscribers, "subscriber")),
     };
     if plan.publishers > 0 {
         let _ = write!(out, ", QoS {}, {} B", plan.qos as u8, plan.payload.len());

@@ -239,6 +239,9 @@ pub(crate) struct MessageOptions {
     /// rate it makes the closed loop, of 20 if it is not given, with QoS 0 of 100
     #[arg(long, short = 'F', value_parser = parse_count)]
     pub(crate) inflight: Option<u32>,
+    /// Connections beside these that only stay
+    #[arg(long, default_value = "0", hide_default_value = true, value_parser = parse_count)]
+    pub(crate) idle: u32,
     /// End after so many messages in all
     #[arg(long, short = 'L', value_parser = parse_some)]
     pub(crate) limit: Option<u32>,

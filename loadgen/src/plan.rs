@@ -125,6 +125,8 @@ pub(crate) struct Plan {
     pub(crate) identity: Identity,
     pub(crate) subscribers: u32,
     pub(crate) publishers: u32,
+    /// Connections that only stay beside the others.
+    pub(crate) idle: u32,
     pub(crate) audience: Audience,
     /// What subscribers subscribe to; none for clients that only stay.
     pub(crate) filter: Option<Template>,
@@ -146,7 +148,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) const fn connections(&self) -> u32 {
-        self.subscribers + self.publishers
+        self.subscribers + self.publishers + self.idle
     }
 
     /// Whether each publisher and subscriber gets a line of its own in the account.
@@ -177,18 +179,25 @@ impl Plan {
         (total + self.workers - 1 - worker) / self.workers
     }
 
-    /// The client id of a client; subscribers are numbered in front of publishers.
+    /// A client's kind and its number within it: subscribers come first, then publishers, then those who only stay.
+    const fn kind(&self, client: u32) -> (char, u32) {
+        if client < self.subscribers {
+            ('s', client)
+        } else if client < self.subscribers + self.publishers {
+            ('p', client - self.subscribers)
+        } else {
+            ('i', client - self.subscribers - self.publishers)
+        }
+    }
+
     pub(crate) fn client_id(&self, client: u32) -> String {
-        let (kind, number) = match client.checked_sub(self.subscribers) {
-            None => ('s', client),
-            Some(publisher) => ('p', publisher),
-        };
-        format!("{}{kind}{}", self.identity.prefix, self.identity.first_number + u64::from(number))
+        let (kind, _) = self.kind(client);
+        format!("{}{kind}{}", self.identity.prefix, self.number(client))
     }
 
     /// The number that `%i` stands for: that of a client within its kind.
     pub(crate) fn number(&self, client: u32) -> u64 {
-        self.identity.first_number + u64::from(client.checked_sub(self.subscribers).unwrap_or(client))
+        self.identity.first_number + u64::from(self.kind(client).1)
     }
 
     /// Renders a template for one client.

@@ -75,6 +75,10 @@ impl Preflight {
             }
             _ => String::new(),
         };
+        let clients = match plan.idle {
+            0 => clients,
+            idle => format!("{clients} of which {} only stay", count(idle.into())),
+        };
         let _ = writeln!(
             out,
             "{}  {}{clients}, {}, MQTT {}",

@@ -203,6 +203,7 @@ fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Resu
         pace,
         window,
         limit: options.limit.map(u64::from),
+        idle: options.idle,
         ..base
     })
 }
@@ -260,6 +261,7 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
         },
         subscribers: 0,
         publishers: 0,
+        idle: 0,
         audience: Audience::Nobody,
         filter: None,
         subscribe_qos: QoS::AtMostOnce,

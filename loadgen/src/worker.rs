@@ -55,7 +55,8 @@ pub(crate) fn run(
     delivered: Arc<[AtomicU64]>,
 ) -> Result<Outcome, WorkerError> {
     sys::sharpen_timers();
-    let slots = plan.share(plan.subscribers, number) + plan.share(plan.publishers, number);
+    let kinds = [plan.subscribers, plan.publishers, plan.idle];
+    let slots = kinds.iter().map(|kind| plan.share(*kind, number)).sum();
     let mut ring = Ring::open(size(plan.workers, slots), &plan.ramp.targets)?;
     let mut swarm = Swarm::new(Arc::clone(plan), number, delivered);
     let board = &shared.boards[number as usize];

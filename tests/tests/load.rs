@@ -77,6 +77,15 @@ fn the_closed_loop_sends_exactly_what_is_asked_for() {
 }
 
 #[test]
+fn idle_connections_stand_beside_those_that_talk() {
+    let broker = Broker::shared();
+    let arguments = ["pairs", "-c", "5", "--idle", "101", "--rate", "1k", "-L", "500", "--workers", "2"];
+    let report = report(broker, &arguments, 0);
+    assert_exact(&report);
+    assert_eq!((number(&report, "/connections/ready"), number(&report, "/messages/received")), (111, 500));
+}
+
+#[test]
 fn messages_wait_for_subscribers_that_are_away() {
     let broker = Broker::shared();
     for (qos, version) in [("1", "5"), ("2", "4")] {

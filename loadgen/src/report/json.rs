@@ -148,6 +148,7 @@ fn config_json(plan: &Plan) -> Value {
         "clean_start": plan.identity.clean_start,
         "publishers": plan.publishers,
         "subscribers": plan.subscribers,
+        "idle": plan.idle,
         "qos": plan.qos as u8,
         "subscribe_qos": plan.subscribe_qos as u8,
         "retain": plan.retain,

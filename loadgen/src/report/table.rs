@@ -150,6 +150,9 @@ fn headline(plan: &Plan) -> String {
         Audience::Nobody => write!(out, "{}", many(plan.publishers, "publisher")),
         _ => write!(out, "{}, {}", many(plan.publishers, "publisher"), many(plan.subscribers, "subscriber")),
     };
+    if plan.idle > 0 {
+        let _ = write!(out, " beside {} idle ones", count(plan.idle.into()));
+    }
     if plan.publishers > 0 {
         let _ = write!(out, ", QoS {}, {} B", plan.qos as u8, plan.payload.len());
         let _ = match (plan.pace, plan.window) {

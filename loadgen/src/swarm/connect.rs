@@ -270,7 +270,11 @@ impl Swarm {
                     subscriber.unreleased.clear();
                 }
                 let waits = self.plan.story == Story::Retained || connack.session_present;
-                if self.plan.filter.is_some() && !waits { self.subscribe(slot) } else { self.ready(slot) }
+                if slot < self.subscribers && self.plan.filter.is_some() && !waits {
+                    self.subscribe(slot)
+                } else {
+                    self.ready(slot)
+                }
             }
         }
     }

@@ -114,9 +114,11 @@ impl Swarm {
     pub(crate) fn new(plan: Arc<Plan>, worker: u32, delivered: Arc<[AtomicU64]>) -> Self {
         let subscribers = plan.share(plan.subscribers, worker);
         let publishers = plan.share(plan.publishers, worker);
-        let mut conns = Vec::with_capacity((subscribers + publishers) as usize);
+        let idle = plan.share(plan.idle, worker);
+        let mut conns = Vec::with_capacity((subscribers + publishers + idle) as usize);
         conns.extend((0..subscribers).map(|_| Conn::new(Role::Subscriber(None))));
         conns.extend((0..publishers).map(|_| Conn::new(Role::Publisher(Box::default()))));
+        conns.extend((0..idle).map(|_| Conn::new(Role::Subscriber(None))));
         let filler = match &plan.payload {
             Payload::Stamped(size) => (0..*size).map(|at| b'a' + (at % 26) as u8).collect(),
             Payload::Literal(bytes) => bytes.clone(),
@@ -207,11 +209,16 @@ impl Swarm {
         }
     }
 
-    /// The number of a client in the whole run: subscribers first.
+    /// The number of a client in the whole run: subscribers first, then publishers, then those who only stay.
     fn client_of(&self, slot: u32) -> u32 {
-        match slot.checked_sub(self.subscribers) {
-            None => self.worker + slot * self.plan.workers,
-            Some(publisher) => self.plan.subscribers + self.publisher_number(publisher),
+        let nth = |nth: u32| self.worker + nth * self.plan.workers;
+        let (publishers, idle) = (self.subscribers, self.subscribers + self.publishers);
+        if slot < publishers {
+            nth(slot)
+        } else if slot < idle {
+            self.plan.subscribers + nth(slot - publishers)
+        } else {
+            self.plan.subscribers + self.plan.publishers + nth(slot - idle)
         }
     }
 

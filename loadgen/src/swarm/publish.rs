@@ -7,7 +7,7 @@ use millrace_core::codec::publish::Delivery;
 use millrace_core::packet::{Ack, PacketId, QoS};
 use millrace_core::reason_code::ReasonCode;
 
-use super::conn::{Role, State};
+use super::conn::{Conn, Role, State};
 use super::{Swarm, Timeline};
 use crate::pacing::Schedule;
 use crate::plan::{Audience, Pace, Payload};
@@ -390,9 +390,13 @@ impl Swarm {
         self.stats.counts.unsent = unsent;
     }
 
+    fn our_publishers(&self) -> impl Iterator<Item = (&Conn, u32)> {
+        self.conns[self.subscribers as usize..].iter().zip(0..self.publishers)
+    }
+
     /// How much each publisher has sent, at the end.
     pub(crate) fn sent(&self) -> Vec<(u32, u64)> {
-        let publishers = self.conns[self.subscribers as usize..].iter().zip(0..);
+        let publishers = self.our_publishers();
         publishers
             .map(|(conn, number)| match &conn.role {
                 Role::Publisher(publisher) => (self.publisher_number(number), publisher.sent),
@@ -409,7 +413,7 @@ impl Swarm {
         let owed = |number: u32, sent: u64| {
             self.schedule.map_or(0, |schedule| schedule.share(self.passed, number).saturating_sub(sent))
         };
-        let publishers = self.conns[self.subscribers as usize..].iter().zip(0..);
+        let publishers = self.our_publishers();
         publishers
             .filter(|(conn, _)| conn.state == State::Ready)
             .map(|(conn, number)| match &conn.role {

@@ -285,6 +285,20 @@ fn every_message_of_every_qos_and_version_is_accounted_for() {
 }
 
 #[test]
+fn idle_clients_neither_subscribe_nor_publish() {
+    let arguments = ["fan-in", "--pubs", "3", "--subs", "2", "--idle", "8", "--rate", "1k", "--workers", "3"];
+    let (counts, trial) = counts_of(&arguments, Mischief::default(), 200);
+    assert_eq!((counts.ready, trial.broker.disconnects), (13, 13));
+    assert_eq!(trial.broker.filters.len(), 2);
+    assert_eq!((counts.unique, counts.expected), (counts.sent * 2, counts.sent * 2));
+    let plan = &trial.swarms[0].plan;
+    let ids: std::collections::BTreeSet<String> = (0..13).map(|client| plan.client_id(client)).collect();
+    let clients: std::collections::BTreeSet<u32> =
+        trial.swarms.iter().flat_map(|swarm| (0..swarm.conns.len() as u32).map(|slot| swarm.client_of(slot))).collect();
+    assert_eq!((ids.len(), clients.len()), (13, 13), "nobody has the id of another");
+}
+
+#[test]
 fn what_the_broker_loses_doubles_and_swaps_is_found() {
     for qos in ["0", "1", "2"] {
         let mischief =

@@ -28,6 +28,8 @@ pub(super) struct RampState {
     /// Nanoseconds between two connects of this worker; 0 for as fast as they are answered.
     period: f64,
     pending: u64,
+    /// When too many were last under way to begin another.
+    held: u64,
 }
 
 impl Swarm {
@@ -59,6 +61,7 @@ impl Swarm {
                 break;
             }
             if self.ramp.pending >= pending_max {
+                self.ramp.held = now;
                 break;
             }
             if budget == 0 {
@@ -71,7 +74,10 @@ impl Swarm {
             let mut since = now;
             if self.ramp.period > 0.0 {
                 since = due;
-                self.stats.latencies.lag.saturating_record(now - due);
+                if self.plan.publishers == 0 {
+                    // What waited for the broker is not our lateness.
+                    self.stats.latencies.lag.saturating_record(now - due.max(self.ramp.held));
+                }
             }
             self.begin(slot, since, now);
         }

@@ -2,7 +2,7 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what can be typed | [`cli`], [`mod@format`], [`template`] |
+//! | what can be typed | [`cli`], [`options`], [`mod@format`], [`template`] |
 //! | what a run does | [`scenario`], [`plan`], [`preflight`] |
 //! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
 //! | when a message is due | [`pacing`] |
@@ -17,6 +17,7 @@ mod exit;
 mod expect;
 mod format;
 mod host;
+mod options;
 mod pacing;
 mod plan;
 mod preflight;

@@ -5,7 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 
 use millrace_core::packet::QoS;
 
-use crate::cli::{AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, Scenario};
+use crate::cli::Scenario;
+use crate::options::{AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions};
 use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Story, Will};
 use crate::stamp::Stamp;
 use crate::sys;

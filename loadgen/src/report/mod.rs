@@ -14,10 +14,11 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::account::Bits;
-use crate::cli::{OutputOptions, say};
+use crate::cli::say;
 use crate::control::Run;
 use crate::exit::Exit;
 use crate::expect::{Expectation, PERCENTILES, Verdict};
+use crate::options::OutputOptions;
 use crate::plan::{Audience, Plan, Story};
 use crate::progress::Sample;
 use crate::stats::{Counts, Latencies, Stats};

@@ -7,6 +7,7 @@
 
 mod conn;
 mod connect;
+mod leave;
 mod publish;
 mod receive;
 #[cfg(test)]

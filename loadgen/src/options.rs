@@ -278,9 +278,9 @@ pub(crate) struct TimeOptions {
     /// Measured time, after the ramp and the warm-up; for storms the most that each part may take
     #[arg(long, short = 'd', default_value = "10s", value_parser = parse_seconds)]
     pub(crate) duration: Duration,
-    /// Time in front of it that counts for accounts and not for latencies and rates
-    #[arg(long, default_value = "1s", value_parser = parse_seconds)]
-    pub(crate) warm_up: Duration,
+    /// Time in front of it that counts for accounts and not for latencies and rates; without it 1s, with --limit none
+    #[arg(long, value_parser = parse_seconds)]
+    pub(crate) warm_up: Option<Duration>,
     /// How long messages under way are waited for at the end
     #[arg(long, default_value = "10s", value_parser = parse_seconds)]
     pub(crate) drain: Duration,

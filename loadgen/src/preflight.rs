@@ -10,7 +10,7 @@ use crate::{host, sys};
 /// Connections from one source address to one destination port up to which connect() stays quick.
 pub(crate) const COMFORTABLE: u64 = 14_000;
 /// What a connection costs: ours, and the kernel's socket and receive.
-const CONNECTION_BYTES: u64 = 100;
+const CONNECTION_BYTES: u64 = 150;
 const PUBLISHER_BYTES: u64 = 200;
 const KERNEL_BYTES: u64 = 4_800;
 

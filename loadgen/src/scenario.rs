@@ -2,11 +2,12 @@
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
+use std::time::Duration;
 
 use millrace_core::packet::QoS;
 
 use crate::cli::Scenario;
-use crate::options::{AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions};
+use crate::options::{AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, TimeOptions};
 use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Story, Will};
 use crate::stamp::Stamp;
 use crate::sys;
@@ -18,6 +19,10 @@ const PENDING: u32 = 256;
 /// QoS 0, which cost brokers so little that smaller groups would measure the network stack.
 const WINDOW: u32 = 20;
 const WINDOW_QOS_0: u32 = 100;
+/// Time in front of the measured one, if nothing else is said.
+const WARM_UP: Duration = Duration::from_secs(1);
+/// Messages a second: one each nanosecond, the unit of the schedule.
+const RATE_MAX: f64 = 1e9;
 /// How long sessions are kept in which messages wait.
 const KEPT_SECONDS: u32 = 300;
 /// Source addresses that a list may name.
@@ -40,7 +45,7 @@ pub(crate) fn plan(scenario: &Scenario) -> Result<Plan, String> {
             let messages = &options.messages;
             let base = Plan { scenario: "pub", publishers: options.count, ..base };
             let open = messages.rate.is_some() || messages.interval_of_msg.is_some() || messages.inflight.is_some();
-            let mut plan = with_messages(base, messages, "%i")?;
+            let mut plan = with_messages(base, messages, &options.common.time)?;
             if !open {
                 // What a device does: one message a second.
                 plan.pace = Pace::Open(f64::from(options.count));
@@ -58,7 +63,7 @@ pub(crate) fn plan(scenario: &Scenario) -> Result<Plan, String> {
                 subscribe_qos: options.receive.sub_qos.unwrap_or(options.messages.qos),
                 ..base
             };
-            let plan = with_messages(base, &options.messages, "%i")?;
+            let plan = with_messages(base, &options.messages, &options.common.time)?;
             if !options.messages.topic.as_deref().is_none_or(|topic| topic.contains("%i")) {
                 return Err("--topic of pairs needs %i, by which each pair has a topic of its own".to_owned());
             }
@@ -124,7 +129,7 @@ fn fan(base: Plan, options: &FanOptions, (publishers, subscribers): (u32, u32)) 
         ..base
     };
     let tag = base.tag;
-    let plan = with_messages(base, &options.messages, "%i")?;
+    let plan = with_messages(base, &options.messages, &options.common.time)?;
     let filter = match (&options.filter, &options.messages.topic) {
         (Some(filter), _) => filter.clone(),
         (None, None) => format!("load/{tag:04x}/+"),
@@ -162,9 +167,9 @@ fn stamped(size: usize) -> Result<Payload, String> {
     }
 }
 
-fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Result<Plan, String> {
+fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions) -> Result<Plan, String> {
     let tag = base.tag;
-    let topic = options.topic.clone().unwrap_or_else(|| format!("load/{tag:04x}/{last_level}"));
+    let topic = options.topic.clone().unwrap_or_else(|| format!("load/{tag:04x}/%i"));
     if topic.is_empty() || topic.contains(['+', '#', '\0']) {
         return Err(format!("--topic {topic:?} is not a Topic Name: it has neither + nor #, and is not empty"));
     }
@@ -178,6 +183,12 @@ fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Resu
     let rate = options.rate.or_else(|| {
         options.interval_of_msg.map(|interval| f64::from(base.publishers) / interval.as_secs_f64().max(1e-9))
     });
+    if options.interval_of_msg.is_some_and(|interval| interval.is_zero()) {
+        return Err("--interval-of-msg is above 0; --inflight 0 publishes without a pause".to_owned());
+    }
+    if let Some(rate) = rate.filter(|rate| *rate > RATE_MAX) {
+        return Err(format!("a rate of {rate} messages a second is over {RATE_MAX}"));
+    }
     let pace = rate.map_or(Pace::Closed, Pace::Open);
     // Without a stamp nobody knows what was delivered.
     let countable = matches!(payload, Payload::Stamped(_)) && base.copies() > 0 || options.qos != QoS::AtMostOnce;
@@ -203,6 +214,8 @@ fn with_messages(base: Plan, options: &MessageOptions, last_level: &str) -> Resu
         payload,
         pace,
         window,
+        // A run that is as long as its messages has none to spare for warming up, unless it is asked to.
+        warm_up: if options.limit.is_some() && time.warm_up.is_none() { Duration::ZERO } else { base.warm_up },
         limit: options.limit.map(u64::from),
         idle: options.idle,
         ..base
@@ -273,7 +286,7 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
         pace: Pace::Closed,
         window: None,
         limit: None,
-        warm_up: options.time.warm_up,
+        warm_up: options.time.warm_up.unwrap_or(WARM_UP),
         duration: options.time.duration,
         drain: options.time.drain,
     })
@@ -379,6 +392,8 @@ mod tests {
             &["conn", "-V", "4", "-P", "secret"],
             &["conn", "--ifaddr", "127.0.0.9-127.0.0.2"],
             &["conn", "-h", ","],
+            &["pub", "-I", "0"],
+            &["pub", "--rate", "2g"],
             &["conn", "-h", "::1", "--ifaddr", "127.0.0.2"],
         ] {
             assert!(planned(wrong).is_err(), "{wrong:?}");
@@ -396,6 +411,9 @@ mod tests {
     #[test]
     fn a_limit_is_divided_without_a_rest() {
         let plan = planned(&["pairs", "-c", "3", "-L", "10"]).expect("legal");
+        assert_eq!(plan.warm_up, Duration::ZERO);
+        let warm = planned(&["pairs", "-L", "10", "--warm-up", "2s"]).expect("legal");
+        assert_eq!(warm.warm_up, Duration::from_secs(2));
         let limits: Vec<u64> = (0..3).map(|publisher| plan.limit_of(publisher)).collect();
         assert_eq!(limits, [4, 3, 3]);
     }

@@ -277,26 +277,33 @@ pub fn fresh_dir(what: &str) -> PathBuf {
 #[must_use]
 pub fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
-    PROGRAM.get_or_init(|| {
-        if let Some(path) = std::env::var_os("MILLRACE_BIN") {
-            return path.into();
-        }
-        // A test runs from target/PROFILE/deps/.
-        let test = std::env::current_exe().expect("a running program has a path");
-        let profile = test.parent().and_then(Path::parent).expect("tests run from target/PROFILE/deps");
-        let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        build
-            .args(["build", "--quiet", "--package", "millrace", "--bin", "millrace"])
-            .arg("--target-dir")
-            .arg(profile.parent().expect("target holds the profiles"))
-            .current_dir(env!("CARGO_MANIFEST_DIR"));
-        if profile.ends_with("release") {
-            build.arg("--release");
-        }
-        let status = build.status().expect("cargo can be run");
-        assert!(status.success(), "the program does not build");
-        profile.join("millrace")
-    })
+    PROGRAM.get_or_init(|| std::env::var_os("MILLRACE_BIN").map_or_else(|| build("millrace"), PathBuf::from))
+}
+
+/// The load generator of this tree, built in the profile of the tests.
+#[must_use]
+pub fn load_program() -> &'static Path {
+    static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    PROGRAM.get_or_init(|| build("millrace-load"))
+}
+
+/// Builds a package whose program has the same name.
+fn build(package: &str) -> PathBuf {
+    // A test runs from target/PROFILE/deps/.
+    let test = std::env::current_exe().expect("a running program has a path");
+    let profile = test.parent().and_then(Path::parent).expect("tests run from target/PROFILE/deps");
+    let mut build = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    build
+        .args(["build", "--quiet", "--package", package, "--bin", package])
+        .arg("--target-dir")
+        .arg(profile.parent().expect("target holds the profiles"))
+        .current_dir(env!("CARGO_MANIFEST_DIR"));
+    if profile.ends_with("release") {
+        build.arg("--release");
+    }
+    let status = build.status().expect("cargo can be run");
+    assert!(status.success(), "{package} does not build");
+    profile.join(package)
 }
 
 /// Starts a process from a thread that never ends, so that it dies with this process and not before.

@@ -1,0 +1,217 @@
+//! The command line: scenarios as subcommands, each with the options that make sense for it.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use clap::{Parser, Subcommand};
+
+use crate::exit::Exit;
+use crate::host::BrokerWatch;
+use crate::options::{
+    CommonOptions, ConnOptions, FanOptions, OfflineOptions, PairsOptions, PubOptions, ReconnectOptions,
+    RetainedOptions, SubOptions,
+};
+use crate::preflight::Preflight;
+use crate::progress::Progress;
+use crate::report::Report;
+use crate::{control, scenario};
+
+/// A swarm of MQTT clients that measures a broker.
+#[derive(Debug, Parser)]
+#[command(name = "millrace-load", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done and every --expect held, 1 could not run, 2 usage, 99 an --expect did not \
+                        hold, 130 interrupted.")]
+struct Cli {
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+/// What is done to the broker.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Scenario {
+    /// Open connections at a held rate and keep them
+    #[command(disable_help_flag = true)]
+    Conn(ConnOptions),
+    /// Publish, with no subscriber of ours
+    #[command(disable_help_flag = true)]
+    Pub(PubOptions),
+    /// Subscribe and account for what other runs publish
+    #[command(disable_help_flag = true)]
+    Sub(SubOptions),
+    /// Each publisher has one subscriber of its own
+    #[command(disable_help_flag = true)]
+    Pairs(PairsOptions),
+    /// Many publishers to few subscribers, who get everything
+    #[command(disable_help_flag = true)]
+    FanIn(FanOptions),
+    /// Few publishers to many subscribers, who get everything
+    #[command(disable_help_flag = true)]
+    FanOut(FanOptions),
+    /// Many publishers to a group that shares one subscription
+    #[command(disable_help_flag = true)]
+    Shared(FanOptions),
+    /// Messages are retained, then all subscribers subscribe at once
+    #[command(disable_help_flag = true)]
+    Retained(RetainedOptions),
+    /// All connections are dropped at once and return
+    #[command(disable_help_flag = true)]
+    Reconnect(ReconnectOptions),
+    /// Subscribers leave, messages are sent, subscribers return to their sessions and get them
+    #[command(disable_help_flag = true)]
+    Offline(OfflineOptions),
+}
+
+impl Scenario {
+    pub(crate) const fn common(&self) -> &CommonOptions {
+        match self {
+            Self::Conn(options) => &options.common,
+            Self::Pub(options) => &options.common,
+            Self::Sub(options) => &options.common,
+            Self::Pairs(options) => &options.common,
+            Self::Retained(options) => &options.common,
+            Self::Reconnect(options) => &options.common,
+            Self::Offline(options) => &options.common,
+            Self::FanIn(options) | Self::FanOut(options) | Self::Shared(options) => &options.common,
+        }
+    }
+}
+
+/// Reads the command line and does what it says.
+pub(crate) fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            // A closed pipe is no reason for another exit code.
+            let _ = error.print();
+            return exit.into();
+        }
+    };
+    carry_out(&cli.scenario).into()
+}
+
+fn carry_out(scenario: &Scenario) -> Exit {
+    let output = &scenario.common().output;
+    let mut plan = match scenario::plan(scenario) {
+        Ok(plan) => plan,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Usage;
+        }
+    };
+    let preflight = Preflight::new(&mut plan, scenario.common().connect.workers.is_some());
+    eprint!("{}", preflight.findings());
+    if output.dry_run {
+        say(&preflight.describe(&plan));
+    }
+    if preflight.refuses() {
+        return Exit::Failed;
+    }
+    if output.dry_run {
+        return Exit::Done;
+    }
+    let broker = match output.pid.map(|pid| (pid, BrokerWatch::new(pid))) {
+        Some((pid, None)) => {
+            eprintln!("error: --pid {pid}: there is no such process that can be looked at");
+            return Exit::Failed;
+        }
+        Some((_, watch)) => watch,
+        None => None,
+    };
+    let interrupted = Arc::new(AtomicBool::new(false));
+    for signal in [signal_hook::consts::SIGINT, signal_hook::consts::SIGTERM] {
+        // The second one ends the program at once.
+        let watched = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))
+            .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)));
+        if let Err(error) = watched {
+            eprintln!("error: cannot watch signals: {error}");
+            return Exit::Failed;
+        }
+    }
+    let plan = Arc::new(plan);
+    let mut progress = Progress::new(output.progress);
+    let run = control::run(&plan, broker, &interrupted, &mut progress);
+    progress.finish();
+    let run = match run {
+        Ok(run) => run,
+        Err(error) => {
+            eprintln!("error: {error}");
+            return Exit::Failed;
+        }
+    };
+    let report = Report::new(&plan, run, &output.expect);
+    if let Err(error) = report.write(output) {
+        eprintln!("error: {error}");
+        return Exit::Failed;
+    }
+    report.exit(output.strict)
+}
+
+/// Writes to standard output. A closed pipe is no error: who read it has read enough.
+pub(crate) fn say(text: &str) {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+#[cfg(test)]
+pub(crate) fn parse(arguments: &[&str]) -> Result<Scenario, clap::Error> {
+    Cli::try_parse_from(std::iter::once(&"millrace-load").chain(arguments)).map(|cli| cli.scenario)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::CommandFactory as _;
+    use millrace_core::packet::{ProtocolVersion, QoS};
+
+    use super::*;
+
+    #[test]
+    fn the_help_of_each_scenario_fits_a_terminal() {
+        let mut cli = Cli::command().term_width(100);
+        cli.build();
+        let whole = cli.render_long_help().to_string();
+        let each = cli.get_subcommands_mut().map(|verb| verb.clone().term_width(100).render_long_help().to_string());
+        for text in each.chain([whole]) {
+            for line in text.lines() {
+                assert!(line.chars().count() <= 100, "{line}");
+            }
+        }
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_take_units_and_the_usual_letters() {
+        let Scenario::Pairs(options) = parse(&[
+            "pairs", "-c", "1k", "-q", "1", "-s", "4KiB", "--rate", "50k/s", "-d", "60s", "-h", "broker", "-p", "1884",
+            "-V", "4", "-k", "30", "-C", "false", "-R", "5k", "-F", "100",
+        ])
+        .expect("legal") else {
+            panic!("the scenario is pairs")
+        };
+        assert_eq!((options.pairs, options.messages.size, options.messages.rate), (1000, 4096, Some(50_000.0)));
+        assert_eq!((options.messages.inflight, options.messages.qos), (Some(100), QoS::AtLeastOnce));
+        let connect = &options.common.connect;
+        assert_eq!((connect.host.as_str(), connect.port, connect.version), ("broker", 1884, ProtocolVersion::V311));
+        assert_eq!((connect.keepalive, connect.clean, connect.connrate), (30, false, Some(5000.0)));
+        assert_eq!(options.common.time.duration, Duration::from_secs(60));
+    }
+
+    #[test]
+    fn what_does_not_fit_together_is_refused() {
+        for wrong in [
+            &["pairs", "--rate", "5", "-I", "10"][..],
+            &["pub", "-m", "x", "-s", "64"],
+            &["sub"],
+            &["conn", "-q", "1"],
+            &["pairs", "-q", "3"],
+            &["pairs", "--expect", "speed>5"],
+            &["conn", "-R", "5", "-i", "5"],
+        ] {
+            assert!(parse(wrong).is_err(), "{wrong:?}");
+        }
+    }
+}

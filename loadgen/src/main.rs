@@ -1,0 +1,41 @@
+//! `millrace-load`: a swarm of MQTT clients that measures a broker without flattering it.
+//!
+//! | question | module |
+//! | --- | --- |
+//! | what can be typed | [`cli`], [`options`], [`mod@format`], [`template`] |
+//! | what a run does | [`scenario`], [`plan`], [`preflight`] |
+//! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
+//! | when a message is due | [`pacing`] |
+//! | what a message carries and who misses one | [`stamp`], [`account`] |
+//! | when what begins and ends | [`control`] |
+//! | what is said of it | [`progress`], [`report`], [`expect`] |
+
+mod account;
+mod cli;
+mod control;
+mod exit;
+mod expect;
+mod format;
+mod host;
+mod options;
+mod pacing;
+mod plan;
+mod preflight;
+mod progress;
+mod report;
+mod scenario;
+mod stamp;
+mod stats;
+mod swarm;
+mod sys;
+mod template;
+mod uring;
+mod worker;
+
+/// Small allocations of many threads, which is what connections are.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> std::process::ExitCode {
+    cli::run()
+}

@@ -1,0 +1,288 @@
+//! What a run has brought, added up and judged.
+//!
+//! Not here: how it looks as a table (`table.rs`), as JSON (`json.rs`), in the other files (`files.rs`).
+
+mod files;
+mod json;
+mod streams;
+mod table;
+mod verdict;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use hdrhistogram::Histogram;
+
+use crate::account::Bits;
+use crate::cli::say;
+use crate::control::Run;
+use crate::exit::Exit;
+use crate::expect::{Expectation, PERCENTILES, Verdict};
+use crate::options::OutputOptions;
+use crate::plan::{Audience, Plan, Story};
+use crate::progress::Sample;
+use crate::stats::{Counts, Latencies, Stats};
+
+/// See the head of this file.
+pub(crate) struct Report {
+    plan: Arc<Plan>,
+    counts: Counts,
+    lost: u64,
+    latencies: Latencies,
+    streams: Option<streams::Streams>,
+    errors: BTreeMap<String, u64>,
+    rates: Rates,
+    broker: Option<Broker>,
+    tool: Tool,
+    samples: Vec<Sample>,
+    expectations: Vec<Verdict>,
+    /// Why the load tool, and not the broker, was what was measured; empty if it was not.
+    limits: Vec<String>,
+    interrupted: bool,
+}
+
+/// Of the measured time, in seconds and messages a second.
+#[derive(Clone, Copy, Debug, Default)]
+struct Rates {
+    seconds: f64,
+    sent: f64,
+    received: f64,
+    acked: f64,
+    connects: f64,
+    ramp_seconds: f64,
+}
+
+/// The broker's process.
+#[derive(Clone, Copy, Debug)]
+struct Broker {
+    pid: u32,
+    cores: f64,
+    us_per_message: Option<f64>,
+    rss: u64,
+    rss_peak: u64,
+    bytes_per_connection: Option<f64>,
+}
+
+/// The load tool itself.
+#[derive(Clone, Debug, Default)]
+struct Tool {
+    /// The busy part of each worker's time.
+    busy: Vec<f64>,
+    /// The part that each waited for a processor.
+    waited: Vec<f64>,
+    stolen: f64,
+}
+
+impl Tool {
+    fn busiest(&self) -> f64 {
+        self.busy.iter().copied().fold(0.0, f64::max)
+    }
+
+    fn longest_wait(&self) -> f64 {
+        self.waited.iter().copied().fold(0.0, f64::max)
+    }
+}
+
+impl Report {
+    pub(crate) fn new(plan: &Arc<Plan>, run: Run, expectations: &[Expectation]) -> Self {
+        let mut stats = Stats::new();
+        let mut group: Vec<Bits> = Vec::new();
+        for outcome in &run.outcomes {
+            stats.join(&outcome.stats);
+            if group.is_empty() {
+                group.clone_from(&outcome.group);
+            } else {
+                group.iter_mut().zip(&outcome.group).for_each(|(mine, theirs)| mine.join(theirs));
+            }
+        }
+        let Stats { mut counts, latencies, errors } = stats;
+        if plan.audience == Audience::Group {
+            // Members on different workers may have got the same message, which only the joined account shows.
+            counts.unique = group.iter().map(Bits::unique).sum();
+            counts.doubled = group.iter().map(|bits| bits.received).sum::<u64>() - counts.unique;
+        }
+        let lost = match plan.audience {
+            Audience::Strangers => counts.missed,
+            _ => counts.expected.saturating_sub(counts.unique),
+        };
+        let seconds = run.timeline.map_or(0.0, |timeline| (timeline.end - timeline.measure) as f64 / 1e9);
+        let per_second = |number: u64| if seconds > 0.0 { number as f64 / seconds } else { 0.0 };
+        let ramp_seconds = run.ramp_ns as f64 / 1e9;
+        if plan.story.sends_ahead() {
+            // They were sent and acknowledged before the measured time.
+            (counts.sent_measured, counts.acked_measured) = (0, 0);
+        }
+        let rates = Rates {
+            seconds,
+            sent: per_second(counts.sent_measured),
+            received: per_second(counts.received_measured),
+            acked: per_second(counts.acked_measured),
+            connects: counts.ready as f64 / ramp_seconds.max(1e-9),
+            ramp_seconds,
+        };
+        let tool = Tool {
+            busy: run.outcomes.iter().map(|outcome| outcome.busy).collect(),
+            waited: run.outcomes.iter().map(|outcome| outcome.waited).collect(),
+            stolen: run.host.stolen(),
+        };
+        let messages = if counts.received_measured > 0 { counts.received_measured } else { counts.sent_measured };
+        let broker = run.broker.and_then(|watch| {
+            let (cpu, span) = watch.cpu()?;
+            let rss = watch.rss()?;
+            Some(Broker {
+                pid: watch.pid,
+                cores: cpu as f64 / span.max(1) as f64,
+                us_per_message: (messages > 0).then(|| cpu as f64 / 1e3 / messages as f64),
+                rss,
+                rss_peak: watch.rss_peak,
+                bytes_per_connection: (counts.ready > 0)
+                    .then(|| rss.saturating_sub(watch.rss_before) as f64 / counts.ready as f64),
+            })
+        });
+        let mut report = Self {
+            plan: Arc::clone(plan),
+            counts,
+            lost,
+            latencies,
+            streams: plan.has_lines().then(|| streams::Streams::new(&run.outcomes)),
+            errors,
+            rates,
+            broker,
+            tool,
+            samples: run.samples,
+            expectations: Vec::new(),
+            limits: Vec::new(),
+            interrupted: run.interrupted,
+        };
+        report.limits = verdict::limits(&report);
+        report.expectations = expectations
+            .iter()
+            .map(|expectation| {
+                let met = report.value(&expectation.name);
+                expectation.judge(met, report.counts.expected.max(report.counts.sent) as f64)
+            })
+            .collect();
+        report
+    }
+
+    /// The number that a name of `--expect` stands for.
+    fn value(&self, name: &str) -> Option<f64> {
+        let counts = &self.counts;
+        let number = match name {
+            "sent" => counts.sent,
+            "acked" => counts.acked,
+            "received" => counts.received,
+            "lost" => self.lost,
+            "doubled" => counts.doubled,
+            "reordered" => counts.reordered,
+            "unsent" => counts.unsent,
+            "foreign" => counts.foreign,
+            "ready" => counts.ready,
+            "failed" => counts.failed,
+            "dropped" => counts.dropped,
+            "returned" => counts.returned,
+            "resumed" => counts.resumed,
+            "errors" => self.errors.values().sum(),
+            _ => return self.other_value(name),
+        };
+        Some(number as f64)
+    }
+
+    fn other_value(&self, name: &str) -> Option<f64> {
+        let broker = self.broker.as_ref();
+        match name {
+            "rate" => Some(self.rate()),
+            "sent_rate" => Some(self.rates.sent),
+            "received_rate" => Some(self.rates.received),
+            "acked_rate" => Some(self.rates.acked),
+            "connect_rate" => Some(self.rates.connects),
+            "broker.cpu_us_per_message" => broker.and_then(|broker| broker.us_per_message),
+            "broker.cores" => broker.map(|broker| broker.cores),
+            "broker.rss_bytes" => broker.map(|broker| broker.rss_peak as f64),
+            "broker.bytes_per_connection" => broker.and_then(|broker| broker.bytes_per_connection),
+            _ => self.latency_value(name),
+        }
+    }
+
+    fn latency_value(&self, name: &str) -> Option<f64> {
+        let (histogram, percentile) = match name.split_once('.') {
+            Some((latency, percentile)) if self.latency(latency).is_some() => (self.latency(latency)?, percentile),
+            _ => (self.main_latency()?.1, name),
+        };
+        let (_, quantile) = PERCENTILES.iter().find(|(known, _)| *known == percentile)?;
+        (!histogram.is_empty()).then(|| histogram.value_at_quantile(*quantile) as f64)
+    }
+
+    fn latency(&self, name: &str) -> Option<&Histogram<u64>> {
+        Some(match name {
+            "delivery" => &self.latencies.delivery,
+            "delivery_sent" => &self.latencies.delivery_sent,
+            "ack" => &self.latencies.ack,
+            "connect" => &self.latencies.connect,
+            "reconnect" => &self.latencies.reconnect,
+            "lag" => &self.latencies.lag,
+            _ => return None,
+        })
+    }
+
+    /// What `p99` means without more words.
+    fn main_latency(&self) -> Option<(&'static str, &Histogram<u64>)> {
+        ["delivery", "ack", "reconnect", "connect"]
+            .into_iter()
+            .find_map(|name| self.latency(name).filter(|histogram| !histogram.is_empty()).map(|found| (name, found)))
+    }
+
+    /// What `rate` means: deliveries, else acknowledgements, else messages sent, else connects.
+    fn rate(&self) -> f64 {
+        let Rates { sent, received, acked, connects, .. } = self.rates;
+        if let Story::Reconnect(_) = self.plan.story {
+            return self.counts.returned as f64 / self.rates.seconds.max(1e-9);
+        }
+        if self.plan.publishers == 0 && self.plan.audience != Audience::Strangers {
+            return connects;
+        }
+        match (self.plan.copies() > 0 || self.plan.audience == Audience::Strangers, acked > 0.0) {
+            (true, _) => received,
+            (false, true) => acked,
+            (false, false) => sent,
+        }
+    }
+
+    /// Writes what was asked for, the table to standard output unless something else goes there.
+    pub(crate) fn write(&self, output: &OutputOptions) -> Result<(), String> {
+        let is_stdout = |path: &Option<std::path::PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
+        let table = self.table();
+        if is_stdout(&output.json) || is_stdout(&output.csv) {
+            eprint!("{table}");
+        } else {
+            say(&table);
+        }
+        if let Some(path) = &output.json {
+            let mut text = format!("{:#}", self.json());
+            text.push('\n');
+            files::put(path, &text)?;
+        }
+        if let Some(path) = &output.csv {
+            files::put(path, &self.csv())?;
+        }
+        if let Some(path) = &output.hgrm {
+            self.write_hgrm(path)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn exit(&self, strict: bool) -> Exit {
+        if self.interrupted {
+            Exit::Interrupted
+        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready {
+            // Nothing connected, or nothing was left.
+            Exit::Failed
+        } else if self.expectations.iter().any(|verdict| !verdict.held) {
+            Exit::NotHeld
+        } else if strict && !self.limits.is_empty() {
+            Exit::Failed
+        } else {
+            Exit::Done
+        }
+    }
+}

@@ -1,0 +1,458 @@
+//! The sending side: what is due, what the window allows, and what becomes of acknowledgements.
+
+use std::sync::atomic::Ordering;
+
+use millrace_core::codec::acks::{AckKind, encode_ack};
+use millrace_core::codec::publish::Delivery;
+use millrace_core::packet::{Ack, PacketId, QoS};
+use millrace_core::reason_code::ReasonCode;
+
+use super::conn::{Conn, Role, State};
+use super::{Swarm, Timeline};
+use crate::pacing::Schedule;
+use crate::plan::{Audience, Pace, Payload};
+use crate::stamp::Stamp;
+
+/// Bytes gathered for one connection before they are sent.
+const GATHER_MAX: usize = 64 * 1024;
+/// Messages published in one step, so that what comes is looked at in between.
+const STEP_MAX: u32 = 2048;
+/// How often windows that count deliveries on other workers are looked at.
+const LOOK_NS: u64 = 100_000;
+/// How long nothing comes before what is missing is written off and the window opened again.
+const PATIENCE_NS: u64 = 1_000_000_000;
+
+/// Whether deliveries still come.
+#[derive(Default)]
+pub(super) struct Progress {
+    since: u64,
+    delivered: u64,
+}
+
+impl Swarm {
+    pub(super) fn run_begin(&mut self, timeline: Timeline) {
+        let plan = &self.plan;
+        if self.publishers == 0 {
+            return;
+        }
+        if let Pace::Open(rate) = plan.pace {
+            let share = f64::from(self.publishers) / f64::from(plan.publishers);
+            let part = f64::from(self.worker) / f64::from(plan.workers);
+            let ours = (0..self.publishers).map(|number| plan.limit_of(self.publisher_number(number)));
+            let limit = plan.limit.map(|_| ours.sum());
+            let schedule = Schedule::new(timeline.start, timeline.end, rate * share, self.publishers, limit);
+            self.schedule = Some(schedule.shifted(part));
+        }
+        for publisher in 0..self.publishers {
+            self.look_at(self.subscribers + publisher);
+        }
+    }
+
+    /// Publishes what is due or what windows allow.
+    pub(super) fn publish_step(&mut self, timeline: Timeline, now: u64) -> u64 {
+        match self.schedule {
+            Some(schedule) => self.open_step(schedule, now),
+            None if self.publishers > 0 => self.closed_step(timeline, now),
+            None => u64::MAX,
+        }
+    }
+
+    /// Takes back what was retained: an empty message to each topic.
+    pub(super) fn clear_step(&mut self, now: u64) -> u64 {
+        let mut left = false;
+        for number in 0..self.publishers {
+            let slot = self.subscribers + number;
+            while self.conns[slot as usize].state == State::Ready && self.clear_one(slot) {}
+            left |= self.is_full(slot);
+        }
+        if left { now } else { u64::MAX }
+    }
+
+    /// Whether there was one to take back, and room for it.
+    fn clear_one(&mut self, slot: u32) -> bool {
+        let client = self.client_of(slot);
+        let conn = &mut self.conns[slot as usize];
+        let full = conn.stalled || self.outbox.len(conn) >= GATHER_MAX;
+        let Role::Publisher(publisher) = &mut conn.role else { return false };
+        if full || publisher.cleared == publisher.sent {
+            return false;
+        }
+        let sequence = publisher.cleared;
+        publisher.cleared += 1;
+        self.stats.counts.cleared += 1;
+        let topic = self.plan.render(&self.plan.topic, client, sequence);
+        let empty = Delivery { qos: QoS::AtMostOnce, ..delivery(&self.plan, None, &topic, &[]) };
+        empty.encode(self.plan.identity.version, self.outbox.of(slot, conn));
+        true
+    }
+
+    fn open_step(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let count = schedule.count(now);
+        let mut budget = STEP_MAX;
+        while self.passed < count && budget > 0 {
+            budget -= 1;
+            let (number, _) = schedule.owner(self.passed);
+            let slot = self.subscribers + number;
+            let due = schedule.due(self.passed);
+            self.passed += 1;
+            if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
+                continue;
+            }
+            if self.may_publish(slot) {
+                if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
+                    self.stats.latencies.lag.saturating_record(now - due);
+                }
+                self.publish(slot, due, now);
+            } else {
+                self.fall_behind(slot);
+            }
+        }
+        let mut queue = std::mem::take(&mut self.queue);
+        for slot in queue.drain(..) {
+            self.catch_up(schedule, slot, now);
+        }
+        if self.queue.is_empty() {
+            self.queue = queue;
+        }
+        if self.passed < count || !self.queue.is_empty() {
+            return now;
+        }
+        schedule.next(self.passed).unwrap_or(u64::MAX)
+    }
+
+    /// A message is due that cannot leave. Whatever is in the way will say when it is gone, but for our own buffer.
+    fn fall_behind(&mut self, slot: u32) {
+        if let Some(publisher) = self.publisher(slot) {
+            publisher.behind = true;
+        }
+        if self.is_full(slot) {
+            self.look_at(slot);
+        }
+    }
+
+    /// Sends what a publisher owes, each message with the time at which it was due.
+    fn catch_up(&mut self, schedule: Schedule, slot: u32, now: u64) {
+        let number = slot - self.subscribers;
+        let owed = schedule.share(self.passed, number);
+        let Some(publisher) = self.publisher(slot) else { return };
+        publisher.queued = false;
+        let mut sent = publisher.sent;
+        while sent < owed && self.may_publish(slot) {
+            self.publish(slot, schedule.due_of(number, sent), now);
+            sent += 1;
+        }
+        if let Some(publisher) = self.publisher(slot) {
+            publisher.behind = sent < owed;
+        }
+        if sent < owed && self.is_full(slot) {
+            self.look_at(slot);
+        }
+    }
+
+    fn closed_step(&mut self, timeline: Timeline, now: u64) -> u64 {
+        if now < timeline.start {
+            return timeline.start;
+        }
+        if now >= timeline.end {
+            self.queue.clear();
+            return u64::MAX;
+        }
+        let before = self.stats.counts.sent;
+        if self.floods {
+            for publisher in 0..self.publishers {
+                self.fill(self.subscribers + publisher, now);
+            }
+        } else {
+            let mut queue = std::mem::take(&mut self.queue);
+            for slot in queue.drain(..) {
+                if let Some(publisher) = self.publisher(slot) {
+                    publisher.queued = false;
+                }
+                self.fill(slot, now);
+            }
+            if self.queue.is_empty() {
+                self.queue = queue;
+            }
+        }
+        let windows = !self.delivered.is_empty();
+        if windows {
+            self.write_off(now);
+        }
+        let patience = if windows { now + PATIENCE_NS } else { u64::MAX };
+        match (self.plan.window.is_some(), self.stats.counts.sent > before) {
+            (false, true) => now,
+            (false, false) => now + LOOK_NS,
+            (true, _) if !self.queue.is_empty() => now,
+            (true, _) if self.floods && self.plan.workers > 1 => now + LOOK_NS,
+            (true, _) => patience.min(timeline.end),
+        }
+    }
+
+    /// Publishes as much as the window of this publisher allows.
+    fn fill(&mut self, slot: u32, now: u64) {
+        let limit = self.plan.limit_of(self.publisher_number(slot - self.subscribers));
+        let mut room = self.room(slot);
+        while room > 0 && self.may_publish(slot) && self.publisher(slot).is_some_and(|publisher| publisher.sent < limit)
+        {
+            self.publish(slot, now, now);
+            room -= 1;
+        }
+        if room > 0 && self.is_full(slot) && !self.floods {
+            self.look_at(slot);
+        }
+    }
+
+    /// Messages of QoS 0 that may go out before others have been delivered. A window is filled again when half of it is
+    /// free: one message for each delivery would make every message a packet of its own, and measure the network stack.
+    fn room(&mut self, slot: u32) -> u64 {
+        if self.delivered.is_empty() {
+            return u64::MAX;
+        }
+        let copies = self.plan.copies();
+        let window = u64::from(self.plan.window.unwrap_or(u32::MAX));
+        let delivered = self.delivered_of(slot);
+        let Some(publisher) = self.publisher(slot) else { return 0 };
+        let under_way = (publisher.sent * copies).saturating_sub(delivered + publisher.written_off);
+        let free = if copies == 1 {
+            window.saturating_sub(under_way)
+        } else {
+            (window * copies).saturating_sub(under_way) / copies
+        };
+        if free >= window.div_ceil(2) { free } else { 0 }
+    }
+
+    fn delivered_of(&self, slot: u32) -> u64 {
+        let number = self.publisher_number(slot - self.subscribers) as usize;
+        self.delivered[number].load(Ordering::Relaxed)
+    }
+
+    /// What was lost must not close windows for ever: when nothing has come for a while it is not waited for.
+    fn write_off(&mut self, now: u64) {
+        let delivered = (0..self.publishers).map(|at| self.delivered_of(self.subscribers + at)).sum();
+        if delivered != self.progress.delivered || self.progress.since == 0 {
+            self.progress = Progress { since: now, delivered };
+            return;
+        }
+        if now - self.progress.since < PATIENCE_NS {
+            return;
+        }
+        self.progress.since = now;
+        let copies = self.plan.copies();
+        for publisher in 0..self.publishers {
+            let slot = self.subscribers + publisher;
+            let delivered = self.delivered_of(slot);
+            let Some(publisher) = self.publisher(slot) else { continue };
+            let under_way = (publisher.sent * copies).saturating_sub(delivered + publisher.written_off);
+            if under_way > 0 {
+                publisher.written_off += under_way;
+                self.stats.counts.written_off += 1;
+                self.look_at(slot);
+            }
+        }
+    }
+
+    /// Whether this publisher's connection takes another message.
+    #[inline]
+    fn may_publish(&self, slot: u32) -> bool {
+        let conn = &self.conns[slot as usize];
+        let Role::Publisher(publisher) = &conn.role else { return false };
+        if conn.state != State::Ready || conn.stalled || self.outbox.len(conn) >= GATHER_MAX {
+            return false;
+        }
+        if self.plan.qos == QoS::AtMostOnce {
+            return true;
+        }
+        let window = self.plan.window.unwrap_or(u32::MAX).min(u32::from(publisher.receive_maximum));
+        (publisher.window.len() as u32) < window
+    }
+
+    /// Whether only our own buffer is in the way, which the end of this step empties.
+    fn is_full(&self, slot: u32) -> bool {
+        let conn = &self.conns[slot as usize];
+        conn.state == State::Ready && !conn.stalled && self.outbox.len(conn) >= GATHER_MAX
+    }
+
+    /// Looks at this publisher in the next step.
+    #[inline]
+    pub(super) fn look_at(&mut self, slot: u32) {
+        if let Role::Publisher(publisher) = &mut self.conns[slot as usize].role
+            && !publisher.queued
+        {
+            publisher.queued = true;
+            self.queue.push(slot);
+        }
+    }
+
+    fn publish(&mut self, slot: u32, intended: u64, now: u64) {
+        let measured = self.timeline().is_some_and(|timeline| timeline.measures(intended));
+        let number = self.publisher_number(slot - self.subscribers);
+        let conn = &mut self.conns[slot as usize];
+        let place = self.outbox.place(slot, conn);
+        let Role::Publisher(publisher) = &mut conn.role else { return };
+        let packet_id = match self.plan.qos {
+            QoS::AtMostOnce => None,
+            _ => PacketId::new(publisher.window.take(intended)),
+        };
+        let sequence = publisher.sent;
+        publisher.sent += 1;
+        let out = self.outbox.bytes(place);
+        if publisher.head.is_empty() {
+            let client = self.plan.subscribers + number;
+            let topic = self.plan.render(&self.plan.topic, client, sequence);
+            let start = out.len();
+            delivery(&self.plan, packet_id, &topic, &self.filler).encode(self.plan.identity.version, out);
+            out.truncate(out.len() - self.filler.len());
+            debug_assert!(out.len() > start);
+        } else {
+            let at = out.len() + usize::from(publisher.packet_id_at);
+            out.extend_from_slice(&publisher.head);
+            if let Some(id) = packet_id {
+                out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
+            }
+        }
+        match &self.plan.payload {
+            Payload::Stamped(_) => {
+                let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
+                Stamp { tag: self.plan.tag, publisher: number, sequence, intended, lag }.write(out);
+                out.extend_from_slice(&self.filler[Stamp::BYTES..]);
+            }
+            Payload::Literal(bytes) => out.extend_from_slice(bytes),
+        }
+        self.stats.counts.sent += 1;
+        self.stats.counts.expected += self.plan.copies();
+        self.stats.counts.sent_measured += u64::from(measured);
+    }
+
+    /// Encodes once what all messages of a publisher begin with.
+    pub(super) fn make_head(&mut self, slot: u32) {
+        if self.plan.topic.varies() {
+            return;
+        }
+        let plan = &self.plan;
+        let topic = plan.render(&plan.topic, self.client_of(slot), 0);
+        let packet_id = (plan.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+        let mut packet = Vec::new();
+        let at = delivery(plan, packet_id, &topic, &self.filler).encode(plan.identity.version, &mut packet);
+        packet.truncate(packet.len() - self.filler.len());
+        if let Some(publisher) = self.publisher(slot) {
+            publisher.head = packet.into_boxed_slice();
+            publisher.packet_id_at = at.map_or(0, |at| u16::try_from(at).unwrap_or(u16::MAX));
+        }
+    }
+
+    pub(super) fn acknowledged(&mut self, slot: u32, kind: AckKind, ack: &Ack<'_>, now: u64) {
+        let (timeline, qos) = (self.timeline(), self.plan.qos);
+        let id = ack.packet_id;
+        let Some(window) = self.publisher(slot).map(|publisher| &mut publisher.window) else {
+            return self.breach(slot, "an acknowledgement for a subscriber that published nothing");
+        };
+        let Some(pending) = window.get(id.get()) else {
+            return self.breach(slot, "an acknowledgement of nothing");
+        };
+        let intended = pending.intended;
+        let refused = ack.reason_code.is_error();
+        if kind == AckKind::PubRec && !refused {
+            pending.received = true;
+            let version = self.plan.identity.version;
+            let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
+            encode_ack(version, AckKind::PubRel, id, ReasonCode::Success, out);
+            return;
+        }
+        let right = match (qos, kind) {
+            (QoS::AtLeastOnce, AckKind::PubAck) | (QoS::ExactlyOnce, AckKind::PubRec) => true,
+            (QoS::ExactlyOnce, AckKind::PubComp) => pending.received,
+            _ => false,
+        };
+        if !right {
+            return self.breach(slot, "an acknowledgement of another QoS");
+        }
+        window.release(id.get());
+        self.stats.counts.acked += 1;
+        self.stats.counts.acked_measured += u64::from(timeline.is_some_and(|timeline| timeline.measures(now)));
+        if refused {
+            self.stats.error(format!("publish refused: {}", ack.reason_code));
+        } else if timeline.is_some_and(|timeline| timeline.measures(intended)) {
+            self.stats.latencies.ack.saturating_record(now.saturating_sub(intended));
+        }
+        self.look_at(slot);
+    }
+
+    /// At the end: what was due and never left.
+    pub(super) fn settle_unsent(&mut self) {
+        let Some(schedule) = self.schedule else { return };
+        let mut unsent = 0;
+        for number in 0..self.publishers {
+            let owed = schedule.share(self.passed, number);
+            if let Some(publisher) = self.publisher(self.subscribers + number) {
+                unsent += owed.saturating_sub(publisher.sent);
+            }
+        }
+        self.stats.counts.unsent = unsent;
+    }
+
+    fn our_publishers(&self) -> impl Iterator<Item = (&Conn, u32)> {
+        self.conns[self.subscribers as usize..].iter().zip(0..self.publishers)
+    }
+
+    /// How much each publisher has sent, at the end.
+    pub(crate) fn sent(&self) -> Vec<(u32, u64)> {
+        let publishers = self.our_publishers();
+        publishers
+            .map(|(conn, number)| match &conn.role {
+                Role::Publisher(publisher) => (self.publisher_number(number), publisher.sent),
+                Role::Subscriber(_) => (self.publisher_number(number), 0),
+            })
+            .collect()
+    }
+
+    /// Messages that wait for an acknowledgement or for the chance to leave; reckoned only when no more become due.
+    pub(crate) fn under_way(&self, now: u64) -> u64 {
+        if self.timeline().is_none_or(|timeline| now < timeline.end) {
+            return u64::from(self.publishers);
+        }
+        let owed = |number: u32, sent: u64| {
+            self.schedule.map_or(0, |schedule| schedule.share(self.passed, number).saturating_sub(sent))
+        };
+        let publishers = self.our_publishers();
+        publishers
+            .filter(|(conn, _)| conn.state == State::Ready)
+            .map(|(conn, number)| match &conn.role {
+                Role::Publisher(publisher) => publisher.window.len() as u64 + owed(number, publisher.sent),
+                Role::Subscriber(_) => 0,
+            })
+            .sum()
+    }
+
+    /// A partner's message has come: its publisher may have room again.
+    #[inline]
+    pub(super) fn count_delivered(&mut self, publisher: u32) {
+        if let Some(count) = self.delivered.get(publisher as usize) {
+            count.fetch_add(1, Ordering::Relaxed);
+            if self.plan.audience == Audience::Partner
+                && let Some(slot) = self.slot_of_publisher(publisher)
+            {
+                self.look_at(slot);
+            }
+        }
+    }
+}
+
+fn delivery<'a>(
+    plan: &crate::plan::Plan,
+    packet_id: Option<PacketId>,
+    topic: &'a str,
+    payload: &'a [u8],
+) -> Delivery<'a> {
+    Delivery {
+        dup: false,
+        qos: plan.qos,
+        retain: plan.retain,
+        packet_id,
+        topic,
+        topic_alias: None,
+        message_expiry: None,
+        subscription_ids: &[],
+        properties: &[],
+        payload,
+    }
+}

@@ -1,7 +1,7 @@
 //! A flat multi-map from hashes to small numbers: 8 bytes a slot, seven of ten to nine of ten slots full.
 //!
 //! A slot holds the upper bits of the hash (its key) above `DATA` bits of data; an empty one is 0. The table is cut by
-//! the topmost key bits into segments that split and grow one by one: no insert moves more than [`SEGMENT_MAX`] slots,
+//! the topmost key bits into segments that split and grow one by one: no insert moves more than `SEGMENT_MAX` slots,
 //! and no time sees the whole table twice. Within a segment the slots are sorted by key with gaps between them, so a
 //! look-up starts where the key would be in an even spread and ends at a gap or at the first greater key.
 //!

@@ -43,6 +43,7 @@ impl Shard {
         gone += self.retained.give_back(PAGES_A_SECOND);
         gone += self.groups.give_back(PAGES_A_SECOND);
         gone += usize::from(self.handovers.give_back());
+        gone += usize::from(self.router.give_back());
         gone += usize::from(shrink_list(&mut self.commands));
         gone += usize::from(shrink_list(&mut self.dirty));
         gone += usize::from(shrink_list(&mut self.held));

@@ -27,6 +27,9 @@ use super::{Shard, is_v5, remaining_expiry};
 /// What a Topic Alias adds to a packet at most: its property, and a byte more for each of two lengths.
 const ALIAS_BYTES: usize = 5;
 
+/// Subscribers of one topic for which room is kept.
+const CLIENTS_KEPT: usize = 4096;
+
 /// What the routing step keeps from one message to the next.
 #[derive(Default)]
 pub(super) struct Router {
@@ -48,6 +51,11 @@ impl Router {
     /// A subscriber, a route or what decides about an echo has changed.
     pub(super) const fn changed(&mut self) {
         self.changes += 1;
+    }
+
+    /// Forgets a topic that very many wanted; whether there was one.
+    pub(super) fn give_back(&mut self) -> bool {
+        self.matched.take_if(|matched| matched.clients.capacity() > CLIENTS_KEPT).is_some()
     }
 }
 

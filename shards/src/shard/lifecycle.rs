@@ -14,8 +14,8 @@ use super::io::{Close, ConnId, Gone};
 use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
 
-/// Longest sleep of a Keep Alive timer.
-const KEEP_ALIVE_STEP: Duration = Duration::from_secs(30);
+/// Longest sleep of a Keep Alive timer: with 30 s the timers alone of 190,000 clients take half a percent of a core.
+const KEEP_ALIVE_STEP: Duration = Duration::from_secs(120);
 
 /// Why a connection or a session ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

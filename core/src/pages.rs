@@ -82,19 +82,6 @@ impl<T> Pages<T> {
         &mut self.pages[at as usize / PAGE][at as usize % PAGE]
     }
 
-    /// The value at a place, if there is one.
-    #[inline]
-    #[must_use]
-    pub fn find(&self, at: u32) -> Option<&T> {
-        self.pages.get(at as usize / PAGE)?.get(at as usize % PAGE)
-    }
-
-    /// The same, to change it.
-    #[inline]
-    pub fn find_mut(&mut self, at: u32) -> Option<&mut T> {
-        self.pages.get_mut(at as usize / PAGE)?.get_mut(at as usize % PAGE)
-    }
-
     /// All values in order.
     pub fn iter(&self) -> impl Iterator<Item = &T> {
         self.pages.iter().flatten()

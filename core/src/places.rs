@@ -204,6 +204,38 @@ impl<T> Default for Places<T> {
     }
 }
 
+/// A page in which a generation has come this far is kept: it must not run round.
+pub const FLOOR_MAX: u32 = u32::MAX / 2;
+
+/// By page of a table whose places have generations, how far they had come when the page was given back. It comes again
+/// above that, so that a place and a generation together name one tenant for ever.
+#[derive(Debug, Default)]
+pub struct Floors(Vec<u32>);
+
+impl Floors {
+    /// For a table of which no page has gone.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self(Vec::new())
+    }
+
+    /// The generation that places of a page begin with.
+    #[must_use]
+    pub fn of(&self, page: usize) -> u32 {
+        self.0.get(page).copied().unwrap_or(0)
+    }
+
+    /// Whether a page with these generations may go, which is then remembered; for [`Places::give_back`].
+    pub fn may_go(&mut self, page: usize, generations: impl Iterator<Item = u32>) -> bool {
+        let last = generations.max().unwrap_or(0);
+        if last < FLOOR_MAX {
+            self.0.resize(self.0.len().max(page + 1), 0);
+            self.0[page] = last.max(self.0[page]);
+        }
+        last < FLOOR_MAX
+    }
+}
+
 const fn split(at: u32) -> (usize, usize) {
     (at as usize / PAGE, at as usize % PAGE)
 }

@@ -13,5 +13,6 @@ pub mod assign;
 pub mod berths;
 pub mod config;
 pub mod mesh;
+mod room;
 pub mod runtime;
 pub mod shard;

@@ -13,10 +13,11 @@ use std::time::{Duration, Instant};
 use crossbeam::channel::Receiver;
 use millrace_core::time::{Millis, Time};
 
-use super::engine::{Buffers, Counters, Engine, Event, Wait, shrink, shrink_queue};
+use super::engine::{Buffers, Counters, Engine, Event, Wait};
 use super::pace::{self, Pace};
 use super::{background, sys};
 use crate::mesh::Endpoint;
+use crate::room::shrink;
 use crate::shard::io::{Close, ConnId, Output, ShardId};
 use crate::shard::logic::Logic;
 
@@ -198,8 +199,8 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         }
         self.gave_back = self.now.monotonic;
         shrink(&mut self.events);
-        shrink_queue(&mut self.room);
-        shrink_queue(&mut self.pending);
+        shrink(&mut self.room);
+        shrink(&mut self.pending);
         self.engine.give_back(&mut self.buffers);
     }
 

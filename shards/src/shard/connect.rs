@@ -372,8 +372,9 @@ impl Shard {
         let receive_maximum = if v5 { properties.u16(Property::ReceiveMaximum).unwrap_or(u16::MAX) } else { u16::MAX };
         let state = self.clients.get_mut(client).expect("found or made above");
         state.conn = id.slot;
-        state.no_echo = connect.bridge;
-        self.router.changed();
+        if std::mem::replace(&mut state.no_echo, connect.bridge) != connect.bridge {
+            self.router.changed();
+        }
         state.ends_at = Millis::NEVER;
         state.will_at = Millis::NEVER;
         state.session.version = connect.version;

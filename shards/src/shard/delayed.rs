@@ -17,13 +17,10 @@ use super::route::Origin;
 use super::rule_stage::Publisher;
 use super::{Shard, Timer};
 
-/// Room that stays, as messages.
-const ROOM_KEPT: usize = 256;
-
 /// The delayed messages of one shard.
 #[derive(Default)]
 pub(super) struct Delayed {
-    due: BinaryHeap<Reverse<Due>>,
+    pub(super) due: BinaryHeap<Reverse<Due>>,
     next: u64,
 }
 
@@ -31,18 +28,9 @@ impl Delayed {
     pub(super) fn len(&self) -> usize {
         self.due.len()
     }
-
-    /// Lets go of room that many more messages have needed; whether there was any.
-    pub(super) fn give_back(&mut self) -> bool {
-        let is_roomy = self.due.capacity() > ROOM_KEPT && self.due.capacity() / 4 > self.due.len();
-        if is_roomy {
-            self.due.shrink_to((self.due.len() * 2).max(ROOM_KEPT));
-        }
-        is_roomy
-    }
 }
 
-struct Due {
+pub(super) struct Due {
     at: Millis,
     /// Keeps the order of messages that are due at the same time.
     number: u64,

@@ -7,13 +7,12 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hash};
 
 use super::Shard;
+use crate::room::{ROOM_KEPT, shrink};
 
 /// Pages of each table that go in one second: 65,536 connections and as many sessions.
 const PAGES_A_SECOND: usize = 256;
 /// Hash tables with more entries than this are left as they are, since each entry has to be looked at.
 const REHASHED_MAX: usize = 8192;
-/// Room that a list or table always keeps, as entries.
-const ROOM_KEPT: usize = 256;
 /// Output buffers that stay while nothing is sent.
 const BUFFERS_KEPT: usize = 16;
 /// The allocator keeps a page that has become empty for sixteen looks at it; so many seconds it is made to look.
@@ -44,11 +43,11 @@ impl Shard {
         gone += self.groups.give_back(PAGES_A_SECOND);
         gone += usize::from(self.handovers.give_back());
         gone += usize::from(self.router.give_back());
-        gone += usize::from(shrink_list(&mut self.commands));
-        gone += usize::from(shrink_list(&mut self.dirty));
-        gone += usize::from(shrink_list(&mut self.held));
-        gone += usize::from(shrink_list(&mut self.hungry));
-        gone += usize::from(self.delayed.give_back());
+        gone += usize::from(shrink(&mut self.commands));
+        gone += usize::from(shrink(&mut self.dirty));
+        gone += usize::from(shrink(&mut self.held));
+        gone += usize::from(shrink(&mut self.hungry));
+        gone += usize::from(shrink(&mut self.delayed.due));
         let sent = self.counters.get(millrace_core::metrics::Counter::SentBytes);
         if sent == std::mem::replace(&mut self.give_back.sent, sent) && self.pool.len() > BUFFERS_KEPT {
             self.pool.truncate(BUFFERS_KEPT);
@@ -65,15 +64,6 @@ impl Shard {
             self.shared.release_memory(last && self.clients.len() <= SESSIONS_MAX);
         }
     }
-}
-
-/// Makes a list smaller that once was much longer; whether it was.
-pub(super) fn shrink_list<T>(list: &mut Vec<T>) -> bool {
-    let is_roomy = list.capacity() > ROOM_KEPT && list.capacity() / 4 > list.len();
-    if is_roomy {
-        list.shrink_to((list.len() * 2).max(ROOM_KEPT));
-    }
-    is_roomy
 }
 
 /// Makes a table smaller that once held much more; whether it did.
@@ -94,17 +84,17 @@ mod tests {
     fn lists_and_tables_shrink_when_most_of_them_has_gone() {
         let mut list: Vec<u32> = (0..100_000).collect();
         let mut table: HashMap<u32, u32> = (0..100_000).map(|n| (n, n)).collect();
-        assert!(!shrink_list(&mut list) && !shrink_table(&mut table));
+        assert!(!shrink(&mut list) && !shrink_table(&mut table));
         list.truncate(1000);
         table.retain(|n, _| *n < 1000);
-        assert!(shrink_list(&mut list) && shrink_table(&mut table));
+        assert!(shrink(&mut list) && shrink_table(&mut table));
         assert!(list.capacity() < 4000 && table.capacity() < 8000);
-        assert!(!shrink_list(&mut list) && !shrink_table(&mut table));
+        assert!(!shrink(&mut list) && !shrink_table(&mut table));
         assert!(list.iter().all(|n| table.get(n) == Some(n)));
         list.clear();
         table.clear();
-        assert!(shrink_list(&mut list) && shrink_table(&mut table));
+        assert!(shrink(&mut list) && shrink_table(&mut table));
         assert!(list.capacity() <= ROOM_KEPT && table.capacity() <= 2 * ROOM_KEPT);
-        assert!(!shrink_list(&mut list) && !shrink_table(&mut table));
+        assert!(!shrink(&mut list) && !shrink_table(&mut table));
     }
 }

@@ -17,13 +17,14 @@ use millrace_core::topic::filter::Share;
 
 use super::Shard;
 use super::frame::{Frame, GroupJoin, GroupLeave, GroupReturn, Purpose};
-use super::give_back::{shrink_list, shrink_table};
+use super::give_back::shrink_table;
 use super::io::ShardId;
 use super::peers::Waits;
 use super::replies::Reply;
 use super::slab::Slab;
 use super::subscribers::{Subscriber, Target};
 use crate::config::ShareStrategy;
+use crate::room::shrink;
 
 /// Bits of a group reference that hold the group's index on its shard, plus 1.
 const INDEX_BITS: u32 = 24;
@@ -87,7 +88,7 @@ impl Groups {
     pub(super) fn give_back(&mut self, pages: usize) -> usize {
         self.groups.give_back(pages)
             + usize::from(shrink_table(&mut self.by_name))
-            + usize::from(shrink_list(&mut self.acks))
+            + usize::from(shrink(&mut self.acks))
     }
 }
 
@@ -199,7 +200,7 @@ impl Shard {
         let Some(index) = self.groups.by_name.get(&name).copied() else { return };
         let Some(group) = self.groups.groups.get_mut(index) else { return };
         group.members.retain(|member| member.shard != from || member.client != leave.member);
-        shrink_list(&mut group.members);
+        shrink(&mut group.members);
         if group.members.is_empty() {
             self.groups.by_name.remove(&name);
             self.groups.groups.remove(index);

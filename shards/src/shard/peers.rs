@@ -52,9 +52,10 @@ struct Peer {
 }
 
 impl Peer {
-    fn take_batch(&mut self) -> Batch {
+    /// The batch is done; the next message begins another.
+    fn close_batch(&mut self) -> Frame {
         self.batch_bytes = self.batch.bytes();
-        std::mem::take(&mut self.batch)
+        Frame::Messages(Box::new(std::mem::take(&mut self.batch)))
     }
 }
 
@@ -84,8 +85,8 @@ impl Peers {
     pub(super) fn send(&mut self, to: ShardId, frame: Frame) {
         let peer = self.touch(to);
         if !peer.batch.is_empty() {
-            let batch = peer.take_batch();
-            peer.frames.push(Frame::Messages(Box::new(batch)));
+            let batch = peer.close_batch();
+            peer.frames.push(batch);
         }
         peer.frames.push(frame);
     }
@@ -104,8 +105,8 @@ impl Peers {
         }
         peer.batch.push(purpose, view, keep);
         if peer.batch.whole() >= BATCH_BYTES_MAX {
-            let batch = peer.take_batch();
-            peer.frames.push(Frame::Messages(Box::new(batch)));
+            let batch = peer.close_batch();
+            peer.frames.push(batch);
         }
     }
 
@@ -155,8 +156,7 @@ impl Peers {
                 fits &= out.frame(to, frame);
             }
             if !peer.batch.is_empty() {
-                let batch = peer.take_batch();
-                fits &= out.frame(to, Frame::Messages(Box::new(batch)));
+                fits &= out.frame(to, peer.close_batch());
             }
             if std::mem::take(&mut peer.marked) {
                 fits &= out.frame(to, Frame::Mark { turn: self.turn });

@@ -3,16 +3,13 @@
 //! Invariants: an index and a generation together name one tenant, also after the page it was on has been given back:
 //! the page comes again above every generation it had.
 
-use millrace_core::places::Places;
-
-/// A page in which a generation has come this far is kept: it must not run round.
-const FLOOR_MAX: u32 = u32::MAX / 2;
+use millrace_core::places::{Floors, Places};
 
 /// A table of values.
 pub(crate) struct Slab<T> {
     entries: Places<Entry<T>>,
     /// By page, the first generation of its places.
-    floors: Vec<u32>,
+    floors: Floors,
 }
 
 struct Entry<T> {
@@ -22,7 +19,7 @@ struct Entry<T> {
 
 impl<T> Default for Slab<T> {
     fn default() -> Self {
-        Self { entries: Places::new(), floors: Vec::new() }
+        Self { entries: Places::new(), floors: Floors::new() }
     }
 }
 
@@ -30,7 +27,7 @@ impl<T> Slab<T> {
     /// Adds a value; returns its index.
     pub(crate) fn insert(&mut self, value: T) -> u32 {
         let floors = &self.floors;
-        let vacant = |page| Entry { generation: floors.get(page).copied().unwrap_or(0), value: None };
+        let vacant = |page| Entry { generation: floors.of(page), value: None };
         let index = self.entries.take(vacant);
         self.entries.get_mut(index).value = Some(value);
         index
@@ -76,20 +73,15 @@ impl<T> Slab<T> {
     /// Gives at most `pages` pages back that nobody is on; returns how many went.
     pub(crate) fn give_back(&mut self, pages: usize) -> usize {
         let floors = &mut self.floors;
-        self.entries.give_back(pages, |page, entries| {
-            let floor = entries.iter().map(|entry| entry.generation).max().unwrap_or(0);
-            if floor < FLOOR_MAX {
-                floors.resize(floors.len().max(page + 1), 0);
-                floors[page] = floor.max(floors[page]);
-            }
-            floor < FLOOR_MAX
-        })
+        self.entries.give_back(pages, |page, entries| floors.may_go(page, entries.iter().map(|entry| entry.generation)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+
+    use millrace_core::places::FLOOR_MAX;
 
     use super::*;
 

@@ -255,7 +255,7 @@ impl Epoll {
             lingered_bytes: 0,
         });
         if sys::epoll_set(&self.epoll, libc::EPOLL_CTL_ADD, fd, READ, conn_data(conn)).is_err() {
-            self.slots.release(conn);
+            self.slots.vacate(conn);
             self.settings.berths.give(self.settings.shard, 1);
             return None;
         }
@@ -468,7 +468,7 @@ impl Epoll {
     // --- closing ---
 
     fn end(&mut self, conn: ConnId) {
-        if let Some(tenant) = self.slots.release(conn) {
+        if let Some(tenant) = self.slots.vacate(conn) {
             if let Some(tail) = tenant.tail {
                 self.pool.put(tail.bytes);
             }
@@ -651,7 +651,7 @@ impl Engine for Epoll {
 
     fn hand_over(&mut self, conn: ConnId, to: ShardId, _token: u64) -> Option<OwnedFd> {
         let open = self.is_open(conn);
-        let Some(tenant) = open.then(|| self.slots.release(conn)).flatten() else {
+        let Some(tenant) = open.then(|| self.slots.vacate(conn)).flatten() else {
             self.settings.berths.give(to, 1);
             return None;
         };

@@ -5,7 +5,6 @@
 //! is in flight.
 //! Not here: what is done with an event (`reactor.rs`).
 
-use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -105,6 +104,8 @@ impl Wait {
 /// The verbs. A verb on a connection that is not open does nothing.
 pub(crate) trait Engine: Sized {
     type Buffers: Buffers;
+    /// Whether it can wait for more than one event.
+    const NAPS: bool;
 
     /// Starts to accept from a listening socket.
     fn listen(&mut self, listener: ListenerId, socket: OwnedFd) -> std::io::Result<()>;
@@ -112,8 +113,6 @@ pub(crate) trait Engine: Sized {
     fn stop_listening(&mut self);
     /// Gives the kernel what was asked for, waits, collects what happened.
     fn turn(&mut self, buffers: &mut Self::Buffers, now: Millis, wait: Wait, events: &mut Vec<Event>);
-    /// Whether it can wait for more than one event.
-    const NAPS: bool;
     /// Gives the kernel what was asked for, without waiting and without taking in more than comes of that.
     fn flush(&mut self, buffers: &mut Self::Buffers, now: Millis, events: &mut Vec<Event>);
     /// Whether the logic may still hear of the connection.
@@ -173,23 +172,6 @@ impl Counters {
     /// Adds one: only the owning thread writes, so no locked instruction is needed.
     pub(crate) fn count(counter: &AtomicU64) {
         counter.store(counter.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-    }
-}
-
-/// Entries for which a list or queue always keeps room.
-const ROOM_KEPT: usize = 256;
-
-/// Makes a list smaller that once was much longer.
-pub(crate) fn shrink<T>(list: &mut Vec<T>) {
-    if list.capacity() > ROOM_KEPT && list.capacity() / 4 > list.len() {
-        list.shrink_to(ROOM_KEPT.max(2 * list.len()));
-    }
-}
-
-/// The same for a queue.
-pub(crate) fn shrink_queue<T>(queue: &mut VecDeque<T>) {
-    if queue.capacity() > ROOM_KEPT && queue.capacity() / 4 > queue.len() {
-        queue.shrink_to(ROOM_KEPT.max(2 * queue.len()));
     }
 }
 

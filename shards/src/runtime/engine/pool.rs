@@ -1,5 +1,7 @@
 //! Output buffers that are used again, bounded in bytes.
 
+use crate::room::shrink;
+
 /// Bytes that lie idle at most.
 const POOL_BYTES_MAX: usize = 16 << 20;
 /// A larger buffer goes back to the allocator; sixteen messages of 4 KiB gathered for one connection still fit.
@@ -39,7 +41,7 @@ impl Pool {
         for buffer in self.idle.drain(..self.fewest.div_ceil(2)) {
             self.bytes -= buffer.capacity();
         }
-        super::shrink(&mut self.idle);
+        shrink(&mut self.idle);
         self.fewest = self.idle.len();
     }
 }

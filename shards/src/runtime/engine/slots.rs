@@ -1,6 +1,6 @@
 //! The table of connections: a slot is used again, a generation is not.
 
-use millrace_core::places::Places;
+use millrace_core::places::{Floors, Places};
 
 use crate::shard::io::ConnId;
 
@@ -8,14 +8,12 @@ use crate::shard::io::ConnId;
 pub(crate) const SLOTS_MAX: u32 = 1 << 24;
 /// Pages without a tenant that are kept for those who come next.
 const IDLE_PAGES_MAX: usize = 4;
-/// A page in which a generation has come this far is kept: it must not run round.
-const FLOOR_MAX: u32 = u32::MAX / 2;
 
 /// Tenants by slot. Who chooses the slot differs: the kernel ([`Slots::occupy`]) or this table ([`Slots::claim`]).
 pub(crate) struct Slots<T> {
     entries: Places<Entry<T>>,
     /// By page, the generation that its last tenants had, for when it comes again.
-    floors: Vec<u32>,
+    floors: Floors,
 }
 
 struct Entry<T> {
@@ -25,7 +23,7 @@ struct Entry<T> {
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
-        Self { entries: Places::new(), floors: Vec::new() }
+        Self { entries: Places::new(), floors: Floors::new() }
     }
 
     pub(crate) const fn used(&self) -> usize {
@@ -78,7 +76,7 @@ impl<T> Slots<T> {
         entry.tenant.as_ref().map(|_| ConnId { slot, generation: entry.generation })
     }
 
-    /// The tenant leaves; the kernel knows by itself that the slot is free.
+    /// The tenant leaves.
     pub(crate) fn vacate(&mut self, conn: ConnId) -> Option<T> {
         let entry = self.entries.find_mut(conn.slot)?;
         if entry.generation != conn.generation {
@@ -96,24 +94,12 @@ impl<T> Slots<T> {
     #[cold]
     fn give_back(&mut self) {
         let floors = &mut self.floors;
-        self.entries.give_back(1, |page, entries| {
-            let last = entries.iter().map(|entry| entry.generation).max().unwrap_or(0);
-            if last < FLOOR_MAX {
-                floors.resize(floors.len().max(page + 1), 0);
-                floors[page] = last.max(floors[page]);
-            }
-            last < FLOOR_MAX
-        });
-    }
-
-    /// The tenant leaves, and the slot goes back to the table.
-    pub(crate) fn release(&mut self, conn: ConnId) -> Option<T> {
-        self.vacate(conn)
+        self.entries.give_back(1, |page, entries| floors.may_go(page, entries.iter().map(|entry| entry.generation)));
     }
 }
 
-fn vacant<T>(floors: &[u32], page: usize) -> Entry<T> {
-    Entry { generation: floors.get(page).copied().unwrap_or(0), tenant: None }
+fn vacant<T>(floors: &Floors, page: usize) -> Entry<T> {
+    Entry { generation: floors.of(page), tenant: None }
 }
 
 #[cfg(test)]
@@ -128,7 +114,7 @@ mod tests {
             let now: Vec<ConnId> = (0..5000).map(|_| slots.claim(round)).collect();
             assert!(late.iter().all(|id| slots.get(*id).is_none()));
             for id in &now {
-                assert_eq!(slots.release(*id), Some(round));
+                assert_eq!(slots.vacate(*id), Some(round));
             }
             assert_eq!((slots.used(), slots.entries.idle_pages()), (0, IDLE_PAGES_MAX));
             late.extend(now);
@@ -142,11 +128,11 @@ mod tests {
     fn a_late_id_does_not_reach_the_next_tenant() {
         let mut slots = Slots::new();
         let first = slots.claim('a');
-        assert_eq!(slots.release(first), Some('a'));
+        assert_eq!(slots.vacate(first), Some('a'));
         let second = slots.claim('b');
         assert_eq!(first.slot, second.slot);
         assert_eq!(slots.get(first), None);
-        assert_eq!(slots.release(first), None);
+        assert_eq!(slots.vacate(first), None);
         assert_eq!(slots.get(second), Some(&'b'));
         assert_eq!(slots.used(), 1);
     }

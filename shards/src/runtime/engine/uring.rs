@@ -25,8 +25,9 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{Buffers, Counters, Engine, Event, Refusals, Tail, Wait, shrink, shrink_queue};
+use super::{Buffers, Counters, Engine, Event, Refusals, Tail, Wait};
 use crate::berths::Berths;
+use crate::room::shrink;
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
@@ -607,9 +608,10 @@ impl Engine for Uring {
 
     fn give_back(&mut self, buffers: &mut BufferRing) {
         self.pool.give_back();
-        shrink_queue(&mut self.flights);
-        shrink_queue(&mut self.starved);
-        shrink_queue(&mut self.backlog);
+        shrink(&mut self.flights);
+        shrink(&mut self.starved);
+        shrink(&mut self.backlog);
+        shrink(&mut self.heard);
         shrink(&mut self.deferred);
         // A completion that has not been seen may have filled a buffer; there are none but after a submission.
         self.stash();

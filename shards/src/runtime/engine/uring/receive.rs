@@ -12,9 +12,6 @@ use super::{
 use crate::runtime::engine::{Buffers, Counters, Event, LINGER_BYTES_MAX};
 use crate::shard::io::{ConnId, Gone};
 
-/// Room for connections that were heard which always stays.
-const HEARD_KEPT: usize = 4096;
-
 impl Uring {
     pub(super) fn arm_receive(&mut self, conn: ConnId) {
         let thirsty = self.thirst > 0;
@@ -171,9 +168,6 @@ impl Uring {
     /// after a reset has come in already waits for a wake-up that has been (seen on 6.18): only an operation that
     /// looks at the socket finds the error. A send of nothing does, and completes only if it fails.
     pub(super) fn probe_quiet(&mut self) {
-        if self.heard.is_empty() && self.heard.capacity() > HEARD_KEPT {
-            self.heard = std::collections::VecDeque::new();
-        }
         while let Some((at, conn)) = self.heard.front().copied() {
             if at > self.now {
                 break;

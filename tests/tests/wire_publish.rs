@@ -32,6 +32,44 @@ fn messages_pass_between_all_versions_with_the_lower_qos() {
     }
 }
 
+/// Text of a length, each part of it different.
+fn text(len: usize) -> String {
+    let mut text: String = (0..len / 6 + 1).map(|place| format!("{place:06}")).collect();
+    text.truncate(len);
+    text
+}
+
+#[test]
+fn payloads_of_any_size_arrive_whole_at_everybody() {
+    const SIZES: [usize; 12] = [0, 1, 4095, 4096, 4097, 16_300, 16_384, 32_700, 32_768, 65_536, 100_000, 700_000];
+    let broker = Broker::shared();
+    for version in VERSIONS {
+        let id = unique("sizes", version);
+        let mut publisher = Client::connect(broker, version, &id);
+        let mut subscribers: Vec<Client> = VERSIONS
+            .into_iter()
+            .flat_map(|theirs| [0, 2].map(|qos| (theirs, qos)))
+            .map(|(theirs, qos)| {
+                let mut subscriber = Client::connect(broker, theirs, &format!("{id}-{theirs:?}-{qos}"));
+                subscriber.subscribe(&id, qos);
+                subscriber
+            })
+            .collect();
+        // Nobody reads before all of it has been sent, so that sockets are full and the rest waits.
+        for size in SIZES {
+            for qos in 0..2 {
+                assert_eq!(publisher.publish(Publish::new(&id, text(size)).qos(qos, 0)), 0);
+            }
+        }
+        for subscriber in &mut subscribers {
+            for size in SIZES.into_iter().flat_map(|size| [size; 2]) {
+                let delivery = subscriber.expect_payload(&text(size));
+                subscriber.acknowledge(&delivery);
+            }
+        }
+    }
+}
+
 #[test]
 fn each_qos_gets_its_acknowledgement_with_its_packet_identifier() {
     let broker = Broker::shared();

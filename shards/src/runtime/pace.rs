@@ -3,8 +3,9 @@
 //! A turn costs some microseconds whatever it does: an entry into the kernel, often a switch to another thread and
 //! back, a wake for each shard that it has news for; and each socket that it reads or writes has a price of its own.
 //! So a busy shard that is done early rests until the next turn is due, and what comes meanwhile shares it. The busier
-//! it is, the longer: at a million messages a second half a millisecond, at fifty thousand fifty microseconds. A shard
-//! that has little to do does not rest: there latency counts.
+//! it is, the longer: at a million messages a second half a millisecond, at fifty thousand fifty microseconds. If nothing
+//! came in that time it sleeps, and once something comes it waits a little for what follows. A shard that has little to
+//! do does not rest: there latency counts.
 
 use std::time::{Duration, Instant};
 
@@ -51,6 +52,11 @@ impl Pace {
             _ => Duration::ZERO,
         };
         (self.work, self.since) = (0, now);
+    }
+
+    /// How long to wait for more after the event that ended a sleep.
+    pub(super) fn gather(&self) -> Duration {
+        self.period / 2
     }
 
     /// How long to rest before the next turn.

@@ -39,13 +39,17 @@ impl Load {
         load
     }
 
-    /// Messages a second over this time.
-    fn rate(&self, over: Duration) -> u64 {
-        let before = self.received.load(Ordering::Relaxed);
-        std::thread::sleep(over);
-        let after = self.received.load(Ordering::Relaxed);
+    /// Messages a second, in so many half seconds.
+    fn rates(&self, windows: u64) -> Vec<u64> {
+        const WINDOW: Duration = Duration::from_millis(500);
+        let rates = (0..windows).map(|_| {
+            let before = self.received.load(Ordering::Relaxed);
+            std::thread::sleep(WINDOW);
+            (self.received.load(Ordering::Relaxed) - before) * 2
+        });
+        let rates = rates.collect();
         assert!(self.pairs.iter().all(|pair| !pair.is_finished()), "a pair failed");
-        (after - before) * 1000 / u64::try_from(over.as_millis()).expect("it is short")
+        rates
     }
 
     /// Every message that was acknowledged has arrived.
@@ -55,6 +59,11 @@ impl Load {
             pair.join().expect("nothing is lost, doubled or out of order");
         }
     }
+}
+
+fn median(mut values: Vec<u64>) -> u64 {
+    values.sort_unstable();
+    values[values.len() / 2]
 }
 
 fn run_pair(mut publisher: Client, mut subscriber: Client, topic: &str, stop: &AtomicBool, received: &AtomicU64) {
@@ -88,9 +97,11 @@ fn run_pair(mut publisher: Client, mut subscriber: Client, topic: &str, stop: &A
 fn a_subscriber_that_stops_reading_costs_bounded_memory_and_nobody_else() {
     const OUTPUT: u64 = 1 << 20;
     const QUEUE: u64 = 4 << 20;
+    const STOPPED: u64 = 3;
     let broker = Setup::new().set("sessions.output_bytes=1MiB").set("sessions.queue_bytes=4MiB").start();
     let load = Load::start(&broker);
-    let usual = load.rate(Duration::from_secs(2));
+    let windows = usual_or_long(6, 120);
+    let mut usual = load.rates(windows);
     let before = broker.resident_bytes();
     // One gets QoS 0, two QoS 1, one of them with a session that stays; none ever reads.
     let stopped: Vec<Client> = [(0, false), (1, false), (1, true)]
@@ -106,21 +117,22 @@ fn a_subscriber_that_stops_reading_costs_bounded_memory_and_nobody_else() {
         .collect();
     let mut most = 0;
     let mut rates = Vec::new();
-    for _ in 0..usual_or_long(6, 120) {
-        rates.push(load.rate(Duration::from_millis(500)));
+    for _ in 0..windows {
+        rates.extend(load.rates(1));
         most = most.max(broker.resident_bytes());
     }
+    drop(stopped);
+    usual.extend(load.rates(windows));
     load.end();
-    rates.sort_unstable();
-    let rate = rates[rates.len() / 2];
+    let (usual, rate) = (median(usual), median(rates));
     println!("{usual} messages a second before, {rate} with stopped subscribers; memory {before}, at most {most}");
     // Output that waits may be held twice, as what the socket did not take and as what waits behind that; messages
     // under way in a session that stays are a window of 1024.
-    let bound =
-        u64::try_from(stopped.len()).expect("they are few") * (2 * OUTPUT + QUEUE + 2 * 1024 * 1100) + (16 << 20);
+    let bound = STOPPED * (2 * OUTPUT + QUEUE + 2 * 1024 * 1100) + (16 << 20);
     assert!(most < before + bound, "memory went from {before} to {most}, more than {bound}");
-    assert!(rate * 2 > usual, "{rate} messages a second instead of {usual}");
-    drop(stopped);
+    // A minute evens out what else the machine does.
+    let at_least = usual_or_long(usual / 2, usual / 10 * 9);
+    assert!(rate >= at_least, "{rate} messages a second instead of {usual}");
 }
 
 #[test]

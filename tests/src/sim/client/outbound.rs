@@ -87,7 +87,7 @@ impl Client {
         let retain = topic.starts_with("r/");
         let removes = retain && rng.chance(15);
         let expiry = (self.v5() && rng.chance(8)).then(|| rng.between(1, 10) as u32);
-        let size = if removes { 0 } else { rng.pick(&[8, 8, 20, 20, 100, 1500, 6000]) };
+        let size = if removes { 0 } else { rng.pick(&[8, 8, 20, 20, 100, 100, 1500, 6000, 20_000]) };
         let uid = oracle.publish(Sent {
             publisher: self.index,
             topic: topic.clone(),

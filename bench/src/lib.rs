@@ -3,11 +3,18 @@
 //! | question | module |
 //! | --- | --- |
 //! | how do shards run without sockets | [`in_process`] |
-//! | which paths are measured | [`paths`] |
+//! | which paths are measured, and which part of them | [`paths`], [`meter`], [`packets`] |
 //! | how many instructions does each take | [`gate`] |
+//! | how do a million connections fit one process | [`million`] |
+//! | what is this machine, how are programs run on it | [`host`], [`process`], [`arguments`], [`text`] |
 
+pub mod arguments;
 pub mod gate;
+pub mod host;
 pub mod in_process;
 pub mod meter;
+pub mod million;
 pub mod packets;
 pub mod paths;
+pub mod process;
+pub mod text;

@@ -28,7 +28,7 @@ pub(super) const MATCH_EXACT: Path = Path {
     name: "topic_match_exact",
     operation: "a topic among 10,000 filters without wildcards",
     operations: EACH as u64,
-    prepare: || matching(|number| topic(number)),
+    prepare: || matching(topic),
 };
 pub(super) const MATCH_WILDCARD: Path = Path {
     name: "topic_match_wildcard",

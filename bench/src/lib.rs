@@ -5,10 +5,12 @@
 //! | how do shards run without sockets | [`in_process`] |
 //! | which paths are measured, and which part of them | [`paths`], [`meter`], [`packets`] |
 //! | how many instructions does each take | [`gate`] |
+//! | how do peers do in the same scenarios | [`compare`] |
 //! | how do a million connections fit one process | [`million`] |
 //! | what is this machine, how are programs run on it | [`host`], [`process`], [`arguments`], [`text`] |
 
 pub mod arguments;
+pub mod compare;
 pub mod gate;
 pub mod host;
 pub mod in_process;

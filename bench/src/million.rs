@@ -231,7 +231,11 @@ fn wait_for_ramp(
             say(&format!("  {} of {}", count(open as f64), count(options.connections as f64)));
         }
         if moved.elapsed() > STANDSTILL {
-            return Err(format!("the ramp stands still at {}:\n{said}\nbroker:\n{}", count(most as f64), broker.said()));
+            return Err(format!(
+                "the ramp stands still at {}:\n{said}\nbroker:\n{}",
+                count(most as f64),
+                broker.said()
+            ));
         }
     }
 }

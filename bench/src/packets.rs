@@ -56,8 +56,7 @@ pub fn subscribe(version: ProtocolVersion, filter: &str, qos: QoS) -> Vec<u8> {
 #[must_use]
 pub fn publish(version: ProtocolVersion, topic: &str, qos: QoS, number: usize, payload: &[u8]) -> Vec<u8> {
     let packet_id = (qos != QoS::AtMostOnce).then(|| id(number));
-    let publish =
-        Publish { dup: false, qos, retain: false, topic, packet_id, properties: Properties::EMPTY, payload };
+    let publish = Publish { dup: false, qos, retain: false, topic, packet_id, properties: Properties::EMPTY, payload };
     bytes(version, &Packet::Publish(publish))
 }
 

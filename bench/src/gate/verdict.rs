@@ -103,11 +103,18 @@ impl fmt::Display for Verdict {
             }
             return Ok(());
         }
-        writeln!(f, "gate: FAILED, over +{:.0} % (functions of this project carry what they call outside it)", 100.0 * LIMIT)?;
+        writeln!(
+            f,
+            "gate: FAILED, over +{:.0} % (functions of this project carry what they call outside it)",
+            100.0 * LIMIT
+        )?;
         if self.differences.is_empty() {
             writeln!(f, "  if it is worth it:  bench/gate --bless, and say in the commit why")
         } else {
-            writeln!(f, "  it may be the tools: run bench/gate --bless on the commit before, then bench/gate on this one")
+            writeln!(
+                f,
+                "  it may be the tools: run bench/gate --bless on the commit before, then bench/gate on this one"
+            )
         }
     }
 }
@@ -119,10 +126,8 @@ mod tests {
     use super::*;
 
     fn profile(decode: f64, malloc: f64) -> Profile {
-        let functions = BTreeMap::from([
-            ("millrace_core::codec::decode".to_owned(), decode),
-            ("malloc".to_owned(), malloc),
-        ]);
+        let functions =
+            BTreeMap::from([("millrace_core::codec::decode".to_owned(), decode), ("malloc".to_owned(), malloc)]);
         Profile { instructions: decode, functions, cpu: "avx2".to_owned() }
     }
 

@@ -82,7 +82,11 @@ impl Preflight {
                     count(offer.descriptors as f64),
                     count(connections as f64)
                 ),
-                format!("ulimit -n {}, or --shards {}", connections.div_ceil(shards) * 21 / 20, self::shards(connections)),
+                format!(
+                    "ulimit -n {}, or --shards {}",
+                    connections.div_ceil(shards) * 21 / 20,
+                    self::shards(connections)
+                ),
             ));
         }
         if let Some(free) = offer.memory.filter(|free| *free < memory) {
@@ -155,12 +159,23 @@ mod tests {
 
     #[test]
     fn whatever_is_missing_is_named_with_its_remedy() {
-        let poor =
-            Offer { descriptors: 1024, memory: Some(4 << 30), files: Some(65_536), tracked: Some(262_144), ring_refused: true };
+        let poor = Offer {
+            descriptors: 1024,
+            memory: Some(4 << 30),
+            files: Some(65_536),
+            tracked: Some(262_144),
+            ring_refused: true,
+        };
         let text = Preflight::with(1_000_000, 52, poor).to_string();
-        for part in
-            ["ulimit -n", "--shards", "of memory are needed", "--connections ", "fs.file-max", "nf_conntrack_max", "io_uring_disabled"]
-        {
+        for part in [
+            "ulimit -n",
+            "--shards",
+            "of memory are needed",
+            "--connections ",
+            "fs.file-max",
+            "nf_conntrack_max",
+            "io_uring_disabled",
+        ] {
             assert!(text.contains(part), "{part} in {text}");
         }
         let too_many = Preflight::with(1_000_000, 100, Offer { descriptors: 1024, ..OFFER }).to_string();

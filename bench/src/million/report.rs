@@ -8,8 +8,10 @@ use serde_json::{Value, json};
 use crate::host;
 use crate::text::{bytes, count, duration};
 
-/// Process memory of a connection that is promised.
+/// Process memory of a connection that is promised, where there are enough of them for what a broker takes by itself not
+/// to count.
 const BYTES_MAX: f64 = 1000.0;
+const MANY: u64 = 50_000;
 
 /// See the head of this file.
 #[derive(Debug)]
@@ -56,7 +58,7 @@ impl Report {
             && Self::number(&self.clients, "/connections/dropped") == 0.0
             && self.sent() > 0.0
             && self.received() == self.sent()
-            && self.per_connection() <= BYTES_MAX
+            && (self.connections < MANY || self.per_connection() <= BYTES_MAX)
     }
 
     pub(super) fn json(&self) -> Value {
@@ -136,7 +138,11 @@ impl fmt::Display for Report {
         writeln!(
             f,
             "verdict      {}",
-            if self.holds() { "holds: all connected, stayed and were reached, at most 1,000 bytes each" } else { "FAILED" }
+            match (self.holds(), self.connections < MANY) {
+                (false, _) => "FAILED",
+                (true, true) => "holds: all connected and stayed, every message came",
+                (true, false) => "holds: all connected and stayed, every message came, at most 1,000 bytes each",
+            }
         )
     }
 }

@@ -17,9 +17,12 @@ const EACH: usize = 1000;
 /// Filters in the trie and in the table of routes.
 const FILTERS: usize = 10_000;
 
-pub(super) const DECODE_QOS_0: Path = decode("decode_publish_qos0", || decoding(QoS::AtMostOnce, ProtocolVersion::V311));
-pub(super) const DECODE_QOS_1: Path = decode("decode_publish_qos1", || decoding(QoS::AtLeastOnce, ProtocolVersion::V311));
-pub(super) const DECODE_QOS_2: Path = decode("decode_publish_qos2", || decoding(QoS::ExactlyOnce, ProtocolVersion::V311));
+pub(super) const DECODE_QOS_0: Path =
+    decode("decode_publish_qos0", || decoding(QoS::AtMostOnce, ProtocolVersion::V311));
+pub(super) const DECODE_QOS_1: Path =
+    decode("decode_publish_qos1", || decoding(QoS::AtLeastOnce, ProtocolVersion::V311));
+pub(super) const DECODE_QOS_2: Path =
+    decode("decode_publish_qos2", || decoding(QoS::ExactlyOnce, ProtocolVersion::V311));
 pub(super) const DECODE_V5: Path = decode("decode_publish_v5", || decoding(QoS::AtLeastOnce, ProtocolVersion::V5));
 
 pub(super) const ENCODE_QOS_1: Path =
@@ -135,7 +138,8 @@ fn routing() -> Round {
 pub(super) fn rules() -> Rules {
     let sql = "SELECT clientid, topic, payload.t AS t, payload.t * 1.8 + 32 AS f, upper(payload.unit) AS unit, \
                timestamp FROM \"plant/#\" WHERE payload.t > 0 AND payload.unit = 'c'";
-    let config = RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], enabled: true, description: String::new() };
+    let config =
+        RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], enabled: true, description: String::new() };
     Rules::compile(&[("bench", config)]).expect("this is a rule")
 }
 

@@ -235,7 +235,11 @@ fn add_troubles(out: &mut String, results: &Results, peers: &[Peer]) {
         for round in &cell.rounds {
             match round {
                 Measured::Failed(why) => {
-                    let _ = writeln!(out, "- {place}: failed: {}", why.lines().collect::<Vec<_>>().join(" / "));
+                    let _ = writeln!(
+                        out,
+                        "- {place}: failed: {}",
+                        why.lines().filter(|line| !line.is_empty()).collect::<Vec<_>>().join(" / ")
+                    );
                 }
                 Measured::Lacks(why) if round == &cell.rounds[0] => {
                     let _ = writeln!(out, "- {place}: not run, {why}");

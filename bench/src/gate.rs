@@ -33,6 +33,9 @@ pub(crate) enum GateError {
     /// No valgrind.
     #[error("cannot start valgrind; install it: apt-get install valgrind libc6-dbg")]
     NoValgrind,
+    /// No addr2line.
+    #[error("cannot start addr2line; install it: apt-get install binutils")]
+    NoAddr2Line,
     /// The measured process failed.
     #[error("{0} under valgrind failed: {1}")]
     Failed(&'static str, String),

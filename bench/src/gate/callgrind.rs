@@ -1,6 +1,7 @@
 //! Runs one path under callgrind and reads what each function took.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -52,9 +53,10 @@ pub(super) fn count(path: &crate::paths::Path, folder: &Path) -> Result<Profile,
         .env("GLIBC_TUNABLES", TUNABLES)
         .env("PATH", std::env::var_os("PATH").unwrap_or_default())
         .args(["--tool=callgrind", "--collect-atstart=no", "--compress-strings=no", "--compress-pos=no", "--quiet"])
+        .args(["--dump-instr=yes", "--dump-line=no"])
         .arg(format!("--toggle-collect={MEASURED}*"))
         .arg(format!("--callgrind-out-file={}", out.display()))
-        .arg(program)
+        .arg(&program)
         .args([RUN, path.name])
         .stdin(Stdio::null())
         .output()
@@ -63,7 +65,10 @@ pub(super) fn count(path: &crate::paths::Path, folder: &Path) -> Result<Profile,
         return Err(GateError::Failed(path.name, String::from_utf8_lossy(&output.stderr).trim().to_owned()));
     }
     let text = std::fs::read_to_string(&out).map_err(|error| GateError::file(&out.display().to_string(), &error))?;
-    let mut profile = parse(&text, (path.operations * u64::from(COUNTED)) as f64);
+    let costs = parse(&text);
+    let addresses: BTreeSet<u64> = costs.here.keys().map(|(_, address)| *address).collect();
+    let inner = inner_functions(&program, &addresses, &folder.join(format!("{}.addresses", path.name)))?;
+    let mut profile = costs.profile(&inner, (path.operations * u64::from(COUNTED)) as f64);
     profile.cpu = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     if profile.instructions == 0.0 {
         return Err(GateError::Nothing(path.name));
@@ -80,40 +85,90 @@ fn cpu() -> &'static str {
     "baseline"
 }
 
-/// Reads callgrind's file; `operations` is what everything is divided by.
-fn parse(text: &str, operations: f64) -> Profile {
-    let mut profile = Profile::default();
+/// What was counted, before addresses have names.
+#[derive(Debug, Default, PartialEq)]
+struct Costs {
+    total: u64,
+    /// In the measured program, by the function that holds the address and by address.
+    here: BTreeMap<(String, u64), u64>,
+    /// In functions outside this project.
+    others: BTreeMap<String, u64>,
+}
+
+/// Reads callgrind's file.
+fn parse(text: &str) -> Costs {
+    let mut costs = Costs::default();
     let mut function = String::new();
     let mut callee: Option<String> = None;
-    let mut costs: BTreeMap<String, u64> = BTreeMap::new();
-    let mut total = 0;
     for line in text.lines() {
         if let Some(name) = line.strip_prefix("fn=") {
             function = plain(name);
         } else if let Some(name) = line.strip_prefix("cfn=") {
             callee = Some(plain(name));
-        } else if line.starts_with(|first: char| first.is_ascii_digit()) {
-            let Some(cost) = line.split(' ').nth(1).and_then(|cost| cost.parse::<u64>().ok()) else { continue };
-            match callee.take() {
-                None => {
-                    total += cost;
-                    *costs.entry(function.clone()).or_default() += cost;
-                }
-                // What a function of ours has others do for it is its own cost.
-                Some(callee) if is_ours(&function) && !is_ours(&callee) => {
-                    *costs.entry(function.clone()).or_default() += cost;
-                }
-                Some(_) => {}
+        } else if let Some((address, cost)) = line.strip_prefix("0x").and_then(|line| line.split_once(' ')) {
+            let (Ok(address), Ok(cost)) = (u64::from_str_radix(address, 16), cost.trim().parse::<u64>()) else {
+                continue;
+            };
+            let is_own = callee.is_none();
+            // What a function of ours has others do for it is its own cost.
+            let is_for_us = callee.take().is_some_and(|callee| !is_ours(&callee));
+            if is_own {
+                costs.total += cost;
+            }
+            if is_ours(&function) && (is_own || is_for_us) {
+                *costs.here.entry((function.clone(), address)).or_default() += cost;
+            } else if is_own {
+                *costs.others.entry(function.clone()).or_default() += cost;
             }
         }
     }
-    profile.instructions = total as f64 / operations;
-    profile.functions = costs
-        .into_iter()
-        .map(|(name, cost)| (name, cost as f64 / operations))
-        .filter(|(name, cost)| !name.starts_with("millrace_bench::") && *cost > profile.instructions * 0.003)
-        .collect();
-    profile
+    costs
+}
+
+impl Costs {
+    /// By function, also by those that the compiler put into others; for each of the operations.
+    fn profile(self, inner: &BTreeMap<u64, String>, operations: f64) -> Profile {
+        let mut functions: BTreeMap<String, u64> = self.others;
+        for ((function, address), cost) in self.here {
+            *functions.entry(inner.get(&address).cloned().unwrap_or(function)).or_default() += cost;
+        }
+        let instructions = self.total as f64 / operations;
+        let functions = functions
+            .into_iter()
+            .map(|(name, cost)| (name, cost as f64 / operations))
+            .filter(|(name, cost)| !name.starts_with("millrace_bench::") && *cost > instructions * 0.003)
+            .collect();
+        Profile { instructions, functions, cpu: String::new() }
+    }
+}
+
+/// For each address the innermost function of this project that its code came from, wherever it was put.
+fn inner_functions(program: &Path, addresses: &BTreeSet<u64>, list: &Path) -> Result<BTreeMap<u64, String>, GateError> {
+    let text: String = addresses.iter().map(|address| format!("{address:#x}\n")).collect();
+    let name = list.display().to_string();
+    let cannot = |error: std::io::Error| GateError::file(&name, &error);
+    std::fs::write(list, text).map_err(cannot)?;
+    let output = Command::new("addr2line")
+        .args(["--inlines", "--functions", "--demangle", "--addresses", "--exe"])
+        .arg(program)
+        .stdin(File::open(list).map_err(cannot)?)
+        .output()
+        .map_err(|_| GateError::NoAddr2Line)?;
+    Ok(innermost(&String::from_utf8_lossy(&output.stdout)))
+}
+
+/// Reads what addr2line says: an address, then a line of a name and one of a place for each function, innermost first.
+fn innermost(text: &str) -> BTreeMap<u64, String> {
+    let mut names = BTreeMap::new();
+    let mut address = None;
+    for line in text.lines() {
+        if let Some(hex) = line.strip_prefix("0x") {
+            address = u64::from_str_radix(hex, 16).ok();
+        } else if let Some(at) = address.filter(|_| !line.starts_with('/') && is_ours(line)) {
+            names.entry(at).or_insert_with(|| plain(line));
+        }
+    }
+    names
 }
 
 /// Whether a function is of this project's crates.
@@ -138,40 +193,62 @@ mod tests {
     const FILE: &str = "\
 # callgrind format
 version: 1
-positions: line
+positions: instr
 events: Ir
 summary: 100
 
 ob=/gate
 fl=???
 fn=millrace_core::codec::decode::h0123456789abcdef
-0 30
+0x10 30
+cob=/libc.so.6
 cfn=malloc
-calls=2 0
-0 40
+calls=2 0x99
+0x11 40
 cfn=millrace_core::codec::wire::take
-calls=1 0
-0 30
+calls=1 0x20
+0x12 30
 
+ob=/libc.so.6
 fn=malloc
-0 40
+0x99 40
 
+ob=/gate
 fn=millrace_core::codec::wire::take
-0 20
+0x20 20
 fi=other.rs
-7 10
+0x21 10
 
 totals: 100
 ";
 
+    const NAMES: &str = "\
+0x0000000000000010
+millrace_core::codec::decode
+/millrace/core/src/codec/mod.rs:1
+0x0000000000000011
+alloc::vec::Vec<T,A>::push
+/rustc/alloc/vec.rs:9
+millrace_core::codec::header::parse
+/millrace/core/src/codec/header.rs:4
+millrace_core::codec::decode
+/millrace/core/src/codec/mod.rs:2
+0x0000000000000020
+??
+??:0
+";
+
     #[test]
-    fn a_function_of_ours_carries_what_others_do_for_it() {
-        let profile = parse(FILE, 10.0);
+    fn a_function_of_ours_carries_what_others_do_for_it_wherever_the_compiler_put_it() {
+        let profile = parse(FILE).profile(&innermost(NAMES), 10.0);
         let functions: Vec<(&str, f64)> = profile.functions.iter().map(|(name, cost)| (&**name, *cost)).collect();
         assert_eq!(profile.instructions, 10.0);
-        assert_eq!(
-            functions,
-            [("malloc", 4.0), ("millrace_core::codec::decode", 7.0), ("millrace_core::codec::wire::take", 3.0)]
-        );
+        let expected = [
+            ("malloc", 4.0),
+            ("millrace_core::codec::decode", 3.0),
+            ("millrace_core::codec::header::parse", 4.0),
+            ("millrace_core::codec::wire::take", 3.0),
+        ];
+        assert_eq!(functions, expected);
     }
 }

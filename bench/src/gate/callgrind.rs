@@ -154,26 +154,35 @@ fn inner_functions(program: &Path, addresses: &BTreeSet<u64>, list: &Path) -> Re
         .stdin(File::open(list).map_err(cannot)?)
         .output()
         .map_err(|_| GateError::NoAddr2Line)?;
-    Ok(innermost(&String::from_utf8_lossy(&output.stdout)))
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("bench/ lies in the root");
+    Ok(innermost(&String::from_utf8_lossy(&output.stdout), &root.display().to_string()))
 }
 
 /// Reads what addr2line says: an address, then a line of a name and one of a place for each function, innermost first.
-fn innermost(text: &str) -> BTreeMap<u64, String> {
+/// `root` is where the project lay when the program was built.
+fn innermost(text: &str, root: &str) -> BTreeMap<u64, String> {
     let mut names = BTreeMap::new();
     let mut address = None;
-    for line in text.lines() {
-        if let Some(hex) = line.strip_prefix("0x") {
+    let mut lines = text.lines();
+    while let Some(name) = lines.next() {
+        if let Some(hex) = name.strip_prefix("0x") {
             address = u64::from_str_radix(hex, 16).ok();
-        } else if let Some(at) = address.filter(|_| !line.starts_with('/') && is_ours(line)) {
-            names.entry(at).or_insert_with(|| plain(line));
+            continue;
         }
+        let place = lines.next().and_then(|place| place.strip_prefix(root)).map(|place| place.trim_start_matches('/'));
+        let (Some(at), Some(place)) = (address, place.filter(|place| !place.starts_with("bench/"))) else { continue };
+        names.entry(at).or_insert_with(|| match name.contains("::") {
+            true => plain(name),
+            // The names of functions that were put into others stand alone.
+            false => format!("{name} ({})", place.split(':').next().unwrap_or(place)),
+        });
     }
     names
 }
 
 /// Whether a function is of this project's crates.
 pub(super) fn is_ours(function: &str) -> bool {
-    function.contains("millrace_")
+    function.contains("millrace_") || function.ends_with(".rs)")
 }
 
 /// A name without what the compiler makes up anew each time.
@@ -229,8 +238,8 @@ millrace_core::codec::decode
 0x0000000000000011
 alloc::vec::Vec<T,A>::push
 /rustc/alloc/vec.rs:9
-millrace_core::codec::header::parse
-/millrace/core/src/codec/header.rs:4
+parse
+/millrace/core/src/codec/header.rs:4 (discriminator 2)
 millrace_core::codec::decode
 /millrace/core/src/codec/mod.rs:2
 0x0000000000000020
@@ -240,14 +249,14 @@ millrace_core::codec::decode
 
     #[test]
     fn a_function_of_ours_carries_what_others_do_for_it_wherever_the_compiler_put_it() {
-        let profile = parse(FILE).profile(&innermost(NAMES), 10.0);
+        let profile = parse(FILE).profile(&innermost(NAMES, "/millrace"), 10.0);
         let functions: Vec<(&str, f64)> = profile.functions.iter().map(|(name, cost)| (&**name, *cost)).collect();
         assert_eq!(profile.instructions, 10.0);
         let expected = [
             ("malloc", 4.0),
             ("millrace_core::codec::decode", 3.0),
-            ("millrace_core::codec::header::parse", 4.0),
             ("millrace_core::codec::wire::take", 3.0),
+            ("parse (core/src/codec/header.rs)", 4.0),
         ];
         assert_eq!(functions, expected);
     }

@@ -196,9 +196,10 @@ fn chosen(options: &Options, programs: &Programs) -> Result<Vec<Peer>, String> {
         if !(peer.key == peer::OURS || named || usual) {
             continue;
         }
-        if peer.program().is_none() && options.install && peer.can_be_installed() {
+        if let Some(installer) = peer.installer().filter(|_| options.install && peer.program().is_none()) {
             say(&format!("installing {}: {}", peer.name, peer.install()));
-            let installed = Command::new("sh").args(["-c", &peer.install()]).status();
+            let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+            let installed = Command::new("bash").current_dir(root).args(["-c", &installer]).status();
             if !installed.is_ok_and(|status| status.success()) {
                 return Err(format!("{} cannot be installed", peer.name));
             }

@@ -37,7 +37,10 @@ struct Sheet {
     environment: BTreeMap<String, String>,
     /// Whether it takes part without being named.
     default: bool,
-    install: String,
+    /// How it gets here: by a Debian package, by a crate, or as the words say.
+    apt: Option<String>,
+    cargo: Option<String>,
+    get: Option<String>,
     #[serde(default)]
     lacks: BTreeMap<String, String>,
 }
@@ -106,13 +109,23 @@ impl Peer {
         })
     }
 
-    /// How it gets there, as a command or as words.
+    /// How it gets here, in words.
     pub(crate) fn install(&self) -> String {
-        in_cache(&self.sheet.install)
+        match (&self.sheet.apt, &self.sheet.cargo) {
+            (Some(package), _) => format!("apt-get install {package}"),
+            (None, Some(package)) => format!("cargo install {package} --root {}", in_cache("{cache}")),
+            (None, None) => self.sheet.get.clone().unwrap_or_default(),
+        }
     }
 
-    pub(crate) fn can_be_installed(&self) -> bool {
-        ["apt-get ", "cargo "].iter().any(|tool| self.sheet.install.starts_with(tool))
+    /// The shell command that brings it here, run in the root of the checkout.
+    pub(crate) fn installer(&self) -> Option<String> {
+        match (&self.sheet.apt, &self.sheet.cargo) {
+            // The package must not start its daemon.
+            (Some(package), _) => Some(format!(". tests/services/_lib.sh && apt_install {package}")),
+            (None, Some(package)) => Some(in_cache(&format!("cargo install {package} --locked --root {{cache}}"))),
+            (None, None) => None,
+        }
     }
 
     /// What it says of its version.

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::Cores;
 use super::peer::{OURS, Peer};
 use super::rows::{Kind, ROWS, Row};
-use super::run::{Figure, Measured};
+use super::run::{Figure, Figures, Measured};
 use crate::host;
 use crate::text::{bytes, count, duration, median, three_digits};
 
@@ -59,7 +59,7 @@ impl Results {
                         Measured::Failed(why) => json!({ "failed": why }),
                     })
                     .collect();
-                json!({ "on": cell.cores.name(), "row": cell.row.name, "title": cell.row.title, "peer": cell.peer, "rounds": rounds })
+                json!({ "on": cell.cores.name(), "row": cell.row.name, "title": cell.row.title, "peer": cell.peer, "median": cell.medians(), "rounds": rounds })
             })
             .collect()
     }
@@ -75,6 +75,16 @@ impl Cell {
 
     fn median(&self, figure: Figure) -> Option<f64> {
         median(self.values(figure))
+    }
+
+    /// The medians of all figures.
+    fn medians(&self) -> Value {
+        let first = self.rounds.iter().find_map(|round| match round {
+            Measured::Figures(figures) => Some(figures),
+            _ => None,
+        });
+        let names = first.into_iter().flat_map(|figures| figures.0.iter().map(|(figure, _)| *figure));
+        Figures(names.filter_map(|figure| Some((figure, self.median(figure)?))).collect()).json()
     }
 
     /// Why there is no figure.
@@ -258,7 +268,6 @@ mod tests {
     use super::*;
     use crate::compare::peer;
     use crate::compare::rows;
-    use crate::compare::run::Figures;
 
     #[test]
     fn a_table_has_medians_a_winner_and_our_ratio() {

@@ -3,11 +3,12 @@
 use std::fs::File;
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// What a broker may take until it answers; RabbitMQ takes the longest.
 const START_MAX: Duration = Duration::from_secs(60);
@@ -122,7 +123,8 @@ impl Process {
     pub fn start(mut command: Command, log: &Path) -> Result<Self, String> {
         let file = File::create(log).and_then(|file| Ok((file.try_clone()?, file)));
         let (out, err) = file.map_err(|error| format!("cannot write {}: {error}", log.display()))?;
-        let child = command.stdout(out).stderr(err).spawn();
+        // A group of its own, so that what a start script has started can be ended with it.
+        let child = command.stdout(out).stderr(err).process_group(0).spawn();
         let child = child.map_err(|error| format!("cannot start {}: {error}", command.get_program().display()))?;
         Ok(Self { child, log: log.to_owned() })
     }
@@ -168,10 +170,12 @@ impl Process {
 
     /// Asks it to end.
     pub fn signal(&self, signal: Signal) {
-        if let Some(pid) = i32::try_from(self.id()).ok().and_then(Pid::from_raw) {
-            // It may have ended by itself.
-            let _ = kill_process(pid, signal);
-        }
+        // It may have ended by itself.
+        let _ = self.pid().map(|pid| kill_process(pid, signal));
+    }
+
+    fn pid(&self) -> Option<Pid> {
+        i32::try_from(self.id()).ok().and_then(Pid::from_raw)
     }
 
     /// Waits until it has ended, not for ever.
@@ -191,13 +195,14 @@ impl Process {
 
 impl Drop for Process {
     fn drop(&mut self) {
-        if self.ended().is_some() {
-            return;
+        if self.ended().is_none() {
+            self.signal(Signal::TERM);
+            if self.wait(STOP_MAX).is_none() {
+                let _ = self.child.kill();
+                let _ = self.child.wait();
+            }
         }
-        self.signal(Signal::TERM);
-        if self.wait(STOP_MAX).is_none() {
-            let _ = self.child.kill();
-            let _ = self.child.wait();
-        }
+        // Whatever of its group is left.
+        let _ = self.pid().map(|pid| kill_process_group(pid, Signal::KILL));
     }
 }

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 /// What a broker may take until it answers; RabbitMQ takes the longest.
-const START_MAX: Duration = Duration::from_secs(60);
+const START_MAX: Duration = Duration::from_secs(120);
 /// What it may take to go after it was asked to.
 const STOP_MAX: Duration = Duration::from_secs(20);
 

@@ -28,7 +28,7 @@ mod slab;
 mod subscribers;
 mod subscriptions;
 mod sys_topics;
-mod timer_wheel;
+pub mod timer_wheel;
 
 use std::sync::Arc;
 

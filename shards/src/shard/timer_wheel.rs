@@ -14,7 +14,7 @@ const SLOTS: usize = 4096;
 const DUE_KEPT: usize = 1024;
 
 /// The wheel; `T` says what is due.
-pub(crate) struct TimerWheel<T> {
+pub struct TimerWheel<T> {
     slots: Box<[Vec<(u64, T)>]>,
     occupied: [u64; SLOTS / 64],
     /// First tick that has not fired.
@@ -24,7 +24,9 @@ pub(crate) struct TimerWheel<T> {
 }
 
 impl<T> TimerWheel<T> {
-    pub(crate) fn new(now: Millis) -> Self {
+    /// An empty one whose first tick is that of `now`.
+    #[must_use]
+    pub fn new(now: Millis) -> Self {
         Self {
             slots: (0..SLOTS).map(|_| Vec::new()).collect(),
             occupied: [0; SLOTS / 64],
@@ -35,7 +37,7 @@ impl<T> TimerWheel<T> {
     }
 
     /// Wakes `timer` at `at` or within a tick after it. [`Millis::NEVER`] is never.
-    pub(crate) fn insert(&mut self, at: Millis, timer: T) {
+    pub fn insert(&mut self, at: Millis, timer: T) {
         if at == Millis::NEVER {
             return;
         }
@@ -47,7 +49,8 @@ impl<T> TimerWheel<T> {
     }
 
     /// When something may be due; a slot may turn out to hold only timers of later rounds.
-    pub(crate) fn next_deadline(&self) -> Millis {
+    #[must_use]
+    pub fn next_deadline(&self) -> Millis {
         if self.len == 0 {
             return Millis::NEVER;
         }
@@ -67,7 +70,7 @@ impl<T> TimerWheel<T> {
     }
 
     /// The next timer that is due; call until `None`.
-    pub(crate) fn pop(&mut self, now: Millis) -> Option<T> {
+    pub fn pop(&mut self, now: Millis) -> Option<T> {
         loop {
             if let Some((_, timer)) = self.due.pop() {
                 self.len -= 1;

@@ -11,6 +11,7 @@ use millrace_core::time::{Millis, Time};
 use millrace_core::units::Span;
 use millrace_shards::config::{Listener, ShardsConfig};
 use millrace_shards::mesh::{Endpoint, mesh};
+use millrace_shards::send_buffer::SendBuffer;
 use millrace_shards::shard::frame::Frame;
 use millrace_shards::shard::io::{Accepted, Close, ConnId, ListenerId, Output, ShardId};
 use millrace_shards::shard::logic::Logic as _;
@@ -31,8 +32,8 @@ pub struct Client {
 /// The engine of one shard.
 struct NullEngine {
     mesh: Endpoint<Frame>,
-    buffers: Vec<Vec<u8>>,
-    sent: Vec<(ConnId, Vec<u8>)>,
+    buffers: Vec<SendBuffer>,
+    sent: Vec<(ConnId, SendBuffer)>,
     handed_over: Vec<(ConnId, ShardId, u64)>,
     /// The next slot that was never used, and those that are free again.
     next_slot: u32,
@@ -52,17 +53,17 @@ impl NullEngine {
 }
 
 impl Output for NullEngine {
-    fn buffer(&mut self) -> Vec<u8> {
+    fn buffer(&mut self) -> SendBuffer {
         self.buffers.pop().unwrap_or_default()
     }
 
-    fn recycle(&mut self, mut buffer: Vec<u8>) {
+    fn recycle(&mut self, mut buffer: SendBuffer) {
         buffer.clear();
         self.buffers.push(buffer);
     }
 
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        self.sent.push((conn, bytes));
+    fn send(&mut self, conn: ConnId, output: SendBuffer) {
+        self.sent.push((conn, output));
     }
 
     fn receive_once(&mut self, _conn: ConnId) {}
@@ -168,14 +169,19 @@ impl InProcess {
     pub fn collect(&mut self) {
         for (index, (_, engine)) in self.shards.iter_mut().enumerate() {
             let mut sent = std::mem::take(&mut engine.sent);
-            for (conn, bytes) in sent.drain(..) {
-                self.sent_bytes += bytes.len() as u64;
+            for (conn, output) in sent.drain(..) {
+                self.sent_bytes += output.len() as u64;
                 let mut answer = Vec::new();
-                packets::answer(self.version, &bytes, &mut answer);
+                if output.is_whole() {
+                    packets::answer(self.version, &output.bytes, &mut answer);
+                } else {
+                    let joined: Vec<&[u8]> = output.slices(0).collect();
+                    packets::answer(self.version, &joined.concat(), &mut answer);
+                }
                 if !answer.is_empty() {
                     self.answers.push((Client { shard: index, conn }, answer));
                 }
-                engine.recycle(bytes);
+                engine.recycle(output);
             }
             engine.sent = sent;
         }

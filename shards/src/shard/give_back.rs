@@ -13,8 +13,6 @@ use crate::room::{ROOM_KEPT, shrink};
 const PAGES_A_SECOND: usize = 256;
 /// Hash tables with more entries than this are left as they are, since each entry has to be looked at.
 const REHASHED_MAX: usize = 8192;
-/// Output buffers that stay while nothing is sent.
-const BUFFERS_KEPT: usize = 16;
 /// The allocator keeps a page that has become empty for sixteen looks at it; so many seconds it is made to look.
 const ALLOCATOR_SECONDS: u8 = 20;
 
@@ -44,16 +42,12 @@ impl Shard {
         gone += usize::from(self.handovers.give_back());
         gone += usize::from(self.router.give_back());
         gone += usize::from(shrink(&mut self.commands));
-        gone += usize::from(shrink(&mut self.dirty));
         gone += usize::from(shrink(&mut self.held));
         gone += usize::from(shrink(&mut self.hungry));
         gone += usize::from(shrink(&mut self.delayed.due));
         let sent = self.counters.get(millrace_core::metrics::Counter::SentBytes);
-        if sent == std::mem::replace(&mut self.give_back.sent, sent) && self.pool.len() > BUFFERS_KEPT {
-            self.pool.truncate(BUFFERS_KEPT);
-            self.pool.shrink_to(BUFFERS_KEPT);
-            gone += 1;
-        }
+        let is_idle = sent == std::mem::replace(&mut self.give_back.sent, sent);
+        gone += usize::from(self.outputs.give_back(is_idle));
         if gone > 0 {
             self.give_back.allocator = ALLOCATOR_SECONDS;
         }

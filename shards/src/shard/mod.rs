@@ -16,6 +16,7 @@ mod groups;
 pub mod io;
 mod lifecycle;
 pub mod logic;
+mod outputs;
 mod peers;
 mod proxy;
 mod publish;
@@ -48,6 +49,7 @@ use delayed::Delayed;
 use frame::Frame;
 use groups::Groups;
 use io::{Accepted, Close, ConnId, Gone, Output, ShardId};
+use outputs::Outputs;
 use peers::Peers;
 use replies::{Replies, Reply};
 use retained::RetainedStore;
@@ -63,9 +65,6 @@ use crate::send_buffer::SendBuffer;
 
 /// Replies of one connection that wait for other shards; more, and reading from it stops.
 const HELD_REPLIES_MAX: u32 = 4096;
-
-/// Empty output buffers that a shard keeps at hand; the runtime has more.
-const POOL_BUFFERS_MAX: usize = 1024;
 
 /// What is asked of the runtime at the end of the turn, in this order.
 #[derive(Debug)]
@@ -125,8 +124,7 @@ pub struct Shard {
     timers: TimerWheel<Timer>,
     counters: Counters,
     commands: Vec<Command>,
-    /// Connections that have output.
-    dirty: Vec<u32>,
+    outputs: Outputs,
     /// Connections whose reading stopped because a mesh ring was full.
     held: Vec<ConnId>,
     /// Clients for whom more waits until their output has left.
@@ -139,8 +137,6 @@ pub struct Shard {
     /// Scratch for replies that may leave.
     ready: Vec<Reply>,
     draining: bool,
-    /// Empty buffers for output.
-    pool: Vec<SendBuffer>,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
@@ -175,7 +171,7 @@ impl Shard {
             timers,
             counters: Counters::default(),
             commands: Vec::new(),
-            dirty: Vec::new(),
+            outputs: Outputs::default(),
             held: Vec::new(),
             hungry: Vec::new(),
             congested: false,
@@ -183,7 +179,6 @@ impl Shard {
             replies_due: false,
             ready: Vec::new(),
             draining: false,
-            pool: Vec::new(),
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),
@@ -358,21 +353,7 @@ impl Shard {
     /// The output of a connection, which goes out at the end of the turn.
     #[inline]
     fn output(&mut self, slot: u32) -> &mut SendBuffer {
-        if !self.conns.at(slot).dirty {
-            self.begin_output(slot);
-        }
-        &mut self.conns.at(slot).out
-    }
-
-    fn begin_output(&mut self, slot: u32) {
-        self.dirty.push(slot);
-        let conn = self.conns.at(slot);
-        conn.dirty = true;
-        if conn.out.bytes.capacity() == 0
-            && let Some(buffer) = self.pool.pop()
-        {
-            conn.out = buffer;
-        }
+        self.outputs.of(&mut self.conns, slot)
     }
 
     /// Encodes a packet into the output of a connection.
@@ -557,11 +538,10 @@ impl logic::Logic for Shard {
         conn.stalled = false;
         // It took what it was sent, so it is there.
         conn.last_seen = now.monotonic;
-        if !conn.out.is_empty() && !conn.dirty {
-            conn.dirty = true;
-            self.dirty.push(id.slot);
+        let (client, waits) = (conn.client, !conn.out.is_empty());
+        if waits {
+            self.outputs.of(&mut self.conns, id.slot);
         }
-        let client = conn.client;
         if client != NONE {
             self.pump(client);
         }
@@ -618,7 +598,7 @@ impl logic::Logic for Shard {
     }
 
     fn next_deadline(&self) -> Millis {
-        let idle = self.dirty.is_empty() && self.hungry.is_empty() && self.commands.is_empty();
+        let idle = self.outputs.is_empty() && self.hungry.is_empty() && self.commands.is_empty();
         if idle { self.timers.next_deadline() } else { self.now.monotonic }
     }
 
@@ -638,8 +618,8 @@ impl logic::Logic for Shard {
         self.flush_group_acks();
         self.flush_rows();
         let mut sent = 0;
-        let mut dirty = std::mem::take(&mut self.dirty);
-        for slot in dirty.drain(..) {
+        let due = self.outputs.take();
+        for &slot in &due {
             let id = self.conns.id(slot);
             let conn = self.conns.at(slot);
             // A connection that closed and came again within the turn is listed twice, the first time in vain.
@@ -658,7 +638,6 @@ impl logic::Logic for Shard {
                 self.unpause_if_calm(id);
             }
         }
-        self.dirty = dirty;
         for command in self.commands.drain(..) {
             match command {
                 Command::Send(conn, bytes) => {
@@ -672,9 +651,7 @@ impl logic::Logic for Shard {
                 Command::HandOver(conn, to, token) => out.hand_over(conn, to, token),
             }
         }
-        for _ in self.pool.len()..POOL_BUFFERS_MAX.min(self.pool.len() + sent) {
-            self.pool.push(out.buffer());
-        }
+        self.outputs.put_back(due, sent, out);
         if !self.peers.flush(out) && !self.congested {
             self.congested = true;
             self.counters.add(Counter::MeshStalls, 1);

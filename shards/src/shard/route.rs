@@ -405,16 +405,13 @@ impl Shard {
             let delivery = delivery(view, grant, packet_id, dup, mounted, now);
             self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
         }
-        let frame = std::mem::take(&mut self.router.frame);
-        let packet_id_at = self.router.packet_id_at;
-        let out = self.output(slot);
-        let start = out.bytes.len();
-        out.bytes.extend_from_slice(&frame);
+        let out = &mut self.outputs.of(&mut self.conns, slot).bytes;
+        let start = out.len();
+        out.extend_from_slice(&self.router.frame);
         if let Some(packet_id) = packet_id {
-            let at = start + packet_id_at;
-            out.bytes[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
+            let at = start + self.router.packet_id_at;
+            out[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
         }
-        self.router.frame = frame;
     }
 
     /// Encodes a delivery whose payload is sent from where it lies, if that may be. Behind a stalled send it may wait

@@ -10,6 +10,7 @@ pub mod connect;
 pub mod control;
 mod error;
 mod header;
+mod plain_topic;
 pub mod properties;
 pub mod publish;
 pub mod reasons;

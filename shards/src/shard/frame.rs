@@ -167,7 +167,7 @@ pub struct GroupReturn {
 pub enum Purpose {
     /// Give it to the subscribers on the receiving shard.
     Route {
-        /// A number that messages of one batch share only if they have the same topic; it does not travel.
+        /// A number that messages of one batch share only if they have the same topic and publisher.
         topic: u32,
     },
     /// Give it to this member of this shared subscription.
@@ -327,7 +327,7 @@ impl Batch {
     pub fn each(self, mut visit: impl FnMut(Purpose, &Lazy<'_>)) {
         let common = Bytes::from(self.bytes);
         let mut reader = Reader { rest: &common, common: &common, large: self.large.iter() };
-        let mut last: Option<MessageView<'_>> = None;
+        let (mut last, mut run): (Option<MessageView<'_>>, u32) = (None, 0);
         while !reader.rest.is_empty() {
             let kind = reader.take(1)[0];
             if kind == AGAIN {
@@ -335,7 +335,7 @@ impl Batch {
                 let view = last.as_mut().expect("written behind the first of its run");
                 let memory;
                 (view.payload, memory) = reader.payload(payload_len);
-                visit(Purpose::Route { topic: 0 }, &Lazy::within(*view, memory));
+                visit(Purpose::Route { topic: run }, &Lazy::within(*view, memory));
                 continue;
             }
             let flags = reader.take(1)[0];
@@ -347,7 +347,10 @@ impl Batch {
                 publisher: reader.u64(),
             };
             let purpose = match kind {
-                ROUTE => Purpose::Route { topic: 0 },
+                ROUTE => {
+                    run += 1;
+                    Purpose::Route { topic: run }
+                }
                 MEMBER => Purpose::Member {
                     member: (reader.u32(), reader.u32()),
                     group: (reader.u32(), reader.u32()),
@@ -443,20 +446,21 @@ mod tests {
             seen.push((purpose, view.topic.to_owned(), view.properties.to_vec(), view.payload.to_vec(), shared));
         });
         assert_eq!(publishers, [77, 77, 77, 77, 77, 77, 77, 78]);
+        let in_run = |topic| Purpose::Route { topic };
         let of = |purpose, topic: &str, properties: &[u8], payload: &[u8], shared| {
             (purpose, topic.to_owned(), properties.to_vec(), payload.to_vec(), shared)
         };
         assert_eq!(
             seen,
             [
-                of(route, "a/b", &[1, 0], b"x", false),
+                of(in_run(1), "a/b", &[1, 0], b"x", false),
                 of(member, "c", &[], &big, true),
                 of(Purpose::Retain, "c", &[], &big, false),
-                of(route, "a/b", &[1, 0], b"first", false),
-                of(route, "a/b", &[1, 0], b"again", false),
-                of(route, "a/b", &[1, 0], b"again", false),
-                of(route, "a/b", &[1, 0], &big, true),
-                of(route, "a/b", &[1, 0], b"x", false),
+                of(in_run(2), "a/b", &[1, 0], b"first", false),
+                of(in_run(2), "a/b", &[1, 0], b"again", false),
+                of(in_run(2), "a/b", &[1, 0], b"again", false),
+                of(in_run(2), "a/b", &[1, 0], &big, true),
+                of(in_run(3), "a/b", &[1, 0], b"x", false),
             ]
         );
     }

@@ -53,6 +53,13 @@ impl Router {
         self.changes += 1;
     }
 
+    fn put_back(&mut self, matched: Box<Matched>) {
+        let before = self.matched.replace(matched);
+        debug_assert!(before.is_none(), "it was taken");
+        // Nothing is there to be dropped, and asking costs more than a look at the topic.
+        std::mem::forget(before);
+    }
+
     /// Forgets a topic that very many wanted; whether there was one.
     pub(super) fn give_back(&mut self) -> bool {
         self.matched.take_if(|matched| matched.clients.capacity() > CLIENTS_KEPT).is_some()
@@ -134,7 +141,7 @@ impl Shard {
         let mut matched = self.matched(view);
         wanted |= self.route_matched(&mut matched, message, origin) > 0;
         wanted |= self.route_remote(&mut matched, message, &mut waits);
-        self.router.matched = Some(matched);
+        self.router.put_back(matched);
         if !wanted {
             self.counters.add(Counter::MessagesUnrouted, 1);
         }
@@ -166,19 +173,25 @@ impl Shard {
         any
     }
 
-    /// Gives a message to the sessions and shared groups of this shard; returns how many wanted it.
-    pub(super) fn route_local(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
-        let mut matched = self.matched(message.view());
-        let wanted = self.route_matched(&mut matched, message, origin);
-        self.router.matched = Some(matched);
-        wanted
-    }
-
     /// Who on this shard wants a message; to be put back.
+    #[inline]
     fn matched(&mut self, view: &MessageView<'_>) -> Box<Matched> {
         let mut matched = self.router.matched.take().unwrap_or_default();
         if !matched.is_of(view, self.router.changes) {
             self.look_up(&mut matched, view);
+        }
+        matched
+    }
+
+    /// As [`Self::matched`], for a message whose topic and publisher are those of the last one with the same number.
+    #[inline]
+    fn matched_in_run(&mut self, view: &MessageView<'_>, run: u32, last: &mut Option<(u32, u32)>) -> Box<Matched> {
+        let mut matched = self.router.matched.take().unwrap_or_default();
+        if *last != Some((run, matched.stamp)) || matched.changes != self.router.changes {
+            if !matched.is_of(view, self.router.changes) {
+                self.look_up(&mut matched, view);
+            }
+            *last = Some((run, matched.stamp));
         }
         matched
     }
@@ -508,11 +521,14 @@ impl Shard {
 
     /// Messages from another shard.
     pub(super) fn on_messages(&mut self, from: ShardId, batch: Batch) {
+        let mut last = None;
         batch.each(|purpose, message| {
             self.work += 1;
             match purpose {
-                Purpose::Route { .. } => {
-                    self.route_local(message, Origin::Elsewhere);
+                Purpose::Route { topic } => {
+                    let mut matched = self.matched_in_run(message.view(), topic, &mut last);
+                    self.route_matched(&mut matched, message, Origin::Elsewhere);
+                    self.router.put_back(matched);
                 }
                 Purpose::Member { member, group, qos, retain, subscription_id } => {
                     let mut subscription_ids = SubscriptionIds::new();

@@ -492,8 +492,8 @@ impl Shard {
         self.replies.release(&mut self.conns, &self.peers, &mut ready);
         for reply in ready.drain(..) {
             match reply {
-                Reply::Client { conn, packet, feeds } => {
-                    self.append(conn.slot, &packet);
+                Reply::Client { conn, packets, feeds } => {
+                    self.append(conn.slot, &packets);
                     self.start_feeds(conn, feeds);
                     self.unpause_if_calm(conn);
                 }

@@ -24,6 +24,13 @@ impl Waits {
         self.shards.is_empty() && self.joins == 0
     }
 
+    /// Whether what waits for this has nothing else to wait for.
+    pub(super) fn cover(&self, other: &Self) -> bool {
+        other.joins == 0
+            && (other.shards.is_empty()
+                || self.turn >= other.turn && other.shards.iter().all(|shard| self.shards.contains(shard)))
+    }
+
     pub(super) fn add(&mut self, shard: ShardId, turn: u64) {
         self.turn = turn;
         if !self.shards.contains(&shard.0) {

@@ -16,7 +16,6 @@ use millrace_core::time::Millis;
 use super::connection::Conn;
 use super::io::ConnId;
 use super::peers::Waits;
-use super::replies::Reply;
 use super::route::Origin;
 use super::{Flow, Shard, is_v5};
 
@@ -199,9 +198,8 @@ impl Shard {
             acks::encode_ack(version, kind, packet_id, reason, &mut self.output(id.slot).bytes);
             return;
         }
-        let packet = acks::ack(version, kind, packet_id, reason).as_slice().into();
-        let reply = Reply::Client { conn: id, packet, feeds: Vec::new() };
-        self.replies.hold(&mut self.conns, waits, reply);
+        let packet = acks::ack(version, kind, packet_id, reason);
+        self.replies.hold_packet(&mut self.conns, waits, id, packet.as_slice());
     }
 
     pub(super) fn on_pubrel(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
@@ -214,9 +212,8 @@ impl Shard {
         if pending == 0 {
             acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, &mut self.output(id.slot).bytes);
         } else {
-            let packet = acks::ack(version, AckKind::PubComp, ack.packet_id, reason).as_slice().into();
-            let reply = Reply::Client { conn: id, packet, feeds: Vec::new() };
-            self.replies.hold(&mut self.conns, Waits::default(), reply);
+            let packet = acks::ack(version, AckKind::PubComp, ack.packet_id, reason);
+            self.replies.hold_packet(&mut self.conns, Waits::default(), id, packet.as_slice());
         }
         Flow::Next
     }

@@ -14,12 +14,12 @@ use super::retained::FeedStart;
 /// Who is waiting.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// A client: an encoded packet, and retained messages that follow it.
+    /// A client: encoded packets, and retained messages that follow them.
     Client {
         /// Its connection.
         conn: ConnId,
-        /// The packet.
-        packet: SmallVec<[u8; 16]>,
+        /// The packets, each of which was a reply of its own.
+        packets: SmallVec<[u8; 64]>,
         /// Retained messages for its new subscriptions.
         feeds: Vec<FeedStart>,
     },
@@ -27,9 +27,19 @@ pub(super) enum Reply {
     Shard(ShardId, Frame),
 }
 
+impl Reply {
+    /// One packet for a client.
+    fn client(conn: ConnId, packet: &[u8]) -> Self {
+        Self::Client { conn, packets: packet.into(), feeds: Vec::new() }
+    }
+}
+
 struct Pending {
     waits: Waits,
     reply: Reply,
+    /// Packets of the reply, and PUBACKs among them.
+    count: u32,
+    pubacks: u32,
 }
 
 /// The replies of one shard.
@@ -53,13 +63,36 @@ impl Replies {
 
     /// Keeps a reply back.
     pub(super) fn hold(&mut self, conns: &mut Conns, waits: Waits, reply: Reply) {
-        if let Reply::Client { conn, packet, .. } = &reply
-            && let Some(conn) = conns.get(*conn)
-        {
-            conn.pending += 1;
-            conn.pubacks += u32::from(is_puback(packet));
+        let (mut count, mut pubacks) = (0, 0);
+        if let Reply::Client { conn, packets, .. } = &reply {
+            (count, pubacks) = (1, u32::from(is_puback(packets)));
+            if let Some(conn) = conns.get(*conn) {
+                conn.pending += count;
+                conn.pubacks += pubacks;
+            }
         }
-        self.queue.push(Pending { waits, reply });
+        self.queue.push(Pending { waits, reply, count, pubacks });
+    }
+
+    /// Keeps one packet for a client back. The packets of a burst wait together: what is made later waits for the same
+    /// turn or for nothing, and may not overtake what was made before.
+    pub(super) fn hold_packet(&mut self, conns: &mut Conns, waits: Waits, to: ConnId, packet: &[u8]) {
+        let Some(Pending { waits: before, reply: Reply::Client { conn, packets, feeds }, count, pubacks }) =
+            self.queue.last_mut()
+        else {
+            return self.hold(conns, waits, Reply::client(to, packet));
+        };
+        if *conn != to || !feeds.is_empty() || !before.cover(&waits) {
+            return self.hold(conns, waits, Reply::client(to, packet));
+        }
+        let puback = u32::from(is_puback(packet));
+        packets.extend_from_slice(packet);
+        *count += 1;
+        *pubacks += puback;
+        if let Some(conn) = conns.get(to) {
+            conn.pending += 1;
+            conn.pubacks += puback;
+        }
     }
 
     /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.
@@ -83,11 +116,11 @@ impl Replies {
         for pending in self.queue.drain(..) {
             let free = peers.satisfied(&pending.waits);
             match &pending.reply {
-                Reply::Client { conn, packet, .. } => match conns.get(*conn) {
+                Reply::Client { conn, .. } => match conns.get(*conn) {
                     None => {}
                     Some(state) if free && !state.blocked => {
-                        state.pending -= 1;
-                        state.pubacks -= u32::from(is_puback(packet));
+                        state.pending -= pending.count;
+                        state.pubacks -= pending.pubacks;
                         ready.push(pending.reply);
                     }
                     Some(state) => {

@@ -14,8 +14,8 @@ use crate::options::{
 };
 use crate::preflight::Preflight;
 use crate::progress::Progress;
-use crate::report::Report;
-use crate::{control, scenario};
+use crate::report::{Report, ReportOptions};
+use crate::{control, report, scenario};
 
 /// A swarm of MQTT clients that measures a broker.
 #[derive(Debug, Parser)]
@@ -24,7 +24,16 @@ use crate::{control, scenario};
                         hold, 130 interrupted.")]
 struct Cli {
     #[command(subcommand)]
-    scenario: Scenario,
+    verb: Verb,
+}
+
+/// Runs, and what is done with those that are over.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Run(Scenario),
+    /// Tell a saved run again, as a table, a page or other files
+    Report(ReportOptions),
 }
 
 /// What is done to the broker.
@@ -88,7 +97,11 @@ pub(crate) fn run() -> ExitCode {
             return exit.into();
         }
     };
-    carry_out(&cli.scenario).into()
+    let exit = match &cli.verb {
+        Verb::Run(scenario) => carry_out(scenario),
+        Verb::Report(options) => report::again(options),
+    };
+    exit.into()
 }
 
 fn carry_out(scenario: &Scenario) -> Exit {
@@ -157,7 +170,10 @@ pub(crate) fn say(text: &str) {
 
 #[cfg(test)]
 pub(crate) fn parse(arguments: &[&str]) -> Result<Scenario, clap::Error> {
-    Cli::try_parse_from(std::iter::once(&"millrace-load").chain(arguments)).map(|cli| cli.scenario)
+    Cli::try_parse_from(std::iter::once(&"millrace-load").chain(arguments)).map(|cli| match cli.verb {
+        Verb::Run(scenario) => scenario,
+        other => panic!("no scenario: {other:?}"),
+    })
 }
 
 #[cfg(test)]

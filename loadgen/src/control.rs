@@ -11,7 +11,7 @@ use hdrhistogram::Histogram;
 
 use crate::host::{BrokerWatch, HostWatch};
 use crate::plan::{Audience, Pace, Plan, Story};
-use crate::progress::{Progress, Sample};
+use crate::progress::{Progress, RampSample, Sample};
 use crate::stats::{Counts, histogram};
 use crate::swarm::{Stage, Swarm, Timeline};
 use crate::sys;
@@ -31,6 +31,9 @@ const HEAD_START_NS: u64 = 50_000_000;
 /// How long nothing moves at the end before the rest is given up.
 const QUIET_NS: u64 = 1_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
+/// Moments of the ramp that are kept, and how far apart they are at first; when there are more, every second one goes.
+const RAMP_SAMPLES_MAX: usize = 128;
+const RAMP_SAMPLE_NS: u64 = 50_000_000;
 
 /// What all threads of a run share.
 pub(crate) struct Shared {
@@ -137,9 +140,12 @@ impl Shared {
 /// What a run has brought.
 pub(crate) struct Run {
     pub(crate) timeline: Option<Timeline>,
+    /// When the first connect was due.
+    pub(crate) begun: u64,
     pub(crate) ramp_ns: u64,
     pub(crate) outcomes: Vec<Outcome>,
     pub(crate) samples: Vec<Sample>,
+    pub(crate) ramp: Vec<RampSample>,
     pub(crate) interrupted: bool,
     pub(crate) host: HostWatch,
     pub(crate) broker: Option<BrokerWatch>,
@@ -171,8 +177,16 @@ pub(crate) fn run(
         })
         .collect::<Result<_, _>>()?;
 
-    let mut director =
-        Director { plan, shared: &shared, interrupted, progress, samples: Vec::new(), host: HostWatch::new(), broker };
+    let mut director = Director {
+        plan,
+        shared: &shared,
+        interrupted,
+        progress,
+        samples: Vec::new(),
+        ramp: Vec::new(),
+        host: HostWatch::new(),
+        broker,
+    };
     let ramp_ns = director.ramp(begun);
     let timeline = match plan.story {
         Story::Plain => {
@@ -191,8 +205,9 @@ pub(crate) fn run(
     for worker in workers {
         outcomes.push(worker.join().expect("a worker that panics ends the program")?);
     }
-    let Director { samples, host, broker, .. } = director;
-    Ok(Run { timeline, ramp_ns, outcomes, samples, interrupted: interrupted.load(Ordering::Relaxed), host, broker })
+    let Director { samples, ramp, host, broker, .. } = director;
+    let interrupted = interrupted.load(Ordering::Relaxed);
+    Ok(Run { timeline, begun, ramp_ns, outcomes, samples, ramp, interrupted, host, broker })
 }
 
 struct Director<'a> {
@@ -201,6 +216,7 @@ struct Director<'a> {
     interrupted: &'a AtomicBool,
     progress: &'a mut Progress,
     samples: Vec<Sample>,
+    ramp: Vec<RampSample>,
     host: HostWatch,
     broker: Option<BrokerWatch>,
 }
@@ -213,13 +229,30 @@ impl Director<'_> {
     /// Waits until every connection is ready or has failed; says how long that took.
     fn ramp(&mut self, begun: u64) -> u64 {
         let total = u64::from(self.plan.connections());
+        let (mut next, mut every) = (0, RAMP_SAMPLE_NS);
         loop {
             std::thread::sleep(Duration::from_millis(2));
             let counts = self.shared.counts();
-            if counts.ready + counts.failed >= total || self.must_stop() {
-                return sys::now() - begun;
+            let elapsed = sys::now() - begun;
+            let over = counts.ready + counts.failed >= total || self.must_stop();
+            if over || elapsed >= next {
+                let broker = self.broker.as_mut().and_then(BrokerWatch::sample);
+                self.ramp.push(RampSample { at: elapsed, ready: counts.ready, failed: counts.failed, broker });
+                if self.ramp.len() >= RAMP_SAMPLES_MAX {
+                    // The last one stays.
+                    let mut keep = true;
+                    self.ramp.retain(|_| {
+                        keep = !keep;
+                        keep
+                    });
+                    every *= 2;
+                }
+                next = elapsed + every;
             }
-            self.progress.ramp(&counts, total, sys::now() - begun);
+            if over {
+                return elapsed;
+            }
+            self.progress.ramp(&counts, total, elapsed);
         }
     }
 
@@ -358,8 +391,8 @@ impl Director<'_> {
             counts.returned + counts.failed >= awaited && (complete || now - moved > 2 * QUIET_NS)
         });
         timeline.end = moved.max(start + 1);
-        self.unwatch();
         self.sample(&mut before, timeline);
+        self.unwatch();
         Some(timeline)
     }
 
@@ -370,10 +403,8 @@ impl Director<'_> {
         let mut interval = all.clone();
         // What was recorded is never taken back.
         let _ = interval.subtract(&before.2);
-        if let Some(broker) = &mut self.broker {
-            broker.sample();
-        }
-        let sample = Sample::new(now - timeline.measure, now - before.0, &before.1, &counts, &interval);
+        let mut sample = Sample::new(now - timeline.measure, now - before.0, &before.1, &counts, &interval);
+        sample.broker = self.broker.as_mut().and_then(BrokerWatch::sample);
         self.progress.run(&sample, timeline.end.saturating_sub(now), timeline.end - timeline.measure);
         self.samples.push(sample);
         *before = (now, counts, all);

@@ -95,7 +95,7 @@ impl Expectation {
             [b'>', ..] => (Relation::More, &rest[1..]),
             _ => (Relation::Equal, &rest[1..]),
         };
-        let (name, value) = (name.trim(), value.trim());
+        let (name, value) = (full_name(name.trim()), value.trim());
         let unit = unit_of(name).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
             format!(
@@ -137,6 +137,12 @@ impl Expectation {
         };
         Verdict { text: self.text.clone(), held, met, shown }
     }
+}
+
+/// A name as it is in the table: `broker.` may be left out.
+fn full_name(name: &str) -> &str {
+    let same = |(known, _): &&(&'static str, Unit)| known.strip_prefix("broker.") == Some(name);
+    NAMES.iter().find(same).map_or(name, |(known, _)| *known)
 }
 
 fn unit_of(name: &str) -> Option<Unit> {

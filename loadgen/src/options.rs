@@ -308,6 +308,9 @@ pub(crate) struct OutputOptions {
     /// Write percentile distributions for HdrHistogram's plotter: FILE.delivery.hgrm and so on
     #[arg(long, value_name = "FILE")]
     pub(crate) hgrm: Option<PathBuf>,
+    /// Write a page with charts that needs nothing but a browser, - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
     /// What is said while it runs
     #[arg(long, default_value = "auto")]
     pub(crate) progress: Style,

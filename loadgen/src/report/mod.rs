@@ -1,9 +1,14 @@
 //! What a run has brought, added up and judged.
 //!
-//! Not here: how it looks as a table (`table.rs`), as JSON (`json.rs`), in the other files (`files.rs`).
+//! All that is shown goes through its JSON: `json.rs` makes it, `saved.rs` reads it, whether a moment or a year later.
+//! Not here: how that looks as a table (`table.rs`), as a page (`html/`), in the other files (`files.rs`).
 
+mod again;
+mod base64;
 mod files;
+mod html;
 mod json;
+mod saved;
 mod streams;
 mod table;
 mod verdict;
@@ -14,14 +19,18 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::account::Bits;
-use crate::cli::say;
 use crate::control::Run;
 use crate::exit::Exit;
-use crate::expect::{Expectation, PERCENTILES, Verdict};
+use crate::expect::{Expectation, Verdict};
 use crate::options::OutputOptions;
 use crate::plan::{Audience, Plan, Story};
-use crate::progress::Sample;
+use crate::progress::{RampSample, Sample};
 use crate::stats::{Counts, Latencies, Stats};
+
+use files::Files;
+
+pub(crate) use again::{ReportOptions, again};
+pub(crate) use saved::Saved;
 
 /// See the head of this file.
 pub(crate) struct Report {
@@ -32,9 +41,12 @@ pub(crate) struct Report {
     streams: Option<streams::Streams>,
     errors: BTreeMap<String, u64>,
     rates: Rates,
+    /// Nanoseconds from the first connect to the measured time.
+    begins: u64,
     broker: Option<Broker>,
     tool: Tool,
     samples: Vec<Sample>,
+    ramp: Vec<RampSample>,
     expectations: Vec<Verdict>,
     /// Why the load tool, and not the broker, was what was measured; empty if it was not.
     limits: Vec<String>,
@@ -147,70 +159,21 @@ impl Report {
             streams: plan.has_lines().then(|| streams::Streams::new(&run.outcomes)),
             errors,
             rates,
+            begins: run.timeline.map_or(0, |timeline| timeline.measure.saturating_sub(run.begun)),
             broker,
             tool,
             samples: run.samples,
+            ramp: run.ramp,
             expectations: Vec::new(),
             limits: Vec::new(),
             interrupted: run.interrupted,
         };
         report.limits = verdict::limits(&report);
-        report.expectations = expectations
-            .iter()
-            .map(|expectation| {
-                let met = report.value(&expectation.name);
-                expectation.judge(met, report.counts.expected.max(report.counts.sent) as f64)
-            })
-            .collect();
-        report
-    }
-
-    /// The number that a name of `--expect` stands for.
-    fn value(&self, name: &str) -> Option<f64> {
-        let counts = &self.counts;
-        let number = match name {
-            "sent" => counts.sent,
-            "acked" => counts.acked,
-            "received" => counts.received,
-            "lost" => self.lost,
-            "doubled" => counts.doubled,
-            "reordered" => counts.reordered,
-            "unsent" => counts.unsent,
-            "foreign" => counts.foreign,
-            "ready" => counts.ready,
-            "failed" => counts.failed,
-            "dropped" => counts.dropped,
-            "returned" => counts.returned,
-            "resumed" => counts.resumed,
-            "errors" => self.errors.values().sum(),
-            _ => return self.other_value(name),
-        };
-        Some(number as f64)
-    }
-
-    fn other_value(&self, name: &str) -> Option<f64> {
-        let broker = self.broker.as_ref();
-        match name {
-            "rate" => Some(self.rate()),
-            "sent_rate" => Some(self.rates.sent),
-            "received_rate" => Some(self.rates.received),
-            "acked_rate" => Some(self.rates.acked),
-            "connect_rate" => Some(self.rates.connects),
-            "broker.cpu_us_per_message" => broker.and_then(|broker| broker.us_per_message),
-            "broker.cores" => broker.map(|broker| broker.cores),
-            "broker.rss_bytes" => broker.map(|broker| broker.rss_peak as f64),
-            "broker.bytes_per_connection" => broker.and_then(|broker| broker.bytes_per_connection),
-            _ => self.latency_value(name),
+        if !expectations.is_empty() {
+            let saved = report.saved();
+            report.expectations = expectations.iter().map(|expectation| saved.judge(expectation)).collect();
         }
-    }
-
-    fn latency_value(&self, name: &str) -> Option<f64> {
-        let (histogram, percentile) = match name.split_once('.') {
-            Some((latency, percentile)) if self.latency(latency).is_some() => (self.latency(latency)?, percentile),
-            _ => (self.main_latency()?.1, name),
-        };
-        let (_, quantile) = PERCENTILES.iter().find(|(known, _)| *known == percentile)?;
-        (!histogram.is_empty()).then(|| histogram.value_at_quantile(*quantile) as f64)
+        report
     }
 
     fn latency(&self, name: &str) -> Option<&Histogram<u64>> {
@@ -223,13 +186,6 @@ impl Report {
             "lag" => &self.latencies.lag,
             _ => return None,
         })
-    }
-
-    /// What `p99` means without more words.
-    fn main_latency(&self) -> Option<(&'static str, &Histogram<u64>)> {
-        ["delivery", "ack", "reconnect", "connect"]
-            .into_iter()
-            .find_map(|name| self.latency(name).filter(|histogram| !histogram.is_empty()).map(|found| (name, found)))
     }
 
     /// What `rate` means: deliveries, else acknowledgements, else messages sent, else connects.
@@ -248,27 +204,20 @@ impl Report {
         }
     }
 
-    /// Writes what was asked for, the table to standard output unless something else goes there.
+    /// What a file of it would bring back.
+    fn saved(&self) -> Saved {
+        Saved::from_json(self.json()).expect("a report that was just made has its own schema")
+    }
+
+    /// Writes what was asked for.
     pub(crate) fn write(&self, output: &OutputOptions) -> Result<(), String> {
-        let is_stdout = |path: &Option<std::path::PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
-        let table = self.table();
-        if is_stdout(&output.json) || is_stdout(&output.csv) {
-            eprint!("{table}");
-        } else {
-            say(&table);
-        }
-        if let Some(path) = &output.json {
-            let mut text = format!("{:#}", self.json());
-            text.push('\n');
-            files::put(path, &text)?;
-        }
-        if let Some(path) = &output.csv {
-            files::put(path, &self.csv())?;
-        }
-        if let Some(path) = &output.hgrm {
-            self.write_hgrm(path)?;
-        }
-        Ok(())
+        let json = self.json();
+        self.saved().write(&Files {
+            json: output.json.as_deref().map(|path| (path, &json)),
+            csv: output.csv.as_deref(),
+            hgrm: output.hgrm.as_deref(),
+            html: output.html.as_deref(),
+        })
     }
 
     pub(crate) fn exit(&self, strict: bool) -> Exit {

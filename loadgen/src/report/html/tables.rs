@@ -1,0 +1,267 @@
+//! The tables of the page: what was expected, accounts, latencies, the broker, the load tool, how to run it again.
+
+use serde_json::{Map, Value};
+
+use super::charts;
+use super::markup::Markup;
+use crate::format::{bytes, count, duration};
+use crate::report::saved::Saved;
+
+pub(super) fn write_expectations(page: &mut Markup, saved: &Saved) {
+    if saved.expectations.is_empty() {
+        return;
+    }
+    page.raw("<h2>Expectations</h2>\n<div class=\"card\"><table><caption>Expectations</caption><thead><tr>");
+    page.raw("<th scope=\"col\">condition</th><th scope=\"col\">was</th><th scope=\"col\">verdict</th></tr></thead><tbody>\n");
+    for condition in &saved.expectations {
+        let verdict = saved.verdict_of(condition);
+        page.raw("<tr><td class=\"text\">").text(&verdict.text).raw("</td><td>").text(&verdict.shown).raw("</td><td>");
+        page.raw(if verdict.held {
+            "<span class=\"mark good\">\u{2713} held</span>"
+        } else {
+            "<span class=\"mark bad\">\u{2717} not held</span>"
+        });
+        page.raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></div>\n");
+}
+
+pub(super) fn write(page: &mut Markup, saved: &Saved) {
+    page.raw("<h2>Numbers</h2>\n<div class=\"tables\">\n");
+    write_latencies(page, saved);
+    write_accounts(page, saved);
+    pairs(page, "Connections", &connections(saved));
+    write_streams(page, saved);
+    write_errors(page, saved);
+    if let Some(broker) = &saved.broker {
+        let each =
+            |value: Option<f64>, unit: &str| value.map_or_else(|| "-".to_owned(), |value| format!("{value}{unit}"));
+        let rows = [
+            ("process", broker.pid.to_string()),
+            ("processor time", format!("{:.3} cores", broker.cores)),
+            ("for each message", each(broker.cpu_us_per_message, " us")),
+            ("memory when all were connected", bytes(broker.rss_bytes)),
+            ("memory at most", bytes(broker.rss_peak_bytes)),
+            ("more for each connection", each(broker.bytes_per_connection, " B")),
+        ];
+        pairs(page, "Broker", &rows);
+    }
+    let percent = |parts: &[f64]| {
+        let parts: Vec<String> = parts.iter().map(|part| format!("{:.0} %", part * 100.0)).collect();
+        if parts.is_empty() { "-".to_owned() } else { parts.join(", ") }
+    };
+    let lag = saved.latency.get("lag").and_then(|lag| lag.percentile("p99"));
+    let rows = [
+        ("send lag p99", lag.map_or_else(|| "-".to_owned(), duration)),
+        ("workers busy", percent(&saved.tool.workers_busy)),
+        ("workers waited for a CPU", percent(&saved.tool.workers_waited_for_cpu)),
+        ("stolen CPU", percent(&[saved.tool.stolen_cpu])),
+        ("bytes sent", bytes(saved.bytes.sent)),
+        ("bytes received", bytes(saved.bytes.received)),
+    ];
+    pairs(page, "Load tool", &rows);
+    object(page, "Configuration", &saved.config);
+    let mut environment = saved.environment.clone();
+    environment.insert("program".to_owned(), format!("{} {}", saved.program.name, saved.program.version).into());
+    environment.insert("written".to_owned(), date(saved.written_at_unix_s).into());
+    object(page, "Environment", &environment);
+    if !saved.command.is_empty() {
+        page.raw("<section class=\"card wide\"><h3>Run it again</h3><pre>").text(&command(&saved.command));
+        page.raw("</pre></section>\n");
+    }
+    page.raw("</div>\n");
+}
+
+fn write_latencies(page: &mut Markup, saved: &Saved) {
+    const COLUMNS: [&str; 7] = ["p50", "p90", "p95", "p99", "p99.9", "p99.99", "max"];
+    if saved.latencies().next().is_none() {
+        return;
+    }
+    page.raw("<section class=\"card wide\"><h3>Latencies</h3><table><caption>Latencies</caption><thead><tr>");
+    page.raw("<th scope=\"col\">latency</th><th scope=\"col\">number</th>");
+    page.raw("<th scope=\"col\">least</th><th scope=\"col\">mean</th>");
+    for column in COLUMNS {
+        page.raw("<th scope=\"col\">").raw(column).raw("</th>");
+    }
+    page.raw("<th scope=\"col\" class=\"text\">counted</th></tr></thead><tbody>\n");
+    for (name, latency) in saved.latencies() {
+        page.raw("<tr><th scope=\"row\">").text(charts::label(name)).raw("</th><td>").text(&count(latency.count));
+        page.raw("</td>");
+        let percentiles = COLUMNS.iter().map(|column| latency.percentile(column));
+        for value in [latency.min(), latency.mean()].into_iter().chain(percentiles) {
+            page.raw("<td>").text(&value.map_or_else(|| "-".to_owned(), duration)).raw("</td>");
+        }
+        page.raw("<td class=\"text\">").text(&latency.from).raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+}
+
+fn write_accounts(page: &mut Markup, saved: &Saved) {
+    let messages = &saved.messages;
+    let some = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), count);
+    if saved.receives() || saved.config_number("publishers") > 0 {
+        let rows = [
+            ("sent", count(messages.sent)),
+            ("acknowledged", count(messages.acked)),
+            ("expected to arrive", some(messages.expected)),
+            ("received", count(messages.received)),
+            ("lost", some(messages.lost)),
+            ("doubled", count(messages.doubled)),
+            ("reordered", count(messages.reordered)),
+            ("due but unsent", count(messages.unsent)),
+            ("of others", count(messages.foreign)),
+        ];
+        pairs(page, "Messages", &rows);
+    }
+}
+
+fn connections(saved: &Saved) -> [(&'static str, String); 7] {
+    let connections = &saved.connections;
+    [
+        ("planned", count(connections.planned)),
+        ("ready", count(connections.ready)),
+        ("failed", count(connections.failed)),
+        ("lost later", count(connections.dropped)),
+        ("returned", count(connections.returned)),
+        ("found their session", count(connections.resumed)),
+        ("opened in", format!("{:.2} s ({}/s)", connections.ramp_ns as f64 / 1e9, count(connections.per_s))),
+    ]
+}
+
+fn write_streams(page: &mut Markup, saved: &Saved) {
+    let Some(streams) = saved.streams.as_ref().filter(|streams| !streams.worst.is_empty()) else { return };
+    page.raw("<section class=\"card wide\"><h3>Worst of ").text(&count(streams.number));
+    page.raw(" pairs of publisher and subscriber</h3><p class=\"what\">");
+    page.text(&format!(
+        "{} with losses, {} with doubles, {} with reordering",
+        count(streams.with_loss),
+        count(streams.with_doubles),
+        count(streams.with_reordering)
+    ));
+    page.raw("</p><table><caption>Worst streams</caption><thead><tr><th scope=\"col\">publisher</th>");
+    page.raw("<th scope=\"col\">subscriber</th><th scope=\"col\">lost</th><th scope=\"col\">doubled</th>");
+    page.raw("<th scope=\"col\">reordered</th></tr></thead><tbody>\n");
+    for stream in &streams.worst {
+        page.raw("<tr>");
+        for number in [stream.publisher, stream.subscriber, stream.lost, stream.doubled, stream.reordered] {
+            page.raw("<td>").text(&count(number)).raw("</td>");
+        }
+        page.raw("</tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+}
+
+fn write_errors(page: &mut Markup, saved: &Saved) {
+    if saved.errors.is_empty() {
+        return;
+    }
+    page.raw("<section class=\"card wide\"><h3>Errors</h3><table><caption>Errors</caption><thead><tr>");
+    page.raw("<th scope=\"col\">error</th><th scope=\"col\">times</th></tr></thead><tbody>\n");
+    for (name, times) in &saved.errors {
+        page.raw("<tr><td class=\"text\">").text(name).raw("</td><td>").text(&count(*times)).raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+}
+
+/// A card of names and values.
+fn pairs(page: &mut Markup, title: &'static str, rows: &[(&'static str, String)]) {
+    page.raw("<section class=\"card\"><h3>").raw(title).raw("</h3><table><caption>").raw(title);
+    page.raw("</caption><tbody>\n");
+    for (name, value) in rows {
+        page.raw("<tr><th scope=\"row\">").raw(name).raw("</th><td>").text(value).raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+}
+
+/// A card of whatever a part of the report holds.
+fn object(page: &mut Markup, title: &'static str, object: &Map<String, Value>) {
+    page.raw("<section class=\"card\"><h3>").raw(title).raw("</h3><table class=\"plain\"><caption>").raw(title);
+    page.raw("</caption><tbody>\n");
+    for (name, value) in object.iter().filter(|(_, value)| !value.is_null()) {
+        let (name, value) = readable(name, value);
+        page.raw("<tr><th scope=\"row\">").text(&name).raw("</th><td>").text(&value).raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+}
+
+/// A member as people read it: `duration_ns: 10000000000` is `duration: 10 s`.
+fn readable(name: &str, value: &Value) -> (String, String) {
+    let words = |name: &str| name.replace('_', " ");
+    match value {
+        Value::Number(number) => match (name.strip_suffix("_ns"), number.as_u64()) {
+            (Some(name), Some(ns)) => (words(name), super::scale::length(ns as f64)),
+            (None, Some(number)) if name != "tag" && name != "pid" => (words(name), count(number)),
+            _ => (words(name), number.to_string()),
+        },
+        Value::Bool(yes) => (words(name), if *yes { "yes" } else { "no" }.to_owned()),
+        Value::Array(values) => {
+            let shown: Vec<String> = values.iter().map(|value| readable(name, value).1).collect();
+            (words(name), shown.join(", "))
+        }
+        Value::String(text) => (words(name), text.clone()),
+        other => (words(name), other.to_string()),
+    }
+}
+
+/// A command line that a shell reads as it was.
+fn command(words: &[String]) -> String {
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@%+".contains(letter);
+    let quoted = words.iter().enumerate().map(|(at, word)| match word {
+        path if at == 0 => path.rsplit('/').next().unwrap_or(path).to_owned(),
+        plain if !plain.is_empty() && plain.chars().all(is_plain) => plain.clone(),
+        other => format!("'{}'", other.replace('\'', "'\\''")),
+    });
+    quoted.collect::<Vec<_>>().join(" ")
+}
+
+/// Seconds since 1970 as a date of the Gregorian calendar and a time, in UTC.
+fn date(unix: u64) -> String {
+    let (days, second) = (unix / 86_400, unix % 86_400);
+    // Years begin in March here, so that a leap day is the last of its year; an era is 400 years.
+    let shifted = days + 719_468;
+    let (era, day) = (shifted / 146_097, shifted % 146_097);
+    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let (month, next) = if month < 10 { (month + 3, 0) } else { (month - 9, 1) };
+    let year = era * 400 + year + next;
+    format!("{year}-{month:02}-{day:02} {:02}:{:02} UTC", second / 3600, second / 60 % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        for (unix, text) in [
+            (0, "1970-01-01 00:00 UTC"),
+            (951_782_400, "2000-02-29 00:00 UTC"),
+            (1_709_251_199, "2024-02-29 23:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00 UTC"),
+        ] {
+            assert_eq!(date(unix), text);
+        }
+    }
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        let words = ["/usr/bin/millrace-load", "pairs", "-t", "a b/%i", "-m", "it's", "", "--expect", "p99<5ms"];
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        assert_eq!(command(&words), "millrace-load pairs -t 'a b/%i' -m 'it'\\''s' '' --expect 'p99<5ms'");
+    }
+
+    #[test]
+    fn members_are_read_by_people() {
+        for (name, value, wanted) in [
+            ("duration_ns", serde_json::json!(10_000_000_000_u64), ("duration", "10 s")),
+            ("clean_start", serde_json::json!(true), ("clean start", "yes")),
+            ("targets", serde_json::json!(["a:1", "b:2"]), ("targets", "a:1, b:2")),
+            ("publishers", serde_json::json!(5000), ("publishers", "5,000")),
+        ] {
+            let (name, value) = readable(name, &value);
+            assert_eq!((name.as_str(), value.as_str()), wanted);
+        }
+    }
+}

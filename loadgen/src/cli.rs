@@ -14,7 +14,7 @@ use crate::options::{
 };
 use crate::preflight::Preflight;
 use crate::progress::Progress;
-use crate::report::{Report, ReportOptions};
+use crate::report::{CompareOptions, Report, ReportOptions};
 use crate::{control, report, scenario};
 
 /// A swarm of MQTT clients that measures a broker.
@@ -31,9 +31,11 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Verb {
     #[command(flatten)]
-    Run(Scenario),
+    Run(Box<Scenario>),
     /// Tell a saved run again, as a table, a page or other files
     Report(ReportOptions),
+    /// Put saved runs side by side; with several for each side: A1.json A2.json vs B1.json B2.json
+    Compare(CompareOptions),
 }
 
 /// What is done to the broker.
@@ -100,6 +102,7 @@ pub(crate) fn run() -> ExitCode {
     let exit = match &cli.verb {
         Verb::Run(scenario) => carry_out(scenario),
         Verb::Report(options) => report::again(options),
+        Verb::Compare(options) => report::compare(options),
     };
     exit.into()
 }
@@ -171,7 +174,7 @@ pub(crate) fn say(text: &str) {
 #[cfg(test)]
 pub(crate) fn parse(arguments: &[&str]) -> Result<Scenario, clap::Error> {
     Cli::try_parse_from(std::iter::once(&"millrace-load").chain(arguments)).map(|cli| match cli.verb {
-        Verb::Run(scenario) => scenario,
+        Verb::Run(scenario) => *scenario,
         other => panic!("no scenario: {other:?}"),
     })
 }

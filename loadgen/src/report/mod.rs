@@ -5,6 +5,7 @@
 
 mod again;
 mod base64;
+mod compare;
 mod files;
 mod html;
 mod json;
@@ -30,6 +31,7 @@ use crate::stats::{Counts, Latencies, Stats};
 use files::Files;
 
 pub(crate) use again::{ReportOptions, again};
+pub(crate) use compare::{CompareOptions, compare};
 pub(crate) use saved::Saved;
 
 /// See the head of this file.

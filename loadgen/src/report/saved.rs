@@ -309,7 +309,7 @@ impl Saved {
     }
 
     /// Of what a percentage of messages speaks.
-    fn whole(&self) -> f64 {
+    pub(crate) fn whole(&self) -> f64 {
         self.messages.expected.unwrap_or(0).max(self.messages.sent) as f64
     }
 

@@ -14,8 +14,7 @@ impl Saved {
         let mut out = String::new();
         // Writing to a string does not fail.
         let _ = self.write_table(&mut out);
-        // Names may come from a broker or from a file of others; a terminal must not obey them.
-        out.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
+        for_terminal(&out)
     }
 
     fn write_table(&self, out: &mut String) -> std::fmt::Result {
@@ -154,6 +153,11 @@ impl Saved {
         }
         writeln!(out, "   in {:.1} s", measured.duration_ns as f64 / 1e9)
     }
+}
+
+/// Names may come from a broker or from a file of others; a terminal must not obey them.
+pub(super) fn for_terminal(text: &str) -> String {
+    text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
 }
 
 /// What a plan is, in one line.

@@ -19,6 +19,8 @@ pub(super) struct Chart {
     /// Its name in the page.
     pub(super) id: &'static str,
     pub(super) title: &'static str,
+    /// Whether it is as wide as the page.
+    pub(super) wide: bool,
     /// What is drawn, in a few words.
     pub(super) note: String,
     /// What there is to see, for those who do not.
@@ -61,7 +63,11 @@ pub(super) struct Row {
 
 impl Chart {
     pub(super) fn write(&self, page: &mut Markup) {
-        page.raw("<figure class=\"chart\"").attr("id", self.id).raw(">\n<figcaption><h3>").text(self.title);
+        page.raw("<figure")
+            .attr("class", if self.wide { "chart wide" } else { "chart" })
+            .attr("id", self.id)
+            .raw(">\n<figcaption><h3>")
+            .text(self.title);
         page.raw("</h3><p>").text(&self.note).raw("</p></figcaption>\n");
         self.write_legend(page);
         page.raw("<div class=\"frame\"><div class=\"y\" aria-hidden=\"true\">");
@@ -69,7 +75,7 @@ impl Chart {
             page.raw("<span").attr("style", &format!("top:{:.2}%", (1.0 - place) * 100.0)).raw(">");
             page.text(label).raw("</span>");
         }
-        page.raw("</div>\n<div class=\"plot\" tabindex=\"-1\">");
+        page.raw("</div>\n<div class=\"plot\">");
         self.write_drawing(page);
         for band in &self.bands {
             let middle = f64::midpoint(self.x.place(band.from), self.x.place(band.to)).clamp(0.1, 0.9);
@@ -204,6 +210,7 @@ mod tests {
         Chart {
             id: "one",
             title: "One",
+            wide: false,
             note: "n".to_owned(),
             description: "d".to_owned(),
             x: Axis::time(10e9),

@@ -6,7 +6,9 @@
 mod chart;
 mod charts;
 mod markup;
+mod process;
 mod scale;
+mod seconds;
 mod tables;
 
 use markup::Markup;
@@ -18,7 +20,7 @@ const STYLE: &str = include_str!("style.css");
 const SCRIPT: &str = include_str!("script.js");
 /// What the browser may do: nothing but this style and this script. A test holds the hash to the script.
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
-                      script-src 'sha256-qBRR+CZsEKQ6dj7RCECZCzEzjzXQghUfOumvpTmYnt0='";
+                      script-src 'sha256-m1pTquAI0G9lK1rn12XhjNj8sCHFree5I5C30bO37Jk='";
 
 /// The whole page.
 pub(super) fn page(saved: &Saved) -> String {
@@ -52,15 +54,13 @@ fn write_head(page: &mut Markup, saved: &Saved) {
     if saved.interrupted {
         page.raw("<p class=\"verdict warn\"><b>interrupted</b>the run ended before its time</p>\n");
     }
-    let limits = &saved.verdict.limited_by_the_load_tool;
     if saved.verdict.valid {
-        page.raw("<p class=\"verdict good\"><b>\u{2713} valid</b>");
+        page.raw("<p class=\"verdict good\"><b>\u{2713} valid</b>the broker was measured, not the load tool");
     } else {
-        page.raw("<p class=\"verdict warn\"><b>\u{26a0} limited by the load tool</b>")
-            .text(&limits.join("; "))
-            .raw(" (");
+        let limits = saved.verdict.limited_by_the_load_tool.join("; ");
+        page.raw("<p class=\"verdict warn\"><b>\u{26a0} limited by the load tool</b>").text(&limits);
     }
-    page.text(&saved.tool_line()).raw(if saved.verdict.valid { "</p>\n" } else { ")</p>\n" });
+    page.raw("<small>").text(&saved.tool_line()).raw("</small></p>\n");
     let missed = saved.expectations.iter().filter(|condition| !condition.held).count();
     match (missed, saved.expectations.len()) {
         (_, 0) => {}

@@ -4,6 +4,8 @@ use crate::format::count;
 
 /// Marks of one axis at most; phones are narrow.
 const TICKS_MAX: f64 = 6.0;
+/// The part of an axis that one mark takes.
+const MARK: f64 = 0.075;
 
 /// One axis.
 #[derive(Clone, Debug, PartialEq)]
@@ -80,6 +82,13 @@ impl Axis {
             rounds.into_iter().filter(is_decade).step_by(every).collect()
         };
         axis.ticks = marked.into_iter().map(|at| (axis.place(at), length(at))).collect();
+        // The ends are marked as well, where there is room.
+        if axis.ticks.first().is_none_or(|(place, _)| *place > MARK) {
+            axis.ticks.insert(0, (0.0, length(low)));
+        }
+        if axis.ticks.last().is_none_or(|(place, _)| *place < 1.0 - MARK) {
+            axis.ticks.push((1.0, length(high)));
+        }
         axis
     }
 
@@ -90,8 +99,9 @@ impl Axis {
         let labels = ["0 %", "90 %", "99 %", "99.9 %", "99.99 %", "99.999 %", "99.9999 %", "99.99999 %"];
         let marks = (0_u32..).map(f64::from).zip(labels).take_while(|(nines, _)| *nines <= high + 1e-9);
         axis.ticks = marks.map(|(nines, label)| (axis.place(nines), label.to_owned())).collect();
-        if high < 5.0 {
-            axis.ticks.insert(1, (axis.place(2_f64.log10()), "50 %".to_owned()));
+        let half = axis.place(2_f64.log10());
+        if half > MARK {
+            axis.ticks.insert(1, (half, "50 %".to_owned()));
         }
         axis
     }
@@ -200,7 +210,7 @@ mod tests {
         assert_eq!(labels(&Axis::time(10e9)), ["0", "2 s", "4 s", "6 s", "8 s", "10 s"]);
         assert_eq!(labels(&Axis::time(600e9)), ["0", "2 min", "4 min", "6 min", "8 min", "10 min"]);
         assert_eq!(labels(&Axis::latency(80_000.0, 300_000.0)), ["50 us", "100 us", "200 us", "500 us"]);
-        assert_eq!(labels(&Axis::latency(80_000.0, 2.1e9)), ["100 us", "1 ms", "10 ms", "100 ms", "1 s"]);
+        assert_eq!(labels(&Axis::latency(80_000.0, 2.1e9)), ["100 us", "1 ms", "10 ms", "100 ms", "1 s", "5 s"]);
         assert_eq!(labels(&Axis::nines(1000)), ["0 %", "50 %", "90 %", "99 %", "99.9 %"]);
     }
 
@@ -216,7 +226,7 @@ mod tests {
                     Axis::latency(most, most),
                 ];
                 for axis in axes {
-                    assert!((1..=7).contains(&axis.ticks.len()), "{most}: {axis:?}");
+                    assert!((1..=8).contains(&axis.ticks.len()), "{most}: {axis:?}");
                     for value in [0.0, 1.0, most / 2.0, most, most * 2.0] {
                         assert!((0.0..=1.0).contains(&axis.place(value)), "{most}: {axis:?}");
                     }

@@ -14,6 +14,8 @@ for (const chart of document.querySelectorAll(".chart")) {
   tip.setAttribute("role", "status");
   plot.append(cross, tip);
   plot.tabIndex = 0;
+  plot.setAttribute("role", "group");
+  plot.setAttribute("aria-label", `${chart.querySelector("h3").textContent}: arrow keys read the values`);
   let at = 0;
   const hide = () => { cross.hidden = tip.hidden = true; };
   const show = (row) => {

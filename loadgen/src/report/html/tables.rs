@@ -27,12 +27,13 @@ pub(super) fn write_expectations(page: &mut Markup, saved: &Saved) {
 }
 
 pub(super) fn write(page: &mut Markup, saved: &Saved) {
-    page.raw("<h2>Numbers</h2>\n<div class=\"tables\">\n");
+    page.raw("<h2>Numbers</h2>\n");
     write_latencies(page, saved);
-    write_accounts(page, saved);
-    pairs(page, "Connections", &connections(saved));
     write_streams(page, saved);
     write_errors(page, saved);
+    page.raw("<div class=\"tables\">\n");
+    write_accounts(page, saved);
+    pairs(page, "Connections", &connections(saved));
     if let Some(broker) = &saved.broker {
         let each =
             |value: Option<f64>, unit: &str| value.map_or_else(|| "-".to_owned(), |value| format!("{value}{unit}"));
@@ -65,11 +66,11 @@ pub(super) fn write(page: &mut Markup, saved: &Saved) {
     environment.insert("program".to_owned(), format!("{} {}", saved.program.name, saved.program.version).into());
     environment.insert("written".to_owned(), date(saved.written_at_unix_s).into());
     object(page, "Environment", &environment);
+    page.raw("</div>\n");
     if !saved.command.is_empty() {
-        page.raw("<section class=\"card wide\"><h3>Run it again</h3><pre>").text(&command(&saved.command));
+        page.raw("<section class=\"card\"><h3>Run it again</h3><pre>").text(&command(&saved.command));
         page.raw("</pre></section>\n");
     }
-    page.raw("</div>\n");
 }
 
 fn write_latencies(page: &mut Markup, saved: &Saved) {
@@ -77,7 +78,7 @@ fn write_latencies(page: &mut Markup, saved: &Saved) {
     if saved.latencies().next().is_none() {
         return;
     }
-    page.raw("<section class=\"card wide\"><h3>Latencies</h3><table><caption>Latencies</caption><thead><tr>");
+    page.raw("<section class=\"card\"><h3>Latencies</h3><table><caption>Latencies</caption><thead><tr>");
     page.raw("<th scope=\"col\">latency</th><th scope=\"col\">number</th>");
     page.raw("<th scope=\"col\">least</th><th scope=\"col\">mean</th>");
     for column in COLUMNS {
@@ -130,7 +131,7 @@ fn connections(saved: &Saved) -> [(&'static str, String); 7] {
 
 fn write_streams(page: &mut Markup, saved: &Saved) {
     let Some(streams) = saved.streams.as_ref().filter(|streams| !streams.worst.is_empty()) else { return };
-    page.raw("<section class=\"card wide\"><h3>Worst of ").text(&count(streams.number));
+    page.raw("<section class=\"card\"><h3>Worst of ").text(&count(streams.number));
     page.raw(" pairs of publisher and subscriber</h3><p class=\"what\">");
     page.text(&format!(
         "{} with losses, {} with doubles, {} with reordering",
@@ -155,7 +156,7 @@ fn write_errors(page: &mut Markup, saved: &Saved) {
     if saved.errors.is_empty() {
         return;
     }
-    page.raw("<section class=\"card wide\"><h3>Errors</h3><table><caption>Errors</caption><thead><tr>");
+    page.raw("<section class=\"card\"><h3>Errors</h3><table><caption>Errors</caption><thead><tr>");
     page.raw("<th scope=\"col\">error</th><th scope=\"col\">times</th></tr></thead><tbody>\n");
     for (name, times) in &saved.errors {
         page.raw("<tr><td class=\"text\">").text(name).raw("</td><td>").text(&count(*times)).raw("</td></tr>\n");

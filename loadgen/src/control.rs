@@ -31,6 +31,8 @@ const HEAD_START_NS: u64 = 50_000_000;
 /// How long nothing moves at the end before the rest is given up.
 const QUIET_NS: u64 = 1_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
+/// How long workers may take to show their latencies.
+const ANSWER_NS: u64 = 50_000_000;
 /// Moments of the ramp that are kept, and how far apart they are at first; when there are more, every second one goes.
 const RAMP_SAMPLES_MAX: usize = 128;
 const RAMP_SAMPLE_NS: u64 = 50_000_000;
@@ -41,6 +43,8 @@ pub(crate) struct Shared {
     start: AtomicU64,
     measure: AtomicU64,
     end: AtomicU64,
+    /// How often latencies were asked for.
+    asked: AtomicU64,
     pub(crate) boards: Vec<Board>,
 }
 
@@ -49,8 +53,10 @@ pub(crate) struct Shared {
 pub(crate) struct Board {
     counts: Mutex<Counts>,
     under_way: AtomicU64,
-    /// Delivery and acknowledgement latencies so far, put here once a second.
+    /// Delivery and acknowledgement latencies so far, put here when they are asked for.
     latencies: Mutex<Option<(Histogram<u64>, Histogram<u64>)>>,
+    /// The last time of asking that was answered.
+    answered: AtomicU64,
     failed: AtomicBool,
 }
 
@@ -62,6 +68,12 @@ impl Board {
 
     pub(crate) fn show_latencies(&self, delivery: &Histogram<u64>, ack: &Histogram<u64>) {
         *self.latencies.lock().unwrap_or_else(PoisonError::into_inner) = Some((delivery.clone(), ack.clone()));
+    }
+
+    /// What was asked for has been shown, with the counts that belong to it.
+    pub(crate) fn has_shown(&self, asked: u64, counts: &Counts) {
+        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = *counts;
+        self.answered.store(asked, Ordering::Release);
     }
 
     pub(crate) fn fail(&self) {
@@ -76,6 +88,7 @@ impl Shared {
             start: AtomicU64::new(0),
             measure: AtomicU64::new(0),
             end: AtomicU64::new(0),
+            asked: AtomicU64::new(0),
             boards: (0..workers).map(|_| Board::default()).collect(),
         }
     }
@@ -107,6 +120,22 @@ impl Shared {
         self.measure.store(timeline.measure, Ordering::Relaxed);
         self.end.store(timeline.end, Ordering::Relaxed);
         self.set(stage);
+    }
+
+    /// A worker is to show its latencies: which time of asking this is.
+    pub(crate) fn asks_for_latencies(&self, board: &Board) -> Option<u64> {
+        let asked = self.asked.load(Ordering::Acquire);
+        (board.answered.load(Ordering::Relaxed) != asked).then_some(asked)
+    }
+
+    /// Asks all workers for their latencies and waits until they have shown them, so that none falls into a later second;
+    /// a worker that does not answer keeps nobody waiting for long.
+    fn ask_for_latencies(&self) {
+        let asked = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        let deadline = sys::now() + ANSWER_NS;
+        while self.boards.iter().any(|board| board.answered.load(Ordering::Acquire) != asked) && sys::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn counts(&self) -> Counts {
@@ -397,6 +426,7 @@ impl Director<'_> {
     }
 
     fn sample(&mut self, before: &mut (u64, Counts, Histogram<u64>), timeline: Timeline) {
+        self.shared.ask_for_latencies();
         let (now, counts) = (sys::now(), self.shared.counts());
         let (delivery, ack) = self.shared.latencies();
         let all = if self.plan.copies() > 0 || self.plan.audience == Audience::Strangers { delivery } else { ack };

@@ -18,8 +18,6 @@ use crate::uring::{Event, OpenError, Ring, Size};
 const SLEEP_MAX_NS: u64 = 5_000_000;
 /// How often counts are shown.
 const SHOW_NS: u64 = 2_000_000;
-/// How often latencies are shown.
-const SHOW_LATENCIES_NS: u64 = 200_000_000;
 /// Receive memory of all workers together.
 const BUFFER_MEMORY: usize = 64 * 1024 * 1024;
 
@@ -61,7 +59,7 @@ pub(crate) fn run(
     let mut swarm = Swarm::new(Arc::clone(plan), number, delivered);
     let board = &shared.boards[number as usize];
     let mut events = Vec::new();
-    let (mut shown, mut shown_latencies, mut shown_records) = (0, 0, 0);
+    let (mut shown, mut shown_records) = (0, 0);
     let mut busy = Busy::default();
     while let Some(stage) = shared.stage() {
         let now = sys::now();
@@ -74,9 +72,11 @@ pub(crate) fn run(
             swarm.stats.counts.droughts = ring.droughts;
             board.show(&swarm.stats.counts, swarm.under_way(now));
         }
-        if now - shown_latencies >= SHOW_LATENCIES_NS && swarm.stats.latencies.moved(&mut shown_records) {
-            shown_latencies = now;
-            board.show_latencies(&swarm.stats.latencies.delivery, &swarm.stats.latencies.ack);
+        if let Some(asked) = shared.asks_for_latencies(board) {
+            if swarm.stats.latencies.moved(&mut shown_records) {
+                board.show_latencies(&swarm.stats.latencies.delivery, &swarm.stats.latencies.ack);
+            }
+            board.has_shown(asked, &swarm.stats.counts);
         }
         let sleep = next.saturating_sub(now).min(SLEEP_MAX_NS);
         ring.turn(Duration::from_nanos(sleep), &mut events);

@@ -9,6 +9,7 @@ mod compare;
 mod files;
 mod html;
 mod json;
+mod members;
 mod saved;
 mod streams;
 mod table;

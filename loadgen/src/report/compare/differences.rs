@@ -2,6 +2,7 @@
 
 use serde_json::Value;
 
+use crate::report::members::readable;
 use crate::report::saved::Saved;
 
 /// Members of the configuration that differ between any two runs.
@@ -13,36 +14,45 @@ pub(super) fn warnings(sides: &[(char, Vec<String>)], runs: &[Vec<Saved>]) -> Ve
     let base = &runs[0][0];
     for ((letter, files), side) in sides.iter().zip(runs) {
         for (file, run) in files.iter().zip(side) {
-            let mut say = |what: String| warnings.push(format!("{letter} {file}: {what}"));
             if !run.verdict.valid {
-                say(format!("limited by the load tool: {}", run.verdict.limited_by_the_load_tool.join("; ")));
+                let reasons = run.verdict.limited_by_the_load_tool.join("; ");
+                warnings.push(format!("{letter} {file} was limited by the load tool: {reasons}"));
             }
             if run.interrupted {
-                say("was interrupted".to_owned());
+                warnings.push(format!("{letter} {file} was interrupted"));
             }
-            for (name, value) in &run.config {
-                differs(
-                    name,
-                    base.config.get(name).map(|value| fair(base, name, value)),
-                    &fair(run, name, value),
-                    &mut say,
-                );
+            let differences = differences(base, run);
+            if !differences.is_empty() {
+                let first = &sides[0].1[0];
+                warnings.push(format!("{letter} {file} is not like {first}: {}", differences.join(", ")));
             }
-            for (name, value) in &run.environment {
-                differs(name, base.environment.get(name).cloned(), value, &mut say);
-            }
-            let version = Value::from(run.program.version.clone());
-            differs("the load tool's version", Some(base.program.version.clone().into()), &version, &mut say);
         }
     }
     warnings
 }
 
-/// What another version of the program does not tell is no difference.
-fn differs(name: &str, base: Option<Value>, value: &Value, say: &mut impl FnMut(String)) {
-    if let Some(base) = base.filter(|base| base != value && !OWN.contains(&name)) {
-        say(format!("{} is {}, that of A {}", name.replace('_', " "), shown(value), shown(&base)));
+/// Each member that both have with another value, and both values. What another version of the program does not tell is
+/// no difference.
+fn differences(base: &Saved, run: &Saved) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut look = |name: &str, base: &Value, value: &Value| {
+        if base != value {
+            let (shown, new) = readable(name, value);
+            found.push(format!("{shown} {new} (not {})", readable(name, base).1));
+        }
+    };
+    for (name, value) in run.config.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+        if let Some(other) = base.config.get(name) {
+            look(name, &fair(base, name, other), &fair(run, name, value));
+        }
     }
+    for (name, value) in &run.environment {
+        if let Some(other) = base.environment.get(name) {
+            look(name, other, value);
+        }
+    }
+    look("load tool", &base.program.version.clone().into(), &run.program.version.clone().into());
+    found
 }
 
 /// A member without what is this run's alone: its tag in topics, the port of its broker.
@@ -59,10 +69,6 @@ fn fair(run: &Saved, name: &str, value: &Value) -> Value {
     }
 }
 
-fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
-}
-
 #[cfg(test)]
 mod tests {
     use serde_json::json;
@@ -73,7 +79,7 @@ mod tests {
         let run = json!({
             "schema": "millrace-load/1",
             "config": {
-                "tag": tag, "topic": format!("load/{tag:04x}/%i"), "targets": [format!("127.0.0.1:{port}")], "qos": qos,
+                "tag": tag, "topic": format!("load/{tag:04x}/%i"), "targets": [format!("127.0.0.{}:{port}", 1 + qos)], "qos": qos,
             },
             "environment": { "kernel": kernel },
             "verdict": { "valid": kernel != "none" },
@@ -96,7 +102,10 @@ mod tests {
         let warnings = of(run(1, 1883, 0, "6.1"), run(2, 1883, 1, "none"));
         assert_eq!(
             warnings,
-            ["B b: limited by the load tool: ", "B b: qos is 1, that of A 0", "B b: kernel is none, that of A 6.1"]
+            [
+                "B b was limited by the load tool: ",
+                "B b is not like a: targets 127.0.0.2 (not 127.0.0.1), qos 1 (not 0), kernel none (not 6.1)",
+            ]
         );
     }
 }

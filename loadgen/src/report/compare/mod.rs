@@ -112,10 +112,8 @@ impl Comparison {
             .into_iter()
             .map(|number| {
                 let spans: Vec<Option<Span>> = runs.iter().map(|side| number.span(side)).collect();
-                let stands = |(side, span): (&Vec<Saved>, &Option<Span>)| {
-                    number.standing(spans[0], *span, side.len() == 1 || runs[0].len() == 1)
-                };
-                let standings = runs.iter().zip(&spans).skip(1).map(stands).collect();
+                let stands = |span: &Option<Span>| number.standing(spans[0], *span);
+                let standings = spans.iter().skip(1).map(stands).collect();
                 Row { number, spans, standings }
             })
             .collect();

@@ -13,6 +13,9 @@ const ERRORS: f64 = 3.0;
 /// What one run may differ from the next for no reason, as part of the number; of several runs it is half.
 const SLACK: f64 = 0.02;
 const SLACK_OF_LATENCY: f64 = 0.05;
+const SLACK_OF_MEMORY: f64 = 0.10;
+/// Connections from which on the memory of each says something.
+const MANY: f64 = 1000.0;
 
 /// Which way a number should go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,14 +81,18 @@ pub(super) fn numbers(sides: &[Vec<Saved>]) -> Vec<Number> {
         let unit = unit_of(name).expect("these are names of the table");
         numbers.push(Number { name: name.to_owned(), unit, better, exact });
     };
+    let messages = runs().any(|run| run.receives() || run.config_number("publishers") > 0);
     for name in ["rate", "sent_rate", "acked_rate", "received_rate", "connect_rate"] {
+        if name == "connect_rate" && messages {
+            continue;
+        }
         // What `rate` means is not shown twice under its own name.
         let told = name == "rate" || runs().any(|run| run.value(name) != run.value("rate"));
         if told && runs().any(|run| run.value(name).is_some_and(|rate| rate > 0.0)) {
             add(name, if name == "sent_rate" { Better::Neither } else { Better::More }, false);
         }
     }
-    for latency in LATENCIES.iter().filter(|name| **name != "lag") {
+    for latency in LATENCIES.iter().filter(|name| **name != "lag" && !(messages && **name == "connect")) {
         if runs().any(|run| run.latencies().any(|(name, _)| name == *latency)) {
             for percentile in SHOWN {
                 add(&format!("{latency}.{percentile}"), Better::Less, false);
@@ -104,7 +111,8 @@ pub(super) fn numbers(sides: &[Vec<Saved>]) -> Vec<Number> {
         ("broker.rss_bytes", Better::Less),
         ("broker.bytes_per_connection", Better::Less),
     ] {
-        if runs().any(|run| run.value(name).is_some()) {
+        let few = name.ends_with("per_connection") && runs().any(|run| run.value("ready") < Some(MANY));
+        if !few && runs().any(|run| run.value(name).is_some()) {
             add(name, better, false);
         }
     }
@@ -121,7 +129,11 @@ impl Number {
         if self.exact {
             return Some(Span { low, middle, high });
         }
-        let slack = if self.unit == Unit::Nanoseconds { SLACK_OF_LATENCY } else { SLACK };
+        let slack = match self.unit {
+            Unit::Nanoseconds => SLACK_OF_LATENCY,
+            Unit::Bytes => SLACK_OF_MEMORY,
+            _ => SLACK,
+        };
         let (low, high, slack) = match runs {
             [run] => {
                 let (low, high) = self.within(run, middle);
@@ -157,24 +169,25 @@ impl Number {
         ((value - error).max(0.0), value + error)
     }
 
-    /// Percentiles lie where they do because of so many values: as many steps aside as chance takes.
+    /// Percentiles lie where they do because of so many values: as many steps aside as chance takes. The highest are
+    /// where one event put them, which has no bound above.
     fn percentile_within(&self, run: &Saved) -> Option<(f64, f64)> {
         let (latency, percentile) = self.name.split_once('.')?;
         let histogram = run.latency.get(latency)?.histogram()?;
         let (_, quantile) = PERCENTILES.iter().find(|(name, _)| *name == percentile)?;
         let aside = ERRORS * (quantile * (1.0 - quantile) / histogram.len() as f64).sqrt();
         let at = |quantile: f64| histogram.value_at_quantile(quantile.clamp(0.0, 1.0)).min(histogram.max()) as f64;
-        Some((at(quantile - aside), at(quantile + aside)))
+        let high = if quantile + aside < 1.0 { at(quantile + aside) } else { f64::INFINITY };
+        Some((at(quantile - aside), high))
     }
 
-    /// How `other` stands to `base`; `single` says that one of them is one run only.
-    pub(super) fn standing(&self, base: Option<Span>, other: Option<Span>, single: bool) -> Standing {
+    /// How `other` stands to `base`.
+    pub(super) fn standing(&self, base: Option<Span>, other: Option<Span>) -> Standing {
         let (Some(base), Some(other)) = (base, other) else { return Standing::Unknown };
         if base.middle == other.middle {
             return Standing::Same;
         }
-        if single && self.name.ends_with(".max") {
-            // The worst of one run is one event.
+        if base.high.is_infinite() || other.high.is_infinite() {
             return Standing::Unknown;
         }
         if !self.exact && base.low <= other.high && other.low <= base.high {
@@ -225,7 +238,7 @@ mod tests {
     fn standing(name: &str, base: &[Saved], other: &[Saved]) -> Standing {
         let all = numbers(&[base.to_vec(), other.to_vec()]);
         let number = all.iter().find(|number| number.name == name).expect("it is compared");
-        number.standing(number.span(base), number.span(other), base.len() == 1 || other.len() == 1)
+        number.standing(number.span(base), number.span(other))
     }
 
     #[test]

@@ -69,6 +69,9 @@ fn write_head(page: &mut Markup, saved: &Saved) {
                 if all == 1 { "the expectation held".to_owned() } else { format!("all {all} expectations held") };
             page.raw("<p class=\"verdict good\"><b>\u{2713}</b>").text(&text).raw("</p>\n");
         }
+        (_, 1) => {
+            page.raw("<p class=\"verdict bad\"><b>\u{2717}</b>the expectation did not hold</p>\n");
+        }
         (missed, all) => {
             let text = format!("{missed} of {all} expectations did not hold");
             page.raw("<p class=\"verdict bad\"><b>\u{2717}</b>").text(&text).raw("</p>\n");

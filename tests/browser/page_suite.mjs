@@ -177,7 +177,7 @@ await check("the pointer and the arrow keys read values", () => withPage(stall, 
 
 await check("without scripts nothing is missing", () => withPage(stall, { scripts: false }, async (page) => {
   assert.equal(await page.locator(".chart .plot > svg").count(), 5);
-  assert.ok(await page.locator("#rate path.line").first().isVisible());
+  assert.ok(await page.locator("#rate .plot > svg").isVisible());
   assert.equal(await page.locator(".tip").count(), 0);
   await page.locator("#rate summary").click();
   assert.ok(await page.locator("#rate tbody tr").first().isVisible());

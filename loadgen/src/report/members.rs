@@ -29,7 +29,8 @@ pub(super) fn readable(name: &str, value: &Value) -> (String, String) {
 /// Nanoseconds in the greatest unit that leaves a short number.
 fn length(ns: u64) -> String {
     let (number, unit) = match ns {
-        0..1_000 => (ns as f64, "ns"),
+        0 => return "0".to_owned(),
+        1..1_000 => (ns as f64, "ns"),
         1_000..1_000_000 => (ns as f64 / 1e3, "us"),
         1_000_000..1_000_000_000 => (ns as f64 / 1e6, "ms"),
         _ => (ns as f64 / 1e9, "s"),
@@ -51,6 +52,7 @@ mod tests {
             ("rate_per_s", serde_json::json!(500.0), ("rate per s", "500")),
             ("busy", serde_json::json!(0.25), ("busy", "0.25")),
             ("warm_up_ns", serde_json::json!(1_500_000_000), ("warm up", "1.5 s")),
+            ("warm_up_ns", serde_json::json!(0), ("warm up", "0")),
         ] {
             let (name, value) = readable(name, &value);
             assert_eq!((name.as_str(), value.as_str()), wanted);

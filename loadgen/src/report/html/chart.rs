@@ -11,6 +11,8 @@ use super::scale::Axis;
 /// The drawing's own units, which stretch.
 const WIDTH: f64 = 1000.0;
 const HEIGHT: f64 = 300.0;
+/// How far apart marks of the x axis are on a phone, as part of it.
+const CLOSE: f64 = 0.15;
 /// Points up to which each is marked by a dot.
 const DOTTED: usize = 40;
 
@@ -83,8 +85,11 @@ impl Chart {
             page.text(band.label).raw("</span>");
         }
         page.raw("</div>\n<div class=\"x\" aria-hidden=\"true\">");
-        for (number, (place, label)) in self.x.ticks.iter().enumerate() {
-            let spare = self.x.ticks.len() > 5 && number % 2 == 1;
+        let ticks = &self.x.ticks;
+        for (number, (place, label)) in ticks.iter().enumerate() {
+            // A phone has no room for it.
+            let close = number > 0 && place - ticks[number - 1].0 < CLOSE;
+            let spare = close || (ticks.len() > 5 && number % 2 == 1);
             page.raw(if spare { "<span class=\"spare\"" } else { "<span" });
             page.attr("style", &format!("left:{:.2}%", place * 100.0)).raw(">").text(label).raw("</span>");
         }

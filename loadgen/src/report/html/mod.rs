@@ -22,6 +22,9 @@ const SCRIPT: &str = include_str!("script.js");
 const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'; \
                       script-src 'sha256-m1pTquAI0G9lK1rn12XhjNj8sCHFree5I5C30bO37Jk='";
 
+/// Connections from which on the memory of each says something.
+const MANY: u64 = 1000;
+
 /// The whole page.
 pub(super) fn page(saved: &Saved) -> String {
     let mut page = Markup::default();
@@ -109,13 +112,18 @@ fn write_tiles(page: &mut Markup, saved: &Saved) {
     if let Some(broker) = &saved.broker {
         match broker.cpu_us_per_message {
             Some(us) => {
-                tile("broker CPU", &format!("{us:.2} us"), &format!("a message; {:.2} cores", broker.cores), false);
+                let digits = if us < 10.0 { 2 } else { 1 };
+                tile(
+                    "broker CPU",
+                    &format!("{us:.digits$} us"),
+                    &format!("a message; {:.2} cores", broker.cores),
+                    false,
+                );
             }
             None => tile("broker CPU", &format!("{:.2}", broker.cores), "cores", false),
         }
-        let each = broker
-            .bytes_per_connection
-            .map_or_else(|| "at most".to_owned(), |each| format!("{each:.0} B a connection"));
+        let each = broker.bytes_per_connection.filter(|_| connections.ready >= MANY);
+        let each = each.map_or_else(|| "at most".to_owned(), |each| format!("{} B a connection", count(each as u64)));
         tile("broker memory", &bytes(broker.rss_peak_bytes), &each, false);
     }
     page.raw("</dl>\n");

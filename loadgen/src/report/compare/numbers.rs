@@ -170,7 +170,8 @@ impl Number {
     }
 
     /// Percentiles lie where they do because of so many values: as many steps aside as chance takes. The highest are
-    /// where one event put them, which has no bound above.
+    /// where one event put them, which has no bound above. Values that come together are slow together, which only the
+    /// seconds tell: what differs from one to the next, by factors because latencies are spread by factors, counts too.
     fn percentile_within(&self, run: &Saved) -> Option<(f64, f64)> {
         let (latency, percentile) = self.name.split_once('.')?;
         let histogram = run.latency.get(latency)?.histogram()?;
@@ -178,7 +179,17 @@ impl Number {
         let aside = ERRORS * (quantile * (1.0 - quantile) / histogram.len() as f64).sqrt();
         let at = |quantile: f64| histogram.value_at_quantile(quantile.clamp(0.0, 1.0)).min(histogram.max()) as f64;
         let high = if quantile + aside < 1.0 { at(quantile + aside) } else { f64::INFINITY };
-        Some((at(quantile - aside), high))
+        let of: fn(&Point) -> u64 = match percentile {
+            "p50" => |point| point.p50_ns,
+            "p90" => |point| point.p90_ns,
+            "p99" => |point| point.p99_ns,
+            "p99.9" => |point| point.p99_9_ns,
+            _ => |point| point.max_ns,
+        };
+        let seconds: Vec<f64> = run.series.iter().map(of).filter(|ns| *ns > 0).map(|ns| (ns as f64).ln()).collect();
+        let factor = (ERRORS * standard_error(&seconds)).exp();
+        let value = at(*quantile);
+        Some((at(quantile - aside).min(value / factor), high.max(value * factor)))
     }
 
     /// How `other` stands to `base`.
@@ -220,9 +231,11 @@ fn standard_error(values: &[f64]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use hdrhistogram::serialization::{Serializer as _, V2Serializer};
     use serde_json::json;
 
     use super::*;
+    use crate::report::base64;
 
     fn run(rate: u64, lost: u64, seconds: &[u64]) -> Saved {
         let series: Vec<_> = seconds.iter().map(|rate| json!({ "received_per_s": rate })).collect();
@@ -257,6 +270,28 @@ mod tests {
         assert_eq!(standing("rate", &side([990, 1000, 1010]), &side([1040, 1050, 1060])), Standing::Better);
         assert_eq!(standing("rate", &side([900, 1000, 1100]), &side([1040, 1050, 1060])), Standing::Noise);
         assert_eq!(standing("rate", &side([1040, 1050, 1060]), &side([990, 1000, 1010])), Standing::Worse);
+    }
+
+    #[test]
+    fn a_percentile_is_as_shaky_as_its_seconds() {
+        let number =
+            Number { name: "delivery.p50".to_owned(), unit: Unit::Nanoseconds, better: Better::Less, exact: false };
+        let mut histogram = crate::stats::histogram();
+        histogram.record_n(1_000_000, 10_000).expect("in bounds");
+        let mut bytes = Vec::new();
+        V2Serializer::new().serialize(&histogram, &mut bytes).expect("it can be kept");
+        let run = |seconds: [u64; 4]| {
+            let series = seconds.map(|ns| json!({ "p50_ns": ns }));
+            let histogram = base64::encode(&bytes);
+            let latency =
+                json!({ "count": 10_000, "p50_ns": 1e6 as u64, "max_ns": 1e6 as u64, "hdr_v2_base64": histogram });
+            let run = json!({ "schema": "millrace-load/1", "latency": { "delivery": latency }, "series": series });
+            Saved::from_json(run).expect("it has the schema")
+        };
+        let steady = number.span(&[run([1_000_000; 4])]).expect("it was measured");
+        assert!(steady.high < 1.1e6 && steady.low > 0.9e6, "{steady:?}");
+        let shaky = number.span(&[run([500_000, 2_000_000, 500_000, 2_000_000])]).expect("it was measured");
+        assert!(shaky.high > 2e6 && shaky.low < 0.5e6, "{shaky:?}");
     }
 
     #[test]

@@ -15,6 +15,7 @@ use crate::options::{
 use crate::preflight::Preflight;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::run_plan::RunPlan;
 use crate::{control, scenario};
 
 /// A swarm of MQTT clients that measures a broker.
@@ -94,7 +95,7 @@ pub(crate) fn run() -> ExitCode {
 fn carry_out(scenario: &Scenario) -> Exit {
     let output = &scenario.common().output;
     let mut plan = match scenario::plan(scenario) {
-        Ok(plan) => plan,
+        Ok(plan) => RunPlan::from(plan),
         Err(error) => {
             eprintln!("error: {error}");
             return Exit::Usage;
@@ -140,7 +141,7 @@ fn carry_out(scenario: &Scenario) -> Exit {
             return Exit::Failed;
         }
     };
-    let report = Report::new(&plan, run, &output.expect);
+    let report = Report::new(&plan, &run, &output.expect);
     if let Err(error) = report.write(output) {
         eprintln!("error: {error}");
         return Exit::Failed;

@@ -23,6 +23,7 @@ mod plan;
 mod preflight;
 mod progress;
 mod report;
+mod run_plan;
 mod scenario;
 mod stamp;
 mod stats;

@@ -110,6 +110,10 @@ pub(crate) struct Ramp {
     pub(crate) pending: u32,
     /// What one connection may take until it is ready.
     pub(crate) timeout: Duration,
+    /// How often a connection that did not get ready is tried again.
+    pub(crate) retries: u32,
+    /// How often a connection that was lost comes back; none for always.
+    pub(crate) reconnects: Option<u32>,
 }
 
 /// See the head of this file.
@@ -117,6 +121,8 @@ pub(crate) struct Ramp {
 pub(crate) struct Plan {
     /// Its subcommand.
     pub(crate) scenario: &'static str,
+    /// What a stream of a mix is called.
+    pub(crate) name: String,
     pub(crate) story: Story,
     /// Tells this run's messages from others.
     pub(crate) tag: u16,
@@ -149,6 +155,11 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) const fn connections(&self) -> u32 {
         self.subscribers + self.publishers + self.idle
+    }
+
+    /// Whether anybody is to get messages.
+    pub(crate) fn receives(&self) -> bool {
+        self.copies() > 0 || self.audience == Audience::Strangers
     }
 
     /// Whether each publisher and subscriber gets a line of its own in the account.

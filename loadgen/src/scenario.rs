@@ -252,6 +252,7 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
     }
     Ok(Plan {
         scenario: "",
+        name: String::new(),
         story: Story::Plain,
         tag,
         workers: connect.workers.unwrap_or_else(|| sys::allowed_cpus().min(2) as u32),
@@ -261,6 +262,8 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
             rate: connect.connrate.or_else(|| interval.map(|interval| 1.0 / interval.as_secs_f64())),
             pending: PENDING,
             timeout: connect.connect_timeout,
+            retries: 0,
+            reconnects: Some(0),
         },
         identity: Identity {
             version: connect.version,

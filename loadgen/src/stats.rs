@@ -41,10 +41,9 @@ impl Latencies {
         }
     }
 
-    /// Whether there are more messages in it than before.
-    pub(crate) fn moved(&self, before: &mut u64) -> bool {
-        let now = self.delivery.len() + self.ack.len();
-        std::mem::replace(before, now) != now
+    /// Messages in it.
+    pub(crate) fn records(&self) -> u64 {
+        self.delivery.len() + self.ack.len()
     }
 
     pub(crate) fn join(&mut self, other: &Self) {

@@ -10,18 +10,11 @@ use serde_json::{Map, Value, json};
 use super::Report;
 use crate::expect::{LATENCIES, PERCENTILES};
 use crate::host;
-use crate::plan::{Audience, Pace, Plan};
+use crate::plan::{Pace, Plan};
 
 impl Report {
     pub(super) fn json(&self) -> Value {
         let counts = &self.counts;
-        let mut latency = Map::new();
-        for name in LATENCIES {
-            if let Some(histogram) = self.latency(name).filter(|histogram| !histogram.is_empty()) {
-                latency.insert((*name).to_owned(), latency_json(histogram));
-            }
-        }
-        let receives = self.plan.copies() > 0 || self.plan.audience == Audience::Strangers;
         let expectations: Vec<Value> = self
             .expectations
             .iter()
@@ -66,17 +59,7 @@ impl Report {
                 "ramp_ns": (self.rates.ramp_seconds * 1e9) as u64,
                 "per_s": whole(self.rates.connects),
             },
-            "messages": {
-                "sent": counts.sent,
-                "unsent": counts.unsent,
-                "acked": counts.acked,
-                "expected": if receives { json!(counts.expected) } else { Value::Null },
-                "received": counts.received,
-                "lost": if receives { json!(self.lost) } else { Value::Null },
-                "doubled": counts.doubled,
-                "reordered": counts.reordered,
-                "foreign": counts.foreign,
-            },
+            "messages": self.messages_json(),
             "measured": {
                 "duration_ns": (self.rates.seconds * 1e9) as u64,
                 "sent": counts.sent_measured,
@@ -89,7 +72,8 @@ impl Report {
             },
             "streams": self.streams.as_ref().map(super::streams::Streams::json),
             "bytes": { "sent": counts.bytes_sent, "received": counts.bytes_received },
-            "latency": latency,
+            "latency": latencies_json(self),
+            "parts": self.parts_json(),
             "errors": self.errors,
             "broker": self.broker.map(|broker| json!({
                 "pid": broker.pid,
@@ -112,6 +96,32 @@ impl Report {
             "series": series,
         })
     }
+
+    pub(super) fn messages_json(&self) -> Value {
+        let counts = &self.counts;
+        let receives = self.plan.receives();
+        json!({
+            "sent": counts.sent,
+            "unsent": counts.unsent,
+            "acked": counts.acked,
+            "expected": if receives { json!(counts.expected) } else { Value::Null },
+            "received": counts.received,
+            "lost": if receives { json!(self.lost) } else { Value::Null },
+            "doubled": counts.doubled,
+            "reordered": counts.reordered,
+            "foreign": counts.foreign,
+        })
+    }
+}
+
+pub(super) fn latencies_json(report: &Report) -> Value {
+    let mut latency = Map::new();
+    for name in LATENCIES {
+        if let Some(histogram) = report.latency(name).filter(|histogram| !histogram.is_empty()) {
+            latency.insert((*name).to_owned(), latency_json(histogram));
+        }
+    }
+    latency.into()
 }
 
 fn latency_json(histogram: &Histogram<u64>) -> Value {
@@ -130,7 +140,7 @@ fn latency_json(histogram: &Histogram<u64>) -> Value {
     object.into()
 }
 
-fn config_json(plan: &Plan) -> Value {
+pub(super) fn config_json(plan: &Plan) -> Value {
     let (pace, rate) = match plan.pace {
         _ if plan.publishers == 0 => (Value::Null, None),
         Pace::Open(rate) => (json!("open"), Some(rate)),
@@ -163,7 +173,7 @@ fn config_json(plan: &Plan) -> Value {
 }
 
 /// A rate as an integer.
-fn whole(value: f64) -> u64 {
+pub(super) fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 

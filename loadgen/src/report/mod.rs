@@ -4,6 +4,7 @@
 
 mod files;
 mod json;
+mod parts;
 mod streams;
 mod table;
 mod verdict;
@@ -21,6 +22,7 @@ use crate::expect::{Expectation, PERCENTILES, Verdict};
 use crate::options::OutputOptions;
 use crate::plan::{Audience, Plan, Story};
 use crate::progress::Sample;
+use crate::run_plan::RunPlan;
 use crate::stats::{Counts, Latencies, Stats};
 
 /// See the head of this file.
@@ -39,6 +41,8 @@ pub(crate) struct Report {
     /// Why the load tool, and not the broker, was what was measured; empty if it was not.
     limits: Vec<String>,
     interrupted: bool,
+    /// The streams of a mix.
+    parts: Vec<Self>,
 }
 
 /// Of the measured time, in seconds and messages a second.
@@ -84,10 +88,30 @@ impl Tool {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Arc<Plan>, run: Run, expectations: &[Expectation]) -> Self {
+    pub(crate) fn new(plan: &RunPlan, run: &Run, expectations: &[Expectation]) -> Self {
+        let parts = match plan.is_mixed() {
+            true => plan.parts.iter().enumerate().map(|(at, part)| Self::of(part, Some(at), run)).collect(),
+            false => Vec::new(),
+        };
+        let mut report = Self::of(&plan.whole, None, run);
+        report.set_parts(parts);
+        report.limits = verdict::limits(&report);
+        report.expectations = expectations
+            .iter()
+            .map(|expectation| {
+                let met = report.value(&expectation.name);
+                expectation.judge(met, report.counts.expected.max(report.counts.sent) as f64)
+            })
+            .collect();
+        report
+    }
+
+    /// The account of one part of the run, or of all.
+    fn of(plan: &Arc<Plan>, part: Option<usize>, run: &Run) -> Self {
+        let outcomes = || run.outcomes.iter().filter(|outcome| part.is_none_or(|part| part == outcome.part));
         let mut stats = Stats::new();
         let mut group: Vec<Bits> = Vec::new();
-        for outcome in &run.outcomes {
+        for outcome in outcomes() {
             stats.join(&outcome.stats);
             if group.is_empty() {
                 group.clone_from(&outcome.group);
@@ -121,12 +145,12 @@ impl Report {
             ramp_seconds,
         };
         let tool = Tool {
-            busy: run.outcomes.iter().map(|outcome| outcome.busy).collect(),
-            waited: run.outcomes.iter().map(|outcome| outcome.waited).collect(),
-            stolen: run.host.stolen(),
+            busy: run.loads.iter().map(|load| load.busy).collect(),
+            waited: run.loads.iter().map(|load| load.waited).collect(),
+            stolen: run.stolen,
         };
         let messages = if counts.received_measured > 0 { counts.received_measured } else { counts.sent_measured };
-        let broker = run.broker.and_then(|watch| {
+        let broker = run.broker.as_ref().and_then(|watch| {
             let (cpu, span) = watch.cpu()?;
             let rss = watch.rss()?;
             Some(Broker {
@@ -139,30 +163,22 @@ impl Report {
                     .then(|| rss.saturating_sub(watch.rss_before) as f64 / counts.ready as f64),
             })
         });
-        let mut report = Self {
+        Self {
             plan: Arc::clone(plan),
             counts,
             lost,
             latencies,
-            streams: plan.has_lines().then(|| streams::Streams::new(&run.outcomes)),
+            streams: plan.has_lines().then(|| streams::Streams::new(outcomes())),
             errors,
             rates,
             broker,
             tool,
-            samples: run.samples,
+            samples: run.samples.clone(),
             expectations: Vec::new(),
             limits: Vec::new(),
             interrupted: run.interrupted,
-        };
-        report.limits = verdict::limits(&report);
-        report.expectations = expectations
-            .iter()
-            .map(|expectation| {
-                let met = report.value(&expectation.name);
-                expectation.judge(met, report.counts.expected.max(report.counts.sent) as f64)
-            })
-            .collect();
-        report
+            parts: Vec::new(),
+        }
     }
 
     /// The number that a name of `--expect` stands for.
@@ -241,7 +257,7 @@ impl Report {
         if self.plan.publishers == 0 && self.plan.audience != Audience::Strangers {
             return connects;
         }
-        match (self.plan.copies() > 0 || self.plan.audience == Audience::Strangers, acked > 0.0) {
+        match (self.plan.receives(), acked > 0.0) {
             (true, _) => received,
             (false, true) => acked,
             (false, false) => sent,

@@ -42,13 +42,14 @@ impl Report {
             )?;
         }
         self.write_messages(out)?;
+        self.write_parts(out)?;
         write!(out, "  {:<11}", "latency")?;
         for (name, _) in LATENCY_COLUMNS {
             write!(out, "  {name:<8}")?;
         }
         out.truncate(out.trim_end().len());
         writeln!(out)?;
-        let strangers = self.plan.audience == Audience::Strangers;
+        let strangers = self.parts.is_empty() && self.plan.audience == Audience::Strangers;
         let open = matches!(self.plan.pace, Pace::Open(_)) || strangers;
         let from = match (self.plan.story, open) {
             (Story::Plain | Story::Reconnect(_), true) => "from the intended time of sending",
@@ -98,7 +99,7 @@ impl Report {
 
     fn write_messages(&self, out: &mut String) -> std::fmt::Result {
         let counts = &self.counts;
-        let receives = self.plan.copies() > 0 || self.plan.audience == Audience::Strangers;
+        let receives = self.plan.receives();
         if self.plan.publishers == 0 && !receives {
             return Ok(());
         }
@@ -145,6 +146,9 @@ impl Report {
 fn headline(plan: &Plan) -> String {
     let mut out = format!("{}  ", plan.scenario);
     let _ = match plan.audience {
+        _ if plan.scenario == "mixed" => {
+            write!(out, "{}, {}", many(plan.publishers, "publisher"), many(plan.subscribers, "subscriber"))
+        }
         Audience::Partner => write!(out, "{}", many(plan.publishers, "pair")),
         _ if plan.publishers == 0 => write!(out, "{}", many(plan.subscribers, "connection")),
         Audience::Nobody => write!(out, "{}", many(plan.publishers, "publisher")),
@@ -153,7 +157,11 @@ fn headline(plan: &Plan) -> String {
     if plan.idle > 0 {
         let _ = write!(out, " beside {} idle ones", count(plan.idle.into()));
     }
-    if plan.publishers > 0 {
+    if plan.publishers > 0 && plan.scenario == "mixed" {
+        if let Pace::Open(rate) = plan.pace {
+            let _ = write!(out, ", {} msg/s open loop", count(rate as u64));
+        }
+    } else if plan.publishers > 0 {
         let _ = write!(out, ", QoS {}, {} B", plan.qos as u8, plan.payload.len());
         let _ = match (plan.pace, plan.window) {
             (Pace::Open(rate), _) => write!(out, ", {} msg/s open loop", count(rate as u64)),

@@ -6,7 +6,7 @@ use millrace_core::packet::{ConnAck, Connect, Packet, PacketId, QoS, SubAck, Sub
 use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Role, State};
-use super::{Stage, Swarm};
+use super::{Berth, Stage, Swarm};
 use crate::plan::{Audience, Story};
 use crate::uring::ConnId;
 
@@ -115,7 +115,8 @@ impl Swarm {
 
     /// The source address of a connection, and which of the targets it goes to.
     pub(crate) fn route(&self, conn: ConnId) -> (usize, Option<std::net::IpAddr>) {
-        let client = self.client_of(conn.slot) as usize;
+        let Berth { base, worker, workers } = self.berth;
+        let client = (base + conn.slot) as usize * workers as usize + worker as usize;
         let ramp = &self.plan.ramp;
         let source = (!ramp.sources.is_empty()).then(|| ramp.sources[client % ramp.sources.len()]);
         // One target after the other would pair each with the same source addresses for ever.

@@ -77,10 +77,21 @@ pub(crate) struct Orders {
     pub(crate) closes: Vec<ConnId>,
 }
 
+/// Which connections of this machine a swarm's are: source addresses are dealt out by it.
+#[derive(Clone, Copy, Debug)]
+struct Berth {
+    /// The first slot in the ring.
+    base: u32,
+    /// Which of how many workers of this machine.
+    worker: u32,
+    workers: u32,
+}
+
 /// See the head of this file.
 pub(crate) struct Swarm {
     plan: Arc<Plan>,
     worker: u32,
+    berth: Berth,
     /// Our subscribers; they have the first slots.
     subscribers: u32,
     publishers: u32,
@@ -129,6 +140,7 @@ impl Swarm {
         let floods = plan.pace == Pace::Closed && (plan.window.is_none() || !told);
         Self {
             worker,
+            berth: Berth { base: 0, worker, workers: plan.workers },
             subscribers,
             publishers,
             conns,
@@ -149,6 +161,11 @@ impl Swarm {
             group: vec![Bits::default(); if plan.audience == Audience::Group { plan.publishers as usize } else { 0 }],
             plan,
         }
+    }
+
+    /// Says where the swarm's connections are among those of this machine.
+    pub(crate) fn settle(&mut self, base: u32, worker: u32, workers: u32) {
+        self.berth = Berth { base, worker, workers };
     }
 
     /// How many deliveries are to be counted by publisher: only windows of QoS 0 need it.

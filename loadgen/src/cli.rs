@@ -1,31 +1,75 @@
 //! The command line: scenarios as subcommands, each with the options that make sense for it.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use clap::{Parser, Subcommand};
+use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
 use crate::exit::Exit;
+use crate::file::{self, library};
 use crate::host::BrokerWatch;
 use crate::options::{
-    CommonOptions, ConnOptions, FanOptions, OfflineOptions, PairsOptions, PubOptions, ReconnectOptions,
+    CommonOptions, ConnOptions, FanOptions, MixedOptions, OfflineOptions, PairsOptions, PubOptions, ReconnectOptions,
     RetainedOptions, SubOptions,
 };
 use crate::preflight::Preflight;
 use crate::progress::Progress;
 use crate::report::Report;
-use crate::run_plan::RunPlan;
-use crate::{control, scenario};
+use crate::{control, mix, scenario};
+
+/// The name of the program.
+pub(crate) const NAME: &str = "millrace-load";
 
 /// A swarm of MQTT clients that measures a broker.
 #[derive(Debug, Parser)]
-#[command(name = "millrace-load", version, disable_help_subcommand = true, max_term_width = 100)]
+#[command(name = NAME, version, disable_help_subcommand = true, max_term_width = 100)]
 #[command(after_help = "Exit codes: 0 done and every --expect held, 1 could not run, 2 usage, 99 an --expect did not \
                         hold, 130 interrupted.")]
-struct Cli {
+pub(crate) struct Cli {
     #[command(subcommand)]
-    scenario: Scenario,
+    verb: Verb,
+}
+
+/// A scenario, or something else.
+#[derive(Debug, Subcommand)]
+enum Verb {
+    #[command(flatten)]
+    Scenario(Scenario),
+    /// Do what a scenario file says
+    Run(RunOptions),
+    /// Run one of the Open MQTT Benchmark Suite by name; without a name, list them
+    Suite(SuiteOptions),
+    /// Print a commented scenario file to begin with; without a name, list them
+    Init(InitOptions),
+}
+
+/// A scenario file.
+#[derive(Args, Debug)]
+struct RunOptions {
+    /// The file, TOML
+    file: PathBuf,
+    /// Options of its scenario, which have the last word, and --scale X, by which clients and rates are multiplied
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    typed: Vec<String>,
+}
+
+/// A built-in scenario file.
+#[derive(Args, Debug)]
+struct SuiteOptions {
+    /// Its name, or the beginning of it such as p2p-1K; list for all
+    name: Option<String>,
+    /// Options of its scenario, which have the last word, and --scale X, by which clients and rates are multiplied
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
+    typed: Vec<String>,
+}
+
+/// An example.
+#[derive(Args, Debug)]
+struct InitOptions {
+    /// Its name
+    name: Option<String>,
 }
 
 /// What is done to the broker.
@@ -52,6 +96,9 @@ pub(crate) enum Scenario {
     /// Many publishers to a group that shares one subscription
     #[command(disable_help_flag = true)]
     Shared(FanOptions),
+    /// Several scenarios at once, each with its own clients, topics, payload, QoS and rate
+    #[command(disable_help_flag = true)]
+    Mixed(MixedOptions),
     /// Messages are retained, then all subscribers subscribe at once
     #[command(disable_help_flag = true)]
     Retained(RetainedOptions),
@@ -73,15 +120,47 @@ impl Scenario {
             Self::Retained(options) => &options.common,
             Self::Reconnect(options) => &options.common,
             Self::Offline(options) => &options.common,
+            Self::Mixed(options) => &options.common,
             Self::FanIn(options) | Self::FanOut(options) | Self::Shared(options) => &options.common,
         }
+    }
+
+    pub(crate) const fn common_mut(&mut self) -> &mut CommonOptions {
+        match self {
+            Self::Conn(options) => &mut options.common,
+            Self::Pub(options) => &mut options.common,
+            Self::Sub(options) => &mut options.common,
+            Self::Pairs(options) => &mut options.common,
+            Self::Retained(options) => &mut options.common,
+            Self::Reconnect(options) => &mut options.common,
+            Self::Offline(options) => &mut options.common,
+            Self::Mixed(options) => &mut options.common,
+            Self::FanIn(options) | Self::FanOut(options) | Self::Shared(options) => &mut options.common,
+        }
+    }
+}
+
+/// The scenarios by name.
+pub(crate) fn scenario_names() -> Vec<String> {
+    let command = Scenario::augment_subcommands(clap::Command::new(NAME));
+    command.get_subcommands().map(|verb| verb.get_name().to_owned()).collect()
+}
+
+/// The scenario of a command line that was parsed.
+pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Scenario, String> {
+    let scenario = Scenario::from_arg_matches(matches).map_err(|error| error.to_string())?;
+    match (scenario, matches.subcommand()) {
+        (Scenario::Mixed(options), Some(_)) => mix::typed(matches, &options.stream),
+        (scenario, _) => Ok(scenario),
     }
 }
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let matches = Cli::command().try_get_matches();
+    let verb = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?.verb, matches)));
+    let (verb, matches) = match verb {
+        Ok(found) => found,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             // A closed pipe is no reason for another exit code.
@@ -89,13 +168,60 @@ pub(crate) fn run() -> ExitCode {
             return exit.into();
         }
     };
-    carry_out(&cli.scenario).into()
+    let source = match verb {
+        Verb::Scenario(_) => from_matches(&matches),
+        Verb::Run(options) => from_file(&options.file, options.typed),
+        Verb::Suite(SuiteOptions { name: Some(name), typed }) if name != "list" => {
+            library::find(library::SUITE, &name).and_then(|found| from_text(found.name, found.text, typed))
+        }
+        Verb::Suite(_) => {
+            say(&library::listing(library::SUITE));
+            return Exit::Done.into();
+        }
+        Verb::Init(InitOptions { name: Some(name) }) => match library::find(library::EXAMPLES, &name) {
+            Ok(found) => {
+                say(found.text);
+                return Exit::Done.into();
+            }
+            Err(error) => Err(error),
+        },
+        Verb::Init(_) => {
+            say(&library::listing(library::EXAMPLES));
+            return Exit::Done.into();
+        }
+    };
+    match source {
+        Ok(scenario) => carry_out(&scenario).into(),
+        Err(error) => {
+            let prefix = if error.starts_with("error") { "" } else { "error: " };
+            eprintln!("{prefix}{error}");
+            Exit::Usage.into()
+        }
+    }
+}
+
+fn from_file(path: &Path, typed: Vec<String>) -> Result<Scenario, String> {
+    let text = match path.as_os_str() == "-" {
+        true => std::io::read_to_string(std::io::stdin()),
+        false => std::fs::read_to_string(path),
+    };
+    let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    from_text(&path.display().to_string(), &text, typed)
+}
+
+fn from_text(file: &str, text: &str, mut typed: Vec<String>) -> Result<Scenario, String> {
+    let scale = mix::take_scale(&mut typed)?;
+    let mut scenario = file::read(file, text, &typed)?;
+    if let Some(scale) = scale {
+        scenario.scale(scale);
+    }
+    Ok(scenario)
 }
 
 fn carry_out(scenario: &Scenario) -> Exit {
     let output = &scenario.common().output;
-    let mut plan = match scenario::plan(scenario) {
-        Ok(plan) => RunPlan::from(plan),
+    let mut plan = match scenario::run_plan(scenario, scenario::tag()) {
+        Ok(plan) => plan,
         Err(error) => {
             eprintln!("error: {error}");
             return Exit::Usage;
@@ -158,7 +284,8 @@ pub(crate) fn say(text: &str) {
 
 #[cfg(test)]
 pub(crate) fn parse(arguments: &[&str]) -> Result<Scenario, clap::Error> {
-    Cli::try_parse_from(std::iter::once(&"millrace-load").chain(arguments)).map(|cli| cli.scenario)
+    let matches = Cli::command().try_get_matches_from(std::iter::once(&NAME).chain(arguments))?;
+    from_matches(&matches).map_err(|error| Cli::command().error(clap::error::ErrorKind::ValueValidation, error))
 }
 
 #[cfg(test)]

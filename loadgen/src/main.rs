@@ -3,7 +3,8 @@
 //! | question | module |
 //! | --- | --- |
 //! | what can be typed | [`cli`], [`options`], [`mod@format`], [`template`] |
-//! | what a run does | [`scenario`], [`plan`], [`preflight`] |
+//! | what stands in a scenario file, and in the streams of a mix | [`file`], [`mix`] |
+//! | what a run does | [`scenario`], [`plan`], [`run_plan`], [`preflight`] |
 //! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
 //! | when a message is due | [`pacing`] |
 //! | what a message carries and who misses one | [`stamp`], [`account`] |
@@ -15,8 +16,10 @@ mod cli;
 mod control;
 mod exit;
 mod expect;
+mod file;
 mod format;
 mod host;
+mod mix;
 mod options;
 mod pacing;
 mod plan;

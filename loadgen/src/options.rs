@@ -7,6 +7,7 @@ use clap::Args;
 use millrace_core::packet::{ProtocolVersion, QoS};
 
 use crate::expect::Expectation;
+use crate::mix::Stream;
 use crate::format::{parse_count, parse_millis, parse_rate, parse_seconds, parse_size, parse_some};
 use crate::progress::Style;
 
@@ -80,6 +81,25 @@ pub(crate) struct FanOptions {
     pub(crate) receive: ReceiveOptions,
     #[command(flatten)]
     pub(crate) common: CommonOptions,
+}
+
+/// Several scenarios at once.
+#[derive(Args, Debug)]
+pub(crate) struct MixedOptions {
+    /// A stream: a scenario, its options, --name and --weight, as in 'fan-in --pubs 100 -s 64 --weight 7'
+    #[arg(long, required = true, value_name = "WORDS")]
+    pub(crate) stream: Vec<String>,
+    /// Connections in all, dealt out by weight to streams that do not say how many they have
+    #[arg(long, short = 'c', value_parser = parse_some)]
+    pub(crate) clients: Option<u32>,
+    /// Open loop: messages a second in all, dealt out by weight to streams without a pace of their own
+    #[arg(long, value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// The streams, when they have been read.
+    #[arg(skip)]
+    pub(crate) streams: Vec<Stream>,
 }
 
 /// Retained messages, and a storm of subscribers.
@@ -167,7 +187,7 @@ pub(crate) struct MessageOptions {
     /// QoS
     #[arg(long, short = 'q', default_value = "0", value_parser = qos)]
     pub(crate) qos: QoS,
-    /// Payload size, such as 64 or 4KiB; the first 28 bytes are the stamp by which messages are accounted for
+    /// Payload size, such as 64 or 4KiB; the first 28 bytes, below that 16, are the stamp by which messages are accounted for
     #[arg(long, short = 's', default_value = "256", value_parser = parse_size)]
     pub(crate) size: usize,
     /// This payload instead, for which neither loss nor latency can be told

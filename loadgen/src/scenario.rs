@@ -7,8 +7,12 @@ use std::time::Duration;
 use millrace_core::packet::QoS;
 
 use crate::cli::Scenario;
-use crate::options::{AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, TimeOptions};
+use crate::mix::Stream;
+use crate::options::{
+    AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, MixedOptions, TimeOptions,
+};
 use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Story, Will};
+use crate::run_plan::RunPlan;
 use crate::stamp::Stamp;
 use crate::sys;
 use crate::template::Template;
@@ -28,10 +32,53 @@ const KEPT_SECONDS: u32 = 300;
 /// Source addresses that a list may name.
 const SOURCES_MAX: u32 = 1 << 16;
 
-/// The plan of a scenario, or what is wrong with the options.
-pub(crate) fn plan(scenario: &Scenario) -> Result<Plan, String> {
-    let base = base(scenario.common())?;
+/// Publishers and subscribers, if nothing else is said.
+pub(crate) const FAN_IN: (u32, u32) = (50, 1);
+pub(crate) const FAN_OUT: (u32, u32) = (1, 500);
+pub(crate) const SHARED: (u32, u32) = (50, 10);
+
+/// The plan of a run, or what is wrong with the options. The tag tells its messages from those of other runs.
+pub(crate) fn run_plan(scenario: &Scenario, tag: u16) -> Result<RunPlan, String> {
     match scenario {
+        Scenario::Mixed(options) => mixed(options, tag),
+        one => Ok(RunPlan::from(plan(one, tag)?)),
+    }
+}
+
+/// The streams of a mix, each with a tag, client ids and topics of its own.
+fn mixed(options: &MixedOptions, tag: u16) -> Result<RunPlan, String> {
+    let whole = base(&options.common, tag)?;
+    let mut parts = Vec::new();
+    for (at, Stream { name, scenario }) in options.streams.iter().enumerate() {
+        let mut part = plan(scenario, tag.wrapping_add(at as u16)).map_err(|error| format!("stream {name}: {error}"))?;
+        part.name.clone_from(name);
+        if scenario.common().connect.prefix.is_none() && options.common.connect.prefix.is_some() {
+            part.identity.prefix = format!("{}{name}-", whole.identity.prefix);
+        }
+        part.ramp = whole.ramp.clone();
+        part.workers = whole.workers;
+        (part.warm_up, part.duration, part.drain) = (whole.warm_up, whole.duration, whole.drain);
+        parts.push(part);
+    }
+    let prefixes: HashSet<&str> = parts.iter().map(|part| part.identity.prefix.as_str()).collect();
+    if prefixes.len() < parts.len() {
+        return Err("two streams have the same --prefix, and so the same client ids".to_owned());
+    }
+    let connections: f64 = parts.iter().map(|part| f64::from(part.connections())).sum();
+    if connections > f64::from(u32::MAX) {
+        return Err(format!("{connections} connections are over {}", u32::MAX));
+    }
+    for part in &mut parts {
+        part.ramp.rate = whole.ramp.rate.map(|rate| rate * f64::from(part.connections()) / connections);
+    }
+    Ok(RunPlan::mixed(parts))
+}
+
+/// The plan of a single scenario.
+fn plan(scenario: &Scenario, tag: u16) -> Result<Plan, String> {
+    let base = base(scenario.common(), tag)?;
+    match scenario {
+        Scenario::Mixed(_) => Err("a mix is no part of another".to_owned()),
         Scenario::Conn(options) => Ok(Plan { scenario: "conn", subscribers: options.count, ..base }),
         Scenario::Sub(options) => Ok(Plan {
             scenario: "sub",
@@ -111,12 +158,12 @@ pub(crate) fn plan(scenario: &Scenario) -> Result<Plan, String> {
             let plan = ahead(base, &options.ahead, u64::from(options.topics), "%i/%s")?;
             Ok(Plan { filter: Some(filter), ..plan })
         }
-        Scenario::FanIn(options) => fan(Plan { scenario: "fan-in", audience: Audience::All, ..base }, options, (50, 1)),
+        Scenario::FanIn(options) => fan(Plan { scenario: "fan-in", audience: Audience::All, ..base }, options, FAN_IN),
         Scenario::FanOut(options) => {
-            fan(Plan { scenario: "fan-out", audience: Audience::All, ..base }, options, (1, 500))
+            fan(Plan { scenario: "fan-out", audience: Audience::All, ..base }, options, FAN_OUT)
         }
         Scenario::Shared(options) => {
-            fan(Plan { scenario: "shared", audience: Audience::Group, ..base }, options, (50, 10))
+            fan(Plan { scenario: "shared", audience: Audience::Group, ..base }, options, SHARED)
         }
     }
 }
@@ -158,12 +205,12 @@ fn ahead(base: Plan, options: &AheadOptions, messages: u64, last_levels: &str) -
 }
 
 fn stamped(size: usize) -> Result<Payload, String> {
-    match size < Stamp::BYTES {
-        true => Err(format!(
+    match Stamp::bytes_in(size) {
+        None => Err(format!(
             "--size {size} has no room for the stamp of {} bytes by which messages are accounted for",
-            Stamp::BYTES
+            Stamp::SHORT_BYTES
         )),
-        false => Ok(Payload::Stamped(size)),
+        Some(_) => Ok(Payload::Stamped(size)),
     }
 }
 
@@ -223,9 +270,8 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions) -> Re
 }
 
 /// What all scenarios have in common; nobody publishes or subscribes in it.
-fn base(options: &CommonOptions) -> Result<Plan, String> {
+fn base(options: &CommonOptions, tag: u16) -> Result<Plan, String> {
     let connect = &options.connect;
-    let tag = tag();
     let template = |text: &Option<String>| text.as_deref().map(Template::parse).transpose();
     let will = match &connect.will_topic {
         None => None,
@@ -296,7 +342,7 @@ fn base(options: &CommonOptions) -> Result<Plan, String> {
 }
 
 /// A number that two runs hardly have in common.
-fn tag() -> u16 {
+pub(crate) fn tag() -> u16 {
     let mixed = (sys::now() ^ u64::from(std::process::id()) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 48) as u16
 }
@@ -342,7 +388,7 @@ mod tests {
     use crate::cli::parse;
 
     fn planned(arguments: &[&str]) -> Result<Plan, String> {
-        plan(&parse(arguments).map_err(|error| error.to_string())?)
+        plan(&parse(arguments).map_err(|error| error.to_string())?, 0x1234)
     }
 
     #[test]
@@ -388,7 +434,7 @@ mod tests {
             &["fan-in", "-t", "a/%i"],
             &["shared", "--filter", "$share/g/a"],
             &["pub", "-t", "a/%q"],
-            &["pairs", "-s", "27"],
+            &["pairs", "-s", "15"],
             &["pub", "-q", "0", "-F", "5"],
             &["pairs", "--rate", "5", "-F", "5"],
             &["conn", "-V", "4", "-x", "60"],

@@ -13,7 +13,7 @@ use hdrhistogram::Histogram;
 
 pub(crate) use self::crew::Crew;
 pub(crate) use self::director::Director;
-use crate::host::{BrokerWatch, HostWatch};
+use crate::host::BrokerWatch;
 use crate::progress::{Progress, Sample};
 use crate::run_plan::RunPlan;
 use crate::stats::{Counts, histogram};

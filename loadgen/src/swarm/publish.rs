@@ -311,10 +311,11 @@ impl Swarm {
             }
         }
         match &self.plan.payload {
-            Payload::Stamped(_) => {
+            Payload::Stamped(size) => {
                 let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
-                Stamp { tag: self.plan.tag, publisher: number, sequence, intended, lag }.write(out);
-                out.extend_from_slice(&self.filler[Stamp::BYTES..]);
+                let start = out.len();
+                Stamp { tag: self.plan.tag, publisher: number, sequence, intended, lag }.write(*size, out);
+                out.extend_from_slice(&self.filler[out.len() - start..]);
             }
             Payload::Literal(bytes) => out.extend_from_slice(bytes),
         }

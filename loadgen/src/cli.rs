@@ -9,6 +9,7 @@ use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, S
 
 use crate::exit::Exit;
 use crate::file::{self, library};
+use crate::files::Files;
 use crate::host::BrokerWatch;
 use crate::options::{
     CommonOptions, ConnOptions, FanOptions, MixedOptions, OfflineOptions, PairsOptions, PubOptions, ReconnectOptions,
@@ -220,7 +221,8 @@ fn from_text(file: &str, text: &str, mut typed: Vec<String>) -> Result<Scenario,
 
 fn carry_out(scenario: &Scenario) -> Exit {
     let output = &scenario.common().output;
-    let mut plan = match scenario::run_plan(scenario, scenario::tag()) {
+    let files = Files::default();
+    let mut plan = match scenario::run_plan(scenario, scenario::tag(), &files) {
         Ok(plan) => plan,
         Err(error) => {
             eprintln!("error: {error}");
@@ -267,7 +269,7 @@ fn carry_out(scenario: &Scenario) -> Exit {
             return Exit::Failed;
         }
     };
-    let report = Report::new(&plan, &run, &output.expect);
+    let report = Report::new(&plan, &run, &output.expect).with_percentiles(&output.percentiles);
     if let Err(error) = report.write(output) {
         eprintln!("error: {error}");
         return Exit::Failed;
@@ -332,7 +334,6 @@ mod tests {
     fn what_does_not_fit_together_is_refused() {
         for wrong in [
             &["pairs", "--rate", "5", "-I", "10"][..],
-            &["pub", "-m", "x", "-s", "64"],
             &["sub"],
             &["conn", "-q", "1"],
             &["pairs", "-q", "3"],

@@ -2,7 +2,7 @@
 //!
 //! | question | module |
 //! | --- | --- |
-//! | what can be typed | [`cli`], [`options`], [`mod@format`], [`template`] |
+//! | what can be typed | [`cli`], [`options`], [`mod@format`], [`properties`], [`payload`], [`template`], [`files`] |
 //! | what stands in a scenario file, and in the streams of a mix | [`file`], [`mix`] |
 //! | what a run does | [`scenario`], [`plan`], [`run_plan`], [`preflight`] |
 //! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
@@ -17,14 +17,17 @@ mod control;
 mod exit;
 mod expect;
 mod file;
+mod files;
 mod format;
 mod host;
 mod mix;
 mod options;
+mod payload;
 mod pacing;
 mod plan;
 mod preflight;
 mod progress;
+mod properties;
 mod report;
 mod run_plan;
 mod scenario;

@@ -10,6 +10,7 @@ use crate::expect::Expectation;
 use crate::mix::Stream;
 use crate::format::{parse_count, parse_millis, parse_rate, parse_seconds, parse_size, parse_some};
 use crate::progress::Style;
+use crate::properties::{ConnectProperties, MessageProperties, SubscribeProperties};
 
 /// Connections that only stay.
 #[derive(Args, Debug)]
@@ -45,6 +46,8 @@ pub(crate) struct SubOptions {
     /// QoS asked for
     #[arg(long, short = 'q', default_value = "0", value_parser = qos)]
     pub(crate) qos: QoS,
+    #[command(flatten)]
+    pub(crate) subscribe: SubscribeProperties,
     #[command(flatten)]
     pub(crate) common: CommonOptions,
 }
@@ -175,6 +178,8 @@ pub(crate) struct ReceiveOptions {
     /// QoS of the subscriptions; without it that of the messages
     #[arg(long, value_parser = qos)]
     pub(crate) sub_qos: Option<QoS>,
+    #[command(flatten)]
+    pub(crate) subscribe: SubscribeProperties,
 }
 
 /// What is published, and how fast.
@@ -190,8 +195,9 @@ pub(crate) struct MessageOptions {
     /// Payload size, such as 64 or 4KiB; the first 28 bytes, below that 16, are the stamp by which messages are accounted for
     #[arg(long, short = 's', default_value = "256", value_parser = parse_size)]
     pub(crate) size: usize,
-    /// This payload instead, for which neither loss nor latency can be told
-    #[arg(long, short = 'm', conflicts_with = "size", allow_hyphen_values = true)]
+    /// This payload instead, for which neither loss nor latency can be told; template://FILE fills in %TIMESTAMP%,
+    /// %TIMESTAMPMS%, %TIMESTAMPUS%, %TIMESTAMPNS%, %UNIQUE%, %CLIENTID%, %SEQUENCE% and %RANDOM% (--size letters)
+    #[arg(long, short = 'm', allow_hyphen_values = true)]
     pub(crate) message: Option<String>,
     /// Retain the messages
     #[arg(long, short = 'r')]
@@ -212,6 +218,14 @@ pub(crate) struct MessageOptions {
     /// End after so many messages in all
     #[arg(long, short = 'L', value_parser = parse_some)]
     pub(crate) limit: Option<u32>,
+    /// Send again what is not acknowledged in this time (a bare number is in ms); not in version 5, which forbids it
+    #[arg(long, value_parser = parse_millis)]
+    pub(crate) retry_interval: Option<Duration>,
+    /// Taken for the sake of scripts: nobody publishes before all are connected, or have failed to
+    #[arg(long, short = 'w', hide = true)]
+    wait_before_publishing: bool,
+    #[command(flatten)]
+    pub(crate) properties: MessageProperties,
 }
 
 /// How clients connect, how long it lasts and what is told of it.
@@ -253,6 +267,9 @@ pub(crate) struct ConnectOptions {
     /// In front of each client id; without it one that no other run has
     #[arg(long)]
     pub(crate) prefix: Option<String>,
+    /// Client ids of numbers alone, behind --prefix if there is one
+    #[arg(long)]
+    pub(crate) shortids: bool,
     /// Number of the first client
     #[arg(long, short = 'n', default_value_t = 0)]
     pub(crate) startnumber: u64,
@@ -286,6 +303,14 @@ pub(crate) struct ConnectOptions {
     /// How long one connection may take until it is ready
     #[arg(long, default_value = "10s", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
+    /// How often a connection that does not get ready is tried again, after a second each
+    #[arg(long, default_value_t = 0)]
+    pub(crate) num_retry_connect: u32,
+    /// How often a connection that is lost comes back, after a second each: a number, or infinity
+    #[arg(long, default_value = "0", value_parser = reconnects)]
+    pub(crate) reconnect: Times,
+    #[command(flatten)]
+    pub(crate) properties: ConnectProperties,
     /// Threads, each with a ring of its own; without it one for each core, two at most, more if descriptors ask for it
     #[arg(long, value_parser = parse_some)]
     pub(crate) workers: Option<u32>,
@@ -328,12 +353,31 @@ pub(crate) struct OutputOptions {
     /// Write percentile distributions for HdrHistogram's plotter: FILE.delivery.hgrm and so on
     #[arg(long, value_name = "FILE")]
     pub(crate) hgrm: Option<PathBuf>,
+    /// Percentiles in the JSON besides the usual ones, apart by commas, such as 75,99.5
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = percentile)]
+    pub(crate) percentiles: Vec<f64>,
     /// What is said while it runs
     #[arg(long, default_value = "auto")]
     pub(crate) progress: Style,
     /// Say what would be done, and what this host lacks for it; connect nowhere
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// A number of times, or always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times(pub(crate) Option<u32>);
+
+fn reconnects(text: &str) -> Result<Times, String> {
+    match text {
+        "infinity" => Ok(Times(None)),
+        number => parse_count(number).map(|number| Times(Some(number))),
+    }
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_start_matches('p').parse::<f64>().ok();
+    number.filter(|number| *number > 0.0 && *number < 100.0).ok_or_else(|| "a percentile is between 0 and 100".to_owned())
 }
 
 fn qos(text: &str) -> Result<QoS, String> {

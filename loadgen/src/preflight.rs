@@ -292,7 +292,7 @@ mod tests {
 
     fn found(arguments: &[&str], offer: Offer) -> (RunPlan, Preflight) {
         let scenario = parse(arguments).expect("legal");
-        let mut plan = scenario::run_plan(&scenario, 7).expect("legal");
+        let mut plan = scenario::run_plan(&scenario, 7, &crate::files::Files::default()).expect("legal");
         let given = scenario.common().connect.workers.is_some();
         let found = Preflight::with(&mut plan, given, offer);
         (plan, found)

@@ -38,9 +38,8 @@ impl Stamp {
     pub(crate) const BYTES: usize = 28;
     /// Bytes of the short one.
     pub(crate) const SHORT_BYTES: usize = 16;
-    /// Publishers and messages of each that a short one can tell apart.
+    /// Publishers that a short one can tell apart.
     pub(crate) const SHORT_PUBLISHERS: u32 = 1 << 24;
-    pub(crate) const SHORT_SEQUENCES: u64 = 1 << 32;
 
     /// The bytes of the stamp in a payload of this size; none if there is no room.
     pub(crate) const fn bytes_in(size: usize) -> Option<usize> {

@@ -101,6 +101,8 @@ counts! {
     unsent,
     /// Deliveries that were to follow from what was sent.
     expected,
+    /// Messages sent once more because they were not acknowledged.
+    resent,
     /// Messages acknowledged (QoS 1 and 2).
     acked,
     /// Messages that came, each copy.

@@ -23,6 +23,11 @@ pub(crate) fn now() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
 }
 
+/// Nanoseconds since 1970.
+pub(crate) fn wall_clock() -> u64 {
+    clock(libc::CLOCK_REALTIME)
+}
+
 /// Nanoseconds that this thread has spent on a processor.
 pub(crate) fn thread_cpu() -> u64 {
     clock(libc::CLOCK_THREAD_CPUTIME_ID)

@@ -103,7 +103,7 @@ impl<'a> Director<'a> {
         loop {
             next += SECOND_NS;
             let until = next.min(timeline.end);
-            while sys::now() < until && !self.must_stop() && !self.is_complete() && self.shared.counts().open > 0 {
+            while sys::now() < until && !self.must_stop() && !self.is_complete() && !self.is_deserted() {
                 std::thread::sleep(TICK.min(Duration::from_nanos(until.saturating_sub(sys::now()).max(1))));
             }
             self.sample(&mut before, timeline);
@@ -111,7 +111,7 @@ impl<'a> Director<'a> {
             if now >= timeline.end {
                 break;
             }
-            if self.must_stop() || self.is_complete() || self.shared.counts().open == 0 {
+            if self.must_stop() || self.is_complete() || self.is_deserted() {
                 timeline.end = now;
                 self.shared.set_with(RUN, timeline);
                 break;
@@ -246,6 +246,11 @@ impl<'a> Director<'a> {
     fn is_complete(&self) -> bool {
         let Some(limit) = self.plan.whole.limit else { return false };
         self.plan.whole.publishers > 0 && self.shared.counts().sent >= limit
+    }
+
+    /// Whether all connections are gone for good.
+    fn is_deserted(&self) -> bool {
+        self.shared.counts().open == 0 && !self.plan.reconnects()
     }
 
     /// Waits for what is under way, as long as it moves.

@@ -9,6 +9,7 @@ use clap::{ArgAction, Command};
 use super::diagnostic::{Diagnostic, nearest, render};
 use super::document::{Document, Entry, STREAM, Section, Value};
 use crate::cli::{self, Scenario};
+use crate::files::Files;
 use crate::mix::{self, Draft};
 use crate::scenario;
 
@@ -79,7 +80,7 @@ fn understand(document: &Document, typed: &[String], found: &mut Vec<Diagnostic>
 
 /// What does not fit together, if it is the fault of a key.
 fn check(scenario: &Scenario, document: &Document, found: &mut Vec<Diagnostic>) {
-    let Err(error) = scenario::run_plan(scenario, 0) else { return };
+    let Err(error) = scenario::run_plan(scenario, 0, &Files::default()) else { return };
     let names: Vec<&String> = match scenario {
         Scenario::Mixed(options) => options.streams.iter().map(|stream| &stream.name).collect(),
         _ => Vec::new(),

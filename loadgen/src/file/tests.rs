@@ -11,7 +11,7 @@ use crate::scenario;
 
 fn planned(text: &str) -> RunPlan {
     let scenario = read("test.toml", text, &[]).unwrap_or_else(|error| panic!("{error}"));
-    scenario::run_plan(&scenario, 0x100).unwrap_or_else(|error| panic!("{error}"))
+    scenario::run_plan(&scenario, 0x100, &crate::files::Files::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[track_caller]
@@ -166,7 +166,7 @@ fn the_suite_has_its_published_sizes_at_any_scale() {
         let found = library::find(library::SUITE, name).expect("it is built in");
         let mut scenario = read(found.name, found.text, &[]).expect("legal");
         scenario.scale(scale);
-        let plan = scenario::run_plan(&scenario, 1).expect("legal");
+        let plan = scenario::run_plan(&scenario, 1, &crate::files::Files::default()).expect("legal");
         let part = &plan.parts[0];
         let rate = match part.pace {
             Pace::Open(rate) => rate,

@@ -104,6 +104,7 @@ impl Report {
             "sent": counts.sent,
             "unsent": counts.unsent,
             "acked": counts.acked,
+            "resent": counts.resent,
             "expected": if receives { json!(counts.expected) } else { Value::Null },
             "received": counts.received,
             "lost": if receives { json!(self.lost) } else { Value::Null },
@@ -118,13 +119,13 @@ pub(super) fn latencies_json(report: &Report) -> Value {
     let mut latency = Map::new();
     for name in LATENCIES {
         if let Some(histogram) = report.latency(name).filter(|histogram| !histogram.is_empty()) {
-            latency.insert((*name).to_owned(), latency_json(histogram));
+            latency.insert((*name).to_owned(), latency_json(histogram, &report.percentiles));
         }
     }
     latency.into()
 }
 
-fn latency_json(histogram: &Histogram<u64>) -> Value {
+fn latency_json(histogram: &Histogram<u64>, more: &[f64]) -> Value {
     let mut object = Map::new();
     object.insert("count".to_owned(), histogram.len().into());
     object.insert("min_ns".to_owned(), histogram.min().into());
@@ -132,6 +133,10 @@ fn latency_json(histogram: &Histogram<u64>) -> Value {
     for (name, quantile) in PERCENTILES {
         let value = if *quantile < 1.0 { histogram.value_at_quantile(*quantile) } else { histogram.max() };
         object.insert(format!("{}_ns", name.replace('.', "_")), value.into());
+    }
+    for percentile in more {
+        let name = format!("p{}_ns", percentile.to_string().replace('.', "_"));
+        object.insert(name, histogram.value_at_quantile(percentile / 100.0).into());
     }
     let mut bytes = Vec::new();
     if V2Serializer::new().serialize(histogram, &mut bytes).is_ok() {
@@ -211,8 +216,8 @@ mod tests {
     fn a_latency_has_all_its_percentiles_and_itself() {
         let mut histogram = crate::stats::histogram();
         histogram.record(1_234_567).expect("in bounds");
-        let json = latency_json(&histogram);
-        for name in ["count", "min_ns", "p50_ns", "p99_9_ns", "p99_99_ns", "max_ns"] {
+        let json = latency_json(&histogram, &[75.0, 99.5]);
+        for name in ["p75_ns", "p99_5_ns", "count", "min_ns", "p50_ns", "p99_9_ns", "p99_99_ns", "max_ns"] {
             assert!(json[name].is_u64(), "{name} in {json}");
         }
         // The cookie of an uncompressed V2 histogram.

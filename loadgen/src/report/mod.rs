@@ -18,7 +18,7 @@ use crate::account::Bits;
 use crate::cli::say;
 use crate::control::Run;
 use crate::exit::Exit;
-use crate::expect::{Expectation, PERCENTILES, Verdict};
+use crate::expect::{Expectation, Verdict, quantile_of};
 use crate::options::OutputOptions;
 use crate::plan::{Audience, Plan, Story};
 use crate::progress::Sample;
@@ -43,6 +43,8 @@ pub(crate) struct Report {
     interrupted: bool,
     /// The streams of a mix.
     parts: Vec<Self>,
+    /// Percentiles that are told besides the usual ones.
+    percentiles: Vec<f64>,
 }
 
 /// Of the measured time, in seconds and messages a second.
@@ -178,7 +180,15 @@ impl Report {
             limits: Vec::new(),
             interrupted: run.interrupted,
             parts: Vec::new(),
+            percentiles: Vec::new(),
         }
+    }
+
+    /// Tells these percentiles as well.
+    pub(crate) fn with_percentiles(mut self, percentiles: &[f64]) -> Self {
+        self.percentiles = percentiles.to_vec();
+        self.parts.iter_mut().for_each(|part| part.percentiles = percentiles.to_vec());
+        self
     }
 
     /// The number that a name of `--expect` stands for.
@@ -225,8 +235,8 @@ impl Report {
             Some((latency, percentile)) if self.latency(latency).is_some() => (self.latency(latency)?, percentile),
             _ => (self.main_latency()?.1, name),
         };
-        let (_, quantile) = PERCENTILES.iter().find(|(known, _)| *known == percentile)?;
-        (!histogram.is_empty()).then(|| histogram.value_at_quantile(*quantile) as f64)
+        let quantile = quantile_of(percentile)?;
+        (!histogram.is_empty()).then(|| histogram.value_at_quantile(quantile) as f64)
     }
 
     fn latency(&self, name: &str) -> Option<&Histogram<u64>> {
@@ -290,7 +300,7 @@ impl Report {
     pub(crate) fn exit(&self, strict: bool) -> Exit {
         if self.interrupted {
             Exit::Interrupted
-        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready {
+        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready && self.counts.open == 0 {
             // Nothing connected, or nothing was left.
             Exit::Failed
         } else if self.expectations.iter().any(|verdict| !verdict.held) {

@@ -5,6 +5,7 @@
 //! counted as expected at once, so that a loss cannot hide.
 //! Not here: the ring (`uring/`), stages of the run (`control.rs`).
 
+mod comeback;
 mod conn;
 mod connect;
 mod leave;
@@ -18,6 +19,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use conn::{Conn, Outbox, Publisher, Role};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::account::Bits;
 use crate::pacing::Schedule;
@@ -119,6 +122,14 @@ pub(crate) struct Swarm {
     progress: publish::Progress,
     /// What groups have got, by publisher.
     group: Vec<Bits>,
+    /// Connections that have failed or were lost, by slot.
+    troubles: HashMap<u32, comeback::Trouble, FixedState>,
+    /// Connections that try again, by when.
+    comebacks: VecDeque<(u64, u32)>,
+    /// Messages that may have to be sent again, by when.
+    unanswered: VecDeque<comeback::Pending>,
+    /// The time of the last step or event.
+    now: u64,
 }
 
 impl Swarm {
@@ -134,6 +145,7 @@ impl Swarm {
         let filler = match &plan.payload {
             Payload::Stamped(size) => (0..*size).map(|at| b'a' + (at % 26) as u8).collect(),
             Payload::Literal(bytes) => bytes.clone(),
+            Payload::Template(_) => Vec::new(),
         };
         // A partner's delivery queues its publisher; others may be heard on any worker, and by many.
         let told = plan.audience == Audience::Partner || Self::delivered_len(&plan) == 0;
@@ -159,6 +171,10 @@ impl Swarm {
             delivered,
             progress: publish::Progress::default(),
             group: vec![Bits::default(); if plan.audience == Audience::Group { plan.publishers as usize } else { 0 }],
+            troubles: HashMap::default(),
+            comebacks: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            now: 0,
             plan,
         }
     }
@@ -177,6 +193,7 @@ impl Swarm {
     /// Does all that is due; says when something will be again.
     pub(crate) fn step(&mut self, stage: Stage, now: u64) -> u64 {
         let continues = stage.continues(self.stage);
+        self.now = now;
         self.stage = Some(stage);
         if !continues {
             match stage {
@@ -188,7 +205,7 @@ impl Swarm {
             }
         }
         let mut next = self.ramp_step(now);
-        next = next.min(self.pulse_step(now));
+        next = next.min(self.pulse_step(now)).min(self.comeback_step(now)).min(self.retry_step(now));
         match stage {
             Stage::Run(timeline) => next.min(self.publish_step(timeline, now)),
             Stage::Clear => next.min(self.clear_step(now)),

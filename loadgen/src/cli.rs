@@ -7,17 +7,20 @@ use std::sync::atomic::AtomicBool;
 
 use clap::{ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 
+use crate::agents::{self, Team};
 use crate::exit::Exit;
-use crate::file::{self, library};
+use crate::file::diagnostic::HELP;
+use crate::file::library;
 use crate::files::Files;
 use crate::host::BrokerWatch;
 use crate::options::{
-    CommonOptions, ConnOptions, FanOptions, MixedOptions, OfflineOptions, PairsOptions, PubOptions, ReconnectOptions,
-    RetainedOptions, SubOptions,
+    AgentOptions, CommonOptions, ConnOptions, FanOptions, MixedOptions, OfflineOptions, PairsOptions, PubOptions,
+    ReconnectOptions, RetainedOptions, SubOptions,
 };
 use crate::preflight::Preflight;
 use crate::progress::Progress;
 use crate::report::Report;
+use crate::source::Source;
 use crate::{control, mix, scenario};
 
 /// The name of the program.
@@ -42,6 +45,8 @@ enum Verb {
     Run(RunOptions),
     /// Run one of the Open MQTT Benchmark Suite by name; without a name, list them
     Suite(SuiteOptions),
+    /// Lend this machine to runs that are led from elsewhere with --agents
+    Agent(AgentOptions),
     /// Print a commented scenario file to begin with; without a name, list them
     Init(InitOptions),
 }
@@ -158,10 +163,8 @@ pub(crate) fn from_matches(matches: &ArgMatches) -> Result<Scenario, String> {
 
 /// Reads the command line and does what it says.
 pub(crate) fn run() -> ExitCode {
-    let matches = Cli::command().try_get_matches();
-    let verb = matches.and_then(|matches| Ok((Cli::from_arg_matches(&matches)?.verb, matches)));
-    let (verb, matches) = match verb {
-        Ok(found) => found,
+    let verb = match Cli::try_parse() {
+        Ok(cli) => cli.verb,
         Err(error) => {
             let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
             // A closed pipe is no reason for another exit code.
@@ -170,71 +173,91 @@ pub(crate) fn run() -> ExitCode {
         }
     };
     let source = match verb {
-        Verb::Scenario(_) => from_matches(&matches),
+        Verb::Scenario(_) => Ok(Source::typed(typed_words())),
         Verb::Run(options) => from_file(&options.file, options.typed),
         Verb::Suite(SuiteOptions { name: Some(name), typed }) if name != "list" => {
-            library::find(library::SUITE, &name).and_then(|found| from_text(found.name, found.text, typed))
+            library::find(library::SUITE, &name).and_then(|found| Source::file(found.name, found.text, typed))
         }
-        Verb::Suite(_) => {
-            say(&library::listing(library::SUITE));
-            return Exit::Done.into();
-        }
+        Verb::Suite(_) => return told(&library::listing(library::SUITE)),
         Verb::Init(InitOptions { name: Some(name) }) => match library::find(library::EXAMPLES, &name) {
-            Ok(found) => {
-                say(found.text);
-                return Exit::Done.into();
-            }
+            Ok(found) => return told(found.text),
             Err(error) => Err(error),
         },
-        Verb::Init(_) => {
-            say(&library::listing(library::EXAMPLES));
-            return Exit::Done.into();
-        }
+        Verb::Init(_) => return told(&library::listing(library::EXAMPLES)),
+        Verb::Agent(options) => return agents::serve(options).into(),
     };
-    match source {
-        Ok(scenario) => carry_out(&scenario).into(),
-        Err(error) => {
-            let prefix = if error.starts_with("error") { "" } else { "error: " };
-            eprintln!("{prefix}{error}");
-            Exit::Usage.into()
-        }
+    let files = Files::default();
+    let understood = source.and_then(|source| Ok((source.scenario(&files)?, source)));
+    match understood {
+        Ok((scenario, source)) => carry_out(&source, &scenario, &files).into(),
+        Err(error) => match error.strip_prefix(HELP) {
+            Some(help) => told(help),
+            None => {
+                let prefix = if error.starts_with("error") { "" } else { "error: " };
+                eprintln!("{prefix}{error}");
+                Exit::Usage.into()
+            }
+        },
     }
 }
 
-fn from_file(path: &Path, typed: Vec<String>) -> Result<Scenario, String> {
+fn told(text: &str) -> ExitCode {
+    say(text);
+    Exit::Done.into()
+}
+
+fn typed_words() -> Vec<String> {
+    std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect()
+}
+
+/// The scenario of these words.
+pub(crate) fn scenario_of(words: &[String]) -> Result<Scenario, String> {
+    let line = std::iter::once(NAME).chain(words.iter().map(String::as_str));
+    let matches = Cli::command().try_get_matches_from(line).map_err(|error| error.to_string())?;
+    from_matches(&matches)
+}
+
+fn from_file(path: &Path, typed: Vec<String>) -> Result<Source, String> {
     let text = match path.as_os_str() == "-" {
         true => std::io::read_to_string(std::io::stdin()),
         false => std::fs::read_to_string(path),
     };
     let text = text.map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    from_text(&path.display().to_string(), &text, typed)
+    Source::file(&path.display().to_string(), &text, typed)
 }
 
-fn from_text(file: &str, text: &str, mut typed: Vec<String>) -> Result<Scenario, String> {
-    let scale = mix::take_scale(&mut typed)?;
-    let mut scenario = file::read(file, text, &typed)?;
-    if let Some(scale) = scale {
-        scenario.scale(scale);
-    }
-    Ok(scenario)
+/// Prints an error, for which the program ends so.
+fn fail(exit: Exit, error: &str) -> Exit {
+    eprintln!("error: {error}");
+    exit
 }
 
-fn carry_out(scenario: &Scenario) -> Exit {
-    let output = &scenario.common().output;
-    let files = Files::default();
-    let mut plan = match scenario::run_plan(scenario, scenario::tag(), &files) {
+fn carry_out(source: &Source, scenario: &Scenario, files: &Files) -> Exit {
+    let CommonOptions { output, agents, connect, .. } = scenario.common();
+    let mut plan = match scenario::run_plan(scenario, scenario::tag(), files) {
         Ok(plan) => plan,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Usage;
+        Err(error) => return fail(Exit::Usage, &error),
+    };
+    let mut team = match Team::gather(agents) {
+        Ok(team) => team,
+        Err(error) => return fail(Exit::Failed, &error),
+    };
+    let found = match &mut team {
+        Some(team) => team.prepare(&mut plan, source, files, connect.workers).map(|found| (found, String::new())),
+        None => {
+            let preflight = Preflight::new(&mut plan, connect.workers.is_some());
+            Ok(((preflight.findings(), preflight.refuses()), preflight.describe(&plan)))
         }
     };
-    let preflight = Preflight::new(&mut plan, scenario.common().connect.workers.is_some());
-    eprint!("{}", preflight.findings());
+    let ((findings, refuses), description) = match found {
+        Ok(found) => found,
+        Err(error) => return fail(Exit::Failed, &error),
+    };
+    eprint!("{findings}");
     if output.dry_run {
-        say(&preflight.describe(&plan));
+        say(&if team.is_some() { Preflight::describe_shared(&plan) } else { description });
     }
-    if preflight.refuses() {
+    if refuses {
         return Exit::Failed;
     }
     if output.dry_run {
@@ -242,8 +265,7 @@ fn carry_out(scenario: &Scenario) -> Exit {
     }
     let broker = match output.pid.map(|pid| (pid, BrokerWatch::new(pid))) {
         Some((pid, None)) => {
-            eprintln!("error: --pid {pid}: there is no such process that can be looked at");
-            return Exit::Failed;
+            return fail(Exit::Failed, &format!("--pid {pid}: there is no such process that can be looked at"));
         }
         Some((_, watch)) => watch,
         None => None,
@@ -254,25 +276,23 @@ fn carry_out(scenario: &Scenario) -> Exit {
         let watched = signal_hook::flag::register_conditional_shutdown(signal, 130, Arc::clone(&interrupted))
             .and_then(|_| signal_hook::flag::register(signal, Arc::clone(&interrupted)));
         if let Err(error) = watched {
-            eprintln!("error: cannot watch signals: {error}");
-            return Exit::Failed;
+            return fail(Exit::Failed, &format!("cannot watch signals: {error}"));
         }
     }
     let plan = Arc::new(plan);
     let mut progress = Progress::new(output.progress);
-    let run = control::run(&plan, broker, &interrupted, &mut progress);
+    let run = match &team {
+        Some(team) => team.run(&plan, broker, &interrupted, &mut progress),
+        None => control::run(&plan, broker, &interrupted, &mut progress).map_err(|error| error.to_string()),
+    };
     progress.finish();
     let run = match run {
         Ok(run) => run,
-        Err(error) => {
-            eprintln!("error: {error}");
-            return Exit::Failed;
-        }
+        Err(error) => return fail(Exit::Failed, &error),
     };
     let report = Report::new(&plan, &run, &output.expect).with_percentiles(&output.percentiles);
     if let Err(error) = report.write(output) {
-        eprintln!("error: {error}");
-        return Exit::Failed;
+        return fail(Exit::Failed, &error);
     }
     report.exit(output.strict)
 }

@@ -9,9 +9,11 @@
 //! | when a message is due | [`pacing`] |
 //! | what a message carries and who misses one | [`stamp`], [`account`] |
 //! | when what begins and ends | [`control`] |
+//! | how several machines run as one | [`agents`], [`source`] |
 //! | what is said of it | [`progress`], [`report`], [`expect`] |
 
 mod account;
+mod agents;
 mod cli;
 mod control;
 mod exit;
@@ -22,8 +24,8 @@ mod format;
 mod host;
 mod mix;
 mod options;
-mod payload;
 mod pacing;
+mod payload;
 mod plan;
 mod preflight;
 mod progress;
@@ -31,6 +33,7 @@ mod properties;
 mod report;
 mod run_plan;
 mod scenario;
+mod source;
 mod stamp;
 mod stats;
 mod swarm;

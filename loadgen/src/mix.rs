@@ -72,7 +72,8 @@ pub(crate) fn stream_names() -> Vec<String> {
 pub(crate) fn run_wide() -> Vec<String> {
     let times = TimeOptions::augment_args(Command::new(""));
     let outputs = OutputOptions::augment_args(Command::new(""));
-    let longs = |command: &Command| command.get_arguments().filter_map(Arg::get_long).map(str::to_owned).collect::<Vec<_>>();
+    let longs =
+        |command: &Command| command.get_arguments().filter_map(Arg::get_long).map(str::to_owned).collect::<Vec<_>>();
     let own = RUN_WIDE.iter().map(|name| (*name).to_owned());
     own.chain(longs(&times)).chain(longs(&outputs)).filter(|name| name != "help").collect()
 }
@@ -91,7 +92,10 @@ pub(crate) fn typed(whole: &ArgMatches, words: &[String]) -> Result<Scenario, St
         let line = [NAME, scenario.as_str()].into_iter().chain(arguments.iter().map(String::as_str));
         let matches = stream_command().try_get_matches_from(line).map_err(|error| plain(&scenario, &error))?;
         let (_, matches) = matches.subcommand().ok_or("a stream has a scenario")?;
-        let given = |name: &&String| matches.try_contains_id(&name.replace('-', "_")).is_ok_and(|known| known) && matches.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine);
+        let given = |name: &&String| {
+            matches.try_contains_id(&name.replace('-', "_")).is_ok_and(|known| known)
+                && matches.value_source(&name.replace('-', "_")) == Some(ValueSource::CommandLine)
+        };
         if let Some(name) = run_wide.iter().find(given) {
             return Err(format!("--stream {scenario}: --{name} is one of the whole run, not of a stream"));
         }
@@ -120,11 +124,15 @@ pub(crate) fn scenario(whole: &ArgMatches, drafts: &[Draft]) -> Result<Scenario,
     let weight = |own: &ArgMatches| own.get_one::<f64>("weight").copied().unwrap_or(1.0);
     let open = |own: &ArgMatches, options: &[&str]| !options.iter().any(|option| given(own, option));
     let publishes = |at: usize| !matches!(drafts[at].scenario.as_str(), "conn" | "sub");
-    let sum = |wants: &dyn Fn(usize) -> bool| -> f64 { (0..first.len()).filter(|at| wants(*at)).map(|at| weight(first[at])).sum() };
+    let sum = |wants: &dyn Fn(usize) -> bool| -> f64 {
+        (0..first.len()).filter(|at| wants(*at)).map(|at| weight(first[at])).sum()
+    };
     let sized = |at: usize| options.clients.is_some() && open(first[at], COUNTS);
     let paced = |at: usize| options.rate.is_some() && publishes(at) && open(first[at], PACES);
     let (all_sized, all_paced) = (sum(&sized), sum(&paced));
-    for (asked, dealt, name) in [(options.clients.is_some(), all_sized, "--clients"), (options.rate.is_some(), all_paced, "--rate")] {
+    for (asked, dealt, name) in
+        [(options.clients.is_some(), all_sized, "--clients"), (options.rate.is_some(), all_paced, "--rate")]
+    {
         if asked && dealt == 0.0 {
             return Err((None, format!("{name} has nobody to be dealt to: every stream says its own")));
         }

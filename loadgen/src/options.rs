@@ -6,9 +6,10 @@ use std::time::Duration;
 use clap::Args;
 use millrace_core::packet::{ProtocolVersion, QoS};
 
+use crate::agents::LISTEN;
 use crate::expect::Expectation;
-use crate::mix::Stream;
 use crate::format::{parse_count, parse_millis, parse_rate, parse_seconds, parse_size, parse_some};
+use crate::mix::Stream;
 use crate::progress::Style;
 use crate::properties::{ConnectProperties, MessageProperties, SubscribeProperties};
 
@@ -234,6 +235,8 @@ pub(crate) struct CommonOptions {
     #[command(flatten)]
     pub(crate) connect: ConnectOptions,
     #[command(flatten)]
+    pub(crate) agents: AgentsOptions,
+    #[command(flatten)]
     pub(crate) time: TimeOptions,
     #[command(flatten)]
     pub(crate) output: OutputOptions,
@@ -316,6 +319,35 @@ pub(crate) struct ConnectOptions {
     pub(crate) workers: Option<u32>,
 }
 
+/// On which machines it runs.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Several machines")]
+pub(crate) struct AgentsOptions {
+    /// Agents that do the work, apart by commas, such as 10.0.0.2:9465,10.0.0.3:9465; --workers are those of each
+    #[arg(long, value_name = "LIST")]
+    pub(crate) agents: Option<String>,
+    /// File with the token that the agents have; without it MILLRACE_LOAD_TOKEN
+    #[arg(long, value_name = "FILE", requires = "agents")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// An agent.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AgentOptions {
+    /// Where it listens; what others can reach needs a token
+    #[arg(long, value_name = "ADDRESS", default_value = LISTEN)]
+    pub(crate) listen: String,
+    /// File with the token that a leader must have, of 16 letters at least; without it MILLRACE_LOAD_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Source addresses of this machine, instead of those of the leader
+    #[arg(long, value_name = "LIST")]
+    pub(crate) ifaddr: Option<String>,
+    /// End after one run
+    #[arg(long)]
+    pub(crate) once: bool,
+}
+
 /// How long it lasts.
 #[derive(Args, Clone, Debug)]
 #[command(next_help_heading = "Time")]
@@ -377,7 +409,9 @@ fn reconnects(text: &str) -> Result<Times, String> {
 
 fn percentile(text: &str) -> Result<f64, String> {
     let number = text.trim().trim_start_matches('p').parse::<f64>().ok();
-    number.filter(|number| *number > 0.0 && *number < 100.0).ok_or_else(|| "a percentile is between 0 and 100".to_owned())
+    number
+        .filter(|number| *number > 0.0 && *number < 100.0)
+        .ok_or_else(|| "a percentile is between 0 and 100".to_owned())
 }
 
 fn qos(text: &str) -> Result<QoS, String> {

@@ -112,7 +112,10 @@ mod tests {
 
     #[test]
     fn names_stand_for_values_and_other_signs_for_themselves() {
-        let template = PayloadTemplate::parse("{\"t\":%TIMESTAMPMS%,\"s\":%TIMESTAMP%,\"c\":\"%CLIENTID%\"} 100% %X% %SEQUENCE%", 4);
+        let template = PayloadTemplate::parse(
+            "{\"t\":%TIMESTAMPMS%,\"s\":%TIMESTAMP%,\"c\":\"%CLIENTID%\"} 100% %X% %SEQUENCE%",
+            4,
+        );
         let values = PayloadValues { time: 1_700_000_000_123_456_789, unique: 9, client_id: "c1", sequence: 3 };
         let mut out = String::new();
         template.render(&values, &mut out);

@@ -29,11 +29,6 @@ impl Offer {
     pub(crate) fn here() -> Self {
         Self { ports: host::port_range(), descriptors: sys::raise_file_limit(), memory: host::memory_available() }
     }
-
-    /// Workers whose tables hold so many connections, at least so many.
-    pub(crate) fn workers_for(&self, connections: u32, least: u32) -> u32 {
-        least.max(u64::from(connections).div_ceil(self.descriptors.max(1)) as u32)
-    }
 }
 
 /// What was found.
@@ -103,7 +98,14 @@ impl Preflight {
         );
         for part in &plan.parts {
             if plan.is_mixed() {
-                let _ = writeln!(out, "  {:<10} {}, {}{}", part.name, part.scenario, many(part.connections(), "connection"), clients(part));
+                let _ = writeln!(
+                    out,
+                    "  {:<10} {}, {}{}",
+                    part.name,
+                    part.scenario,
+                    many(part.connections(), "connection"),
+                    clients(part)
+                );
             }
             describe_messages(part, &mut out);
         }
@@ -113,6 +115,21 @@ impl Preflight {
             bytes(own_bytes(plan)),
             bytes(connections * KERNEL_BYTES)
         );
+        out
+    }
+
+    /// The plan of a run on other machines in words.
+    pub(crate) fn describe_shared(plan: &RunPlan) -> String {
+        let whole = &plan.whole;
+        let mut out = format!(
+            "{}  {}{}, {} in all, MQTT {}\n",
+            whole.scenario,
+            many(whole.connections(), "connection"),
+            clients(whole),
+            many(whole.workers, "worker"),
+            whole.identity.version
+        );
+        plan.parts.iter().for_each(|part| describe_messages(part, &mut out));
         out
     }
 

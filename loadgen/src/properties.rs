@@ -165,7 +165,12 @@ impl MessageProperties {
         let response_topic = self.response_topic.as_deref().map(Template::parse).transpose()?;
         let nothing = properties.is_empty() && response_topic.is_none() && self.message_expiry.is_none();
         only_in_v5(version, nothing && !self.topic_alias, "properties of messages")?;
-        Ok(Description { message_expiry: self.message_expiry, topic_alias: self.topic_alias, properties, response_topic })
+        Ok(Description {
+            message_expiry: self.message_expiry,
+            topic_alias: self.topic_alias,
+            properties,
+            response_topic,
+        })
     }
 }
 

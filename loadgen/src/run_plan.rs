@@ -134,7 +134,10 @@ fn together(parts: &[Plan]) -> Plan {
         // Somebody is to get something, of whatever part.
         audience: if receives { Audience::Strangers } else { Audience::Nobody },
         qos: senders().map(|part| part.qos).max().unwrap_or(first.qos),
-        payload: senders().map(|part| &part.payload).max_by_key(|payload| payload.len()).map_or(Payload::Stamped(0), Clone::clone),
+        payload: senders()
+            .map(|part| &part.payload)
+            .max_by_key(|payload| payload.len())
+            .map_or(Payload::Stamped(0), Clone::clone),
         pace: rates.filter(|rates| !rates.is_empty()).map_or(Pace::Closed, |rates| Pace::Open(rates.iter().sum())),
         window: None,
         limit: limits.filter(|limits| !limits.is_empty()).map(|limits| limits.iter().sum()),

@@ -7,11 +7,11 @@ use std::time::Duration;
 use millrace_core::packet::QoS;
 
 use crate::cli::Scenario;
+use crate::files::Files;
 use crate::mix::Stream;
 use crate::options::{
     AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, MixedOptions, TimeOptions,
 };
-use crate::files::Files;
 use crate::payload::PayloadTemplate;
 use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Story, Will};
 use crate::properties::{Description, Subscription};
@@ -53,7 +53,8 @@ fn mixed(options: &MixedOptions, tag: u16, files: &Files) -> Result<RunPlan, Str
     let whole = base(&options.common, tag)?;
     let mut parts = Vec::new();
     for (at, Stream { name, scenario }) in options.streams.iter().enumerate() {
-        let mut part = plan(scenario, tag.wrapping_add(at as u16), files).map_err(|error| format!("stream {name}: {error}"))?;
+        let mut part =
+            plan(scenario, tag.wrapping_add(at as u16), files).map_err(|error| format!("stream {name}: {error}"))?;
         part.name.clone_from(name);
         if scenario.common().connect.prefix.is_none() && options.common.connect.prefix.is_some() {
             part.identity.prefix = format!("{}{name}-", whole.identity.prefix);
@@ -163,7 +164,9 @@ fn plan(scenario: &Scenario, tag: u16, files: &Files) -> Result<Plan, String> {
             let plan = ahead(base, &options.ahead, u64::from(options.topics), "%i/%s")?;
             Ok(Plan { filter: Some(filter), ..plan })
         }
-        Scenario::FanIn(options) => fan(Plan { scenario: "fan-in", audience: Audience::All, ..base }, options, FAN_IN, files),
+        Scenario::FanIn(options) => {
+            fan(Plan { scenario: "fan-in", audience: Audience::All, ..base }, options, FAN_IN, files)
+        }
         Scenario::FanOut(options) => {
             fan(Plan { scenario: "fan-out", audience: Audience::All, ..base }, options, FAN_OUT, files)
         }
@@ -240,7 +243,11 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files
         return Err("--payload-utf8 needs --message: a stamp is not UTF-8".to_owned());
     }
     if matches!(payload, Payload::Stamped(..Stamp::BYTES)) && base.publishers >= Stamp::SHORT_PUBLISHERS {
-        return Err(format!("--size below {} tells {} publishers apart, no more", Stamp::BYTES, Stamp::SHORT_PUBLISHERS));
+        return Err(format!(
+            "--size below {} tells {} publishers apart, no more",
+            Stamp::BYTES,
+            Stamp::SHORT_PUBLISHERS
+        ));
     }
     let template = Template::parse(&topic)?;
     if options.properties.topic_alias && template.varies() {
@@ -248,7 +255,10 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files
     }
     if let Some(interval) = options.retry_interval {
         if base.identity.version.is_v5() {
-            return Err("--retry-interval needs version 3 or 4: in MQTT 5 messages are sent again only after a reconnect".to_owned());
+            return Err(
+                "--retry-interval needs version 3 or 4: in MQTT 5 messages are sent again only after a reconnect"
+                    .to_owned(),
+            );
         }
         if interval.is_zero() || options.qos == QoS::AtMostOnce {
             return Err("--retry-interval is above 0, and for QoS 1 and 2".to_owned());
@@ -402,7 +412,7 @@ fn targets(options: &ConnectOptions) -> Result<Vec<SocketAddr>, String> {
 }
 
 /// `127.0.0.2-127.0.0.6,10.0.0.9`: addresses and ranges of them.
-fn sources(list: &str) -> Result<Vec<IpAddr>, String> {
+pub(crate) fn sources(list: &str) -> Result<Vec<IpAddr>, String> {
     let mut sources = Vec::new();
     for item in list.split(',').map(str::trim) {
         let wrong = || format!("--ifaddr {item:?} is neither an address nor a range such as 127.0.0.2-127.0.0.6");

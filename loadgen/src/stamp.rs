@@ -99,7 +99,8 @@ impl Stamp {
         if bytes[0] != MAGIC_SHORT {
             return None;
         }
-        let number = |range: std::ops::Range<usize>| bytes[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+        let number =
+            |range: std::ops::Range<usize>| bytes[range].iter().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
         // The time that was told is the last one that ends so; clocks of several machines may be a second apart.
         let latest = (now + 1_000_000_000) >> SHORT_UNIT;
         let since = latest.wrapping_sub(number(10..15)) & ((1 << SHORT_BITS) - 1);

@@ -41,6 +41,16 @@ impl Latencies {
         }
     }
 
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> [&Histogram<u64>; 6] {
+        [&self.connect, &self.reconnect, &self.delivery, &self.delivery_sent, &self.ack, &self.lag]
+    }
+
+    pub(crate) fn all_mut(&mut self) -> [&mut Histogram<u64>; 6] {
+        let Self { connect, reconnect, delivery, delivery_sent, ack, lag } = self;
+        [connect, reconnect, delivery, delivery_sent, ack, lag]
+    }
+
     /// Messages in it.
     pub(crate) fn records(&self) -> u64 {
         self.delivery.len() + self.ack.len()

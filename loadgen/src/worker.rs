@@ -119,7 +119,8 @@ impl Swarms {
             let mut swarm = Swarm::new(Arc::clone(part), worker, Arc::clone(delivered));
             swarm.settle(slots, number, plan.local_workers());
             bases.push(slots);
-            slots += [part.subscribers, part.publishers, part.idle].map(|kind| part.share(kind, worker)).iter().sum::<u32>();
+            slots +=
+                [part.subscribers, part.publishers, part.idle].map(|kind| part.share(kind, worker)).iter().sum::<u32>();
             swarms.push(swarm);
         }
         Self { swarms, bases, slots }

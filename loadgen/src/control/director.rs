@@ -33,6 +33,8 @@ pub(crate) struct Director<'a> {
     samples: Vec<Sample>,
     host: HostWatch,
     broker: Option<BrokerWatch>,
+    /// Between the order to begin and the first message.
+    head_start_ns: u64,
 }
 
 impl<'a> Director<'a> {
@@ -43,7 +45,22 @@ impl<'a> Director<'a> {
         progress: &'a mut Progress,
         broker: Option<BrokerWatch>,
     ) -> Self {
-        Self { plan, shared, interrupted, progress, samples: Vec::new(), host: HostWatch::new(), broker }
+        Self {
+            plan,
+            shared,
+            interrupted,
+            progress,
+            samples: Vec::new(),
+            host: HostWatch::new(),
+            broker,
+            head_start_ns: HEAD_START_NS,
+        }
+    }
+
+    /// With more time between the order to begin and the first message.
+    pub(crate) fn with_head_start(mut self, head_start_ns: u64) -> Self {
+        self.head_start_ns = head_start_ns;
+        self
     }
 
     /// The run from the ramp to the end, but for the goodbyes: how long the ramp took, and when was measured.
@@ -92,7 +109,7 @@ impl<'a> Director<'a> {
         if counts.open == 0 || self.must_stop() {
             return None;
         }
-        let start = sys::now() + HEAD_START_NS;
+        let start = sys::now() + self.head_start_ns;
         let measure = start + self.plan.whole.warm_up.as_nanos() as u64;
         let mut timeline = Timeline { start, measure, end: measure + self.plan.whole.duration.as_nanos() as u64 };
         self.shared.set_with(RUN, timeline);

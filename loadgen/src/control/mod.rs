@@ -13,6 +13,7 @@ use hdrhistogram::Histogram;
 
 pub(crate) use self::crew::Crew;
 pub(crate) use self::director::Director;
+use crate::agents::AgentAccount;
 use crate::host::BrokerWatch;
 use crate::progress::{Progress, Sample};
 use crate::run_plan::RunPlan;
@@ -92,6 +93,18 @@ impl Shared {
         })
     }
 
+    /// The stage by number, and its times, for somebody far away.
+    pub(crate) fn stage_and_times(&self) -> (u8, Timeline) {
+        let stage = self.stage.load(Ordering::Acquire);
+        let time = |time: &AtomicU64| time.load(Ordering::Relaxed);
+        (stage, Timeline { start: time(&self.start), measure: time(&self.measure), end: time(&self.end) })
+    }
+
+    /// Does what [`stage_and_times`](Self::stage_and_times) told elsewhere; a number that is none ends the run.
+    pub(crate) fn follow(&self, stage: u8, timeline: Timeline) {
+        self.set_with(stage, timeline);
+    }
+
     /// Ends the run.
     pub(crate) fn leave(&self) {
         self.set(LEAVE);
@@ -108,7 +121,7 @@ impl Shared {
         self.set(stage);
     }
 
-    fn counts(&self) -> Counts {
+    pub(crate) fn counts(&self) -> Counts {
         let mut sum = Counts::default();
         for board in &self.boards {
             sum.join(&board.counts.lock().unwrap_or_else(PoisonError::into_inner));
@@ -116,15 +129,15 @@ impl Shared {
         sum
     }
 
-    fn under_way(&self) -> u64 {
+    pub(crate) fn under_way(&self) -> u64 {
         self.boards.iter().map(|board| board.under_way.load(Ordering::Relaxed)).sum()
     }
 
-    fn any_failed(&self) -> bool {
+    pub(crate) fn any_failed(&self) -> bool {
         self.boards.iter().any(|board| board.failed.load(Ordering::Relaxed))
     }
 
-    fn latencies(&self) -> (Histogram<u64>, Histogram<u64>) {
+    pub(crate) fn latencies(&self) -> (Histogram<u64>, Histogram<u64>) {
         let (mut delivery, mut ack) = (histogram(), histogram());
         for board in &self.boards {
             if let Some((one, other)) = &*board.latencies.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -149,6 +162,8 @@ pub(crate) struct Run {
     /// The part of the time that the hypervisor took from the processors, 0 to 1.
     pub(crate) stolen: f64,
     pub(crate) broker: Option<BrokerWatch>,
+    /// Those who did it, if it was not this machine.
+    pub(crate) agents: Vec<AgentAccount>,
 }
 
 /// Carries the plan out on this machine.
@@ -167,5 +182,6 @@ pub(crate) fn run(
     shared.leave();
     let (outcomes, loads) = crew.join()?;
     let interrupted = interrupted.load(Ordering::Relaxed);
-    Ok(Run { timeline, ramp_ns, outcomes, loads, samples, interrupted, stolen: host.stolen(), broker })
+    let (stolen, agents) = (host.stolen(), Vec::new());
+    Ok(Run { timeline, ramp_ns, outcomes, loads, samples, interrupted, stolen, broker, agents })
 }

@@ -3,6 +3,9 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+/// In front of what is no error, but help that was asked for.
+pub(crate) const HELP: &str = "\u{1}";
+
 /// One thing that is wrong.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Diagnostic {
@@ -16,6 +19,11 @@ pub(crate) struct Diagnostic {
 impl Diagnostic {
     pub(crate) fn new(message: impl Into<String>, span: Option<Range<usize>>, label: impl Into<String>) -> Self {
         Self { message: message.into(), span, label: label.into() }
+    }
+
+    /// What was asked for instead of a run.
+    pub(crate) fn help(text: String) -> Self {
+        Self::new(text, None, HELP)
     }
 
     /// Draws it for people.
@@ -42,6 +50,9 @@ impl Diagnostic {
 
 /// All of them as text, in the order of the file, and the line that sums them up.
 pub(crate) fn render(diagnostics: &[Diagnostic], file: &str, text: &str) -> String {
+    if let Some(help) = diagnostics.iter().find(|diagnostic| diagnostic.label == HELP) {
+        return format!("{HELP}{}", help.message);
+    }
     let mut sorted: Vec<&Diagnostic> = diagnostics.iter().collect();
     sorted.sort_by_key(|diagnostic| diagnostic.span.as_ref().map_or(0, |span| span.start));
     let mut out = String::new();

@@ -67,7 +67,11 @@ impl Document {
     }
 }
 
-fn streams(key: &Spanned<std::borrow::Cow<'_, str>>, value: &Spanned<DeValue<'_>>, found: &mut Vec<Diagnostic>) -> Vec<Section> {
+fn streams(
+    key: &Spanned<std::borrow::Cow<'_, str>>,
+    value: &Spanned<DeValue<'_>>,
+    found: &mut Vec<Diagnostic>,
+) -> Vec<Section> {
     let mut wrong = || {
         found.push(Diagnostic::new("`stream` is a list of tables", Some(key.span()), "write [[stream]] above each"));
         Vec::new()

@@ -53,7 +53,8 @@ pub(crate) fn find(list: &'static [BuiltIn], name: &str) -> Result<BuiltIn, Stri
         return Ok(**one);
     }
     let names: Vec<String> = list.iter().map(lower).collect();
-    let guess = nearest(wanted, names.iter().map(String::as_str)).and_then(|guess| list.iter().find(|one| lower(one) == guess));
+    let guess =
+        nearest(wanted, names.iter().map(String::as_str)).and_then(|guess| list.iter().find(|one| lower(one) == guess));
     let guess = guess.map(|guess| format!("did you mean {}? ", guess.name)).unwrap_or_default();
     let all: Vec<&str> = list.iter().map(|built_in| built_in.name).collect();
     Err(format!("{name:?} is not built in; {guess}there are {}", all.join(", ")))

@@ -19,12 +19,12 @@ const SCENARIO: &str = "scenario";
 const LISTS: &[&str] = &["host", "ifaddr", "agents", "percentiles"];
 
 /// What a file says, with options typed behind it, which have the last word.
-pub(crate) fn read(file: &str, text: &str, typed: &[String]) -> Result<Scenario, String> {
+pub(crate) fn read(file: &str, text: &str, typed: &[String], files: &Files) -> Result<Scenario, String> {
     let mut found = Vec::new();
     let document = Document::parse(text, &mut found);
     let scenario = understand(&document, typed, &mut found);
     if let Some(scenario) = &scenario {
-        check(scenario, &document, &mut found);
+        check(scenario, &document, files, &mut found);
     }
     match scenario {
         Some(scenario) if found.is_empty() => Ok(scenario),
@@ -42,11 +42,16 @@ fn understand(document: &Document, typed: &[String], found: &mut Vec<Diagnostic>
     }
     if !mixed && name == "mixed" {
         let place = key_of(&document.top, SCENARIO);
-        found.push(Diagnostic::new("scenario mixed has no streams", place, "write [[stream]] and what it does below it"));
+        found.push(Diagnostic::new(
+            "scenario mixed has no streams",
+            place,
+            "write [[stream]] and what it does below it",
+        ));
         return None;
     }
     let command = mix::top_command();
-    let mut top = Reading { command: &command, scenario: &name, section: &document.top, typed, extra: &[], run_wide: &[] };
+    let mut top =
+        Reading { command: &command, scenario: &name, section: &document.top, typed, extra: &[], run_wide: &[] };
     if !mixed {
         let matches = top.matches(found)?;
         return cli::from_matches(&matches).map_err(|error| found.push(top.blame(&error.to_string()))).ok();
@@ -79,8 +84,8 @@ fn understand(document: &Document, typed: &[String], found: &mut Vec<Diagnostic>
 }
 
 /// What does not fit together, if it is the fault of a key.
-fn check(scenario: &Scenario, document: &Document, found: &mut Vec<Diagnostic>) {
-    let Err(error) = scenario::run_plan(scenario, 0, &Files::default()) else { return };
+fn check(scenario: &Scenario, document: &Document, files: &Files, found: &mut Vec<Diagnostic>) {
+    let Err(error) = scenario::run_plan(scenario, 0, files) else { return };
     let names: Vec<&String> = match scenario {
         Scenario::Mixed(options) => options.streams.iter().map(|stream| &stream.name).collect(),
         _ => Vec::new(),
@@ -88,7 +93,9 @@ fn check(scenario: &Scenario, document: &Document, found: &mut Vec<Diagnostic>) 
     let stream = names.iter().position(|name| error.starts_with(&format!("stream {name}: ")));
     let section = stream.and_then(|stream| document.streams.get(stream));
     let sections = section.into_iter().chain([&document.top]);
-    if let Some(diagnostic) = sections.flat_map(|section| culprit(section, &error).map(|entry| blame_entry(entry, &error))).next() {
+    if let Some(diagnostic) =
+        sections.flat_map(|section| culprit(section, &error).map(|entry| blame_entry(entry, &error))).next()
+    {
         found.push(diagnostic);
     }
 }
@@ -97,12 +104,20 @@ fn check(scenario: &Scenario, document: &Document, found: &mut Vec<Diagnostic>) 
 fn name_of(section: &Section, default: Option<&str>, names: &[String], found: &mut Vec<Diagnostic>) -> Option<String> {
     let Some(entry) = section.entries.iter().find(|entry| entry.name == SCENARIO) else {
         if default.is_none() {
-            found.push(Diagnostic::new(format!("the file has no `{SCENARIO}`"), Some(section.place.clone()), names.join(", ")));
+            found.push(Diagnostic::new(
+                format!("the file has no `{SCENARIO}`"),
+                Some(section.place.clone()),
+                names.join(", "),
+            ));
         }
         return default.map(str::to_owned);
     };
     let Value::One(name) = &entry.value else {
-        found.push(Diagnostic::new(format!("`{SCENARIO}` is a name in quotes"), Some(entry.place.clone()), names.join(", ")));
+        found.push(Diagnostic::new(
+            format!("`{SCENARIO}` is a name in quotes"),
+            Some(entry.place.clone()),
+            names.join(", "),
+        ));
         return None;
     };
     if names.contains(name) {
@@ -148,7 +163,8 @@ impl Reading<'_> {
             let argument = command.get_arguments().find(|argument| {
                 let aliases = argument.get_all_aliases().unwrap_or_default();
                 let longs = argument.get_long().into_iter().chain(aliases);
-                longs.into_iter().any(|long| long == entry.name) && known.contains(&argument.get_long().unwrap_or_default())
+                longs.into_iter().any(|long| long == entry.name)
+                    && known.contains(&argument.get_long().unwrap_or_default())
             });
             match argument {
                 Some(argument) => match typed(argument, entry) {
@@ -202,7 +218,8 @@ impl Reading<'_> {
                 Err(error) => error,
             };
             if error.kind() == ErrorKind::DisplayHelp {
-                error.exit();
+                found.push(Diagnostic::help(error.to_string()));
+                return None;
             }
             let long = invalid_long(&error);
             let value = context(&error, ContextKind::InvalidValue);
@@ -221,11 +238,16 @@ impl Reading<'_> {
                     let text = first_line(&error);
                     let place = key_of(self.section, SCENARIO).unwrap_or_else(|| self.section.place.clone());
                     let message = match error.kind() {
-                        ErrorKind::MissingRequiredArgument => format!("scenario {} lacks {}", self.scenario, missing(&error)),
+                        ErrorKind::MissingRequiredArgument => {
+                            format!("scenario {} lacks {}", self.scenario, missing(&error))
+                        }
                         _ => text,
                     };
                     // Keys that were left out may be what is lacking now.
-                    if error.kind() != ErrorKind::MissingRequiredArgument || arguments.len() + found.len() == 0 || found.is_empty() {
+                    if error.kind() != ErrorKind::MissingRequiredArgument
+                        || arguments.len() + found.len() == 0
+                        || found.is_empty()
+                    {
                         found.push(Diagnostic::new(message, Some(place), ""));
                     }
                     return None;
@@ -302,7 +324,8 @@ fn context(error: &clap::Error, kind: ContextKind) -> Option<String> {
 /// What lacks, as keys.
 fn missing(error: &clap::Error) -> String {
     let Some(ContextValue::Strings(texts)) = error.get(ContextKind::InvalidArg) else { return "an option".to_owned() };
-    let key = |text: &String| format!("`{}`", text.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default());
+    let key =
+        |text: &String| format!("`{}`", text.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default());
     texts.iter().map(key).collect::<Vec<_>>().join(", ")
 }
 
@@ -317,7 +340,11 @@ fn diagnose(entry: &Entry, error: &clap::Error) -> Diagnostic {
         ErrorKind::ArgumentConflict => {
             let other = context(error, ContextKind::PriorArg).unwrap_or_default();
             let other = other.trim_start_matches('-').split([' ', '=']).next().unwrap_or_default().to_owned();
-            Diagnostic::new(format!("`{name}` does not go with `{other}`"), Some(entry.key.clone()), "one of them is too many")
+            Diagnostic::new(
+                format!("`{name}` does not go with `{other}`"),
+                Some(entry.key.clone()),
+                "one of them is too many",
+            )
         }
         ErrorKind::ValueValidation | ErrorKind::InvalidValue => {
             let reason = std::error::Error::source(error).map(ToString::to_string);

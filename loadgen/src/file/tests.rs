@@ -5,18 +5,19 @@ use millrace_core::packet::{ProtocolVersion, QoS};
 
 use super::*;
 use crate::cli::{Cli, Scenario};
+use crate::files::Files;
 use crate::plan::{Audience, Pace};
 use crate::run_plan::RunPlan;
 use crate::scenario;
 
 fn planned(text: &str) -> RunPlan {
-    let scenario = read("test.toml", text, &[]).unwrap_or_else(|error| panic!("{error}"));
-    scenario::run_plan(&scenario, 0x100, &crate::files::Files::default()).unwrap_or_else(|error| panic!("{error}"))
+    let scenario = read("test.toml", text, &[], &Files::default()).unwrap_or_else(|error| panic!("{error}"));
+    scenario::run_plan(&scenario, 0x100, &Files::default()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 #[track_caller]
 fn wrong(text: &str) -> String {
-    read("test.toml", text, &[]).expect_err("it is wrong")
+    read("test.toml", text, &[], &Files::default()).expect_err("it is wrong")
 }
 
 #[test]
@@ -37,10 +38,11 @@ fn every_option_of_every_scenario_can_be_written() {
     for name in crate::cli::scenario_names() {
         let command = Cli::command();
         let verb = command.find_subcommand(&name).expect("it is one");
-        for argument in verb.get_arguments().filter(|argument| !matches!(argument.get_long(), Some("help" | "stream"))) {
+        for argument in verb.get_arguments().filter(|argument| !matches!(argument.get_long(), Some("help" | "stream")))
+        {
             let long = argument.get_long().expect("every option has a long name");
             let text = format!("scenario = '{name}'\n{long} = 'none of its values'\n");
-            let error = read("test.toml", &text, &[]).err().unwrap_or_default();
+            let error = read("test.toml", &text, &[], &Files::default()).err().unwrap_or_default();
             assert!(!error.contains("unknown key"), "{error}");
         }
     }
@@ -50,11 +52,12 @@ fn every_option_of_every_scenario_can_be_written() {
 fn what_is_typed_behind_the_file_has_the_last_word() {
     let typed = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
     let file = "scenario = 'pairs'\npairs = 7\nqos = 1\n";
-    let Ok(Scenario::Pairs(options)) = read("test.toml", file, &typed(&["-c", "9", "-p", "1999"])) else {
+    let Ok(Scenario::Pairs(options)) = read("test.toml", file, &typed(&["-c", "9", "-p", "1999"]), &Files::default())
+    else {
         panic!("it is legal")
     };
     assert_eq!((options.pairs, options.messages.qos, options.common.connect.port), (9, QoS::AtLeastOnce, 1999));
-    let error = read("test.toml", file, &typed(&["--qos", "7"])).expect_err("there is no such QoS");
+    let error = read("test.toml", file, &typed(&["--qos", "7"]), &Files::default()).expect_err("there is no such QoS");
     assert!(!error.contains("qos = 1"), "the file is not to blame: {error}");
 }
 
@@ -137,7 +140,9 @@ fn connections_are_dealt_out_by_weight() {
 
 #[test]
 fn streams_that_are_wrong_are_told_apart() {
-    let error = wrong("duration = '5s'\n[[stream]]\nduration = '9s'\npairs = 2\n[[stream]]\nscenario = 'offline'\n[[stream]]\ntpoic = 'a'\n");
+    let error = wrong(
+        "duration = '5s'\n[[stream]]\nduration = '9s'\npairs = 2\n[[stream]]\nscenario = 'offline'\n[[stream]]\ntpoic = 'a'\n",
+    );
     for part in ["test.toml:3:1", "the whole run", "\"offline\" is no scenario here", "did you mean `topic`?"] {
         assert!(error.contains(part), "{part} in\n{error}");
     }
@@ -156,7 +161,10 @@ fn built_in_files_are_legal_and_found_by_their_beginnings() {
         assert!(plan.whole.connections() > 0 && built_in.text.starts_with("# "), "{}", built_in.name);
     }
     assert_eq!(library::find(library::SUITE, "P2P-1k").map(|found| found.name), Ok("p2p-1K-1K-1K-1K"));
-    assert_eq!(library::find(library::SUITE, "singlenode-conn-tcp-1M-5K").map(|found| found.name), Ok("conn-tcp-1M-5K"));
+    assert_eq!(
+        library::find(library::SUITE, "singlenode-conn-tcp-1M-5K").map(|found| found.name),
+        Ok("conn-tcp-1M-5K")
+    );
     assert!(library::find(library::SUITE, "conn").is_err_and(|error| error.contains("conn-tcp-1M-5K")));
 }
 
@@ -164,9 +172,9 @@ fn built_in_files_are_legal_and_found_by_their_beginnings() {
 fn the_suite_has_its_published_sizes_at_any_scale() {
     let sizes = |name: &str, scale: f64| {
         let found = library::find(library::SUITE, name).expect("it is built in");
-        let mut scenario = read(found.name, found.text, &[]).expect("legal");
+        let mut scenario = read(found.name, found.text, &[], &Files::default()).expect("legal");
         scenario.scale(scale);
-        let plan = scenario::run_plan(&scenario, 1, &crate::files::Files::default()).expect("legal");
+        let plan = scenario::run_plan(&scenario, 1, &Files::default()).expect("legal");
         let part = &plan.parts[0];
         let rate = match part.pace {
             Pace::Open(rate) => rate,

@@ -74,6 +74,7 @@ impl Report {
             "bytes": { "sent": counts.bytes_sent, "received": counts.bytes_received },
             "latency": latencies_json(self),
             "parts": self.parts_json(),
+            "agents": self.agents_json(),
             "errors": self.errors,
             "broker": self.broker.map(|broker| json!({
                 "pid": broker.pid,

@@ -4,6 +4,7 @@
 
 mod files;
 mod json;
+mod machines;
 mod parts;
 mod streams;
 mod table;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::account::Bits;
+use crate::agents::AgentAccount;
 use crate::cli::say;
 use crate::control::Run;
 use crate::exit::Exit;
@@ -43,6 +45,7 @@ pub(crate) struct Report {
     interrupted: bool,
     /// The streams of a mix.
     parts: Vec<Self>,
+    agents: Vec<AgentAccount>,
     /// Percentiles that are told besides the usual ones.
     percentiles: Vec<f64>,
 }
@@ -180,6 +183,7 @@ impl Report {
             limits: Vec::new(),
             interrupted: run.interrupted,
             parts: Vec::new(),
+            agents: run.agents.clone(),
             percentiles: Vec::new(),
         }
     }
@@ -300,6 +304,8 @@ impl Report {
     pub(crate) fn exit(&self, strict: bool) -> Exit {
         if self.interrupted {
             Exit::Interrupted
+        } else if self.agents.iter().any(|agent| agent.lost.is_some()) {
+            Exit::Failed
         } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready && self.counts.open == 0 {
             // Nothing connected, or nothing was left.
             Exit::Failed

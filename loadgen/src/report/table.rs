@@ -43,6 +43,7 @@ impl Report {
         }
         self.write_messages(out)?;
         self.write_parts(out)?;
+        self.write_agents(out)?;
         write!(out, "  {:<11}", "latency")?;
         for (name, _) in LATENCY_COLUMNS {
             write!(out, "  {name:<8}")?;

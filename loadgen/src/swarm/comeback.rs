@@ -49,7 +49,8 @@ impl Swarm {
         } else {
             trouble.failures += 1;
             // Whoever was there before has the losses to spend.
-            trouble.failures <= ramp.retries || trouble.was_ready && ramp.reconnects.is_none_or(|most| trouble.failures <= most)
+            trouble.failures <= ramp.retries
+                || trouble.was_ready && ramp.reconnects.is_none_or(|most| trouble.failures <= most)
         };
         if again {
             self.comebacks.push_back((self.now + WAIT_NS, slot));

@@ -335,7 +335,14 @@ impl Swarm {
     }
 
     /// Encodes a whole message, which is slower than to begin it with a head that was made before.
-    pub(super) fn put_message(&mut self, slot: u32, packet_id: Option<PacketId>, dup: bool, sequence: u64, intended: u64) {
+    pub(super) fn put_message(
+        &mut self,
+        slot: u32,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        sequence: u64,
+        intended: u64,
+    ) {
         let client = self.client_of(slot);
         let plan = Arc::clone(&self.plan);
         let topic = plan.render(&plan.topic, client, sequence);

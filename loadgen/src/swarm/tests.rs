@@ -197,7 +197,9 @@ struct Trial {
 
 impl Trial {
     fn new(arguments: &[&str], mischief: Mischief) -> Self {
-        let plan = scenario::run_plan(&parse(arguments).expect("legal"), 7, &crate::files::Files::default()).expect("legal").whole;
+        let plan = scenario::run_plan(&parse(arguments).expect("legal"), 7, &crate::files::Files::default())
+            .expect("legal")
+            .whole;
         let delivered: Arc<[AtomicU64]> = (0..Swarm::delivered_len(&plan)).map(|_| AtomicU64::new(0)).collect();
         let swarms = (0..plan.workers).map(|worker| Swarm::new(Arc::clone(&plan), worker, delivered.clone())).collect();
         let broker = Broker::new(plan.identity.version, mischief);

@@ -116,8 +116,8 @@ impl<'a> Words<'a> {
         let unit = unit_of(name).ok_or_else(|| {
             let names: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
             format!(
-                "{name:?} names nothing that is measured: there are p50 to p99.99 and max, perhaps with one of {} and a \
-                 dot in front, and {}",
+                "{name:?} names nothing that is measured: there are percentiles such as p50 and p99.9, and max, perhaps \
+                 with one of {} and a dot in front, and {}",
                 LATENCIES.join(", "),
                 names.join(", ")
             )
@@ -183,12 +183,21 @@ fn full_name(name: &str) -> &str {
     NAMES.iter().find(same).map_or(name, |(known, _)| *known)
 }
 
+/// The part of all values that a name such as `p99.5` speaks of.
+pub(crate) fn quantile_of(name: &str) -> Option<f64> {
+    if let Some((_, quantile)) = PERCENTILES.iter().find(|(known, _)| *known == name) {
+        return Some(*quantile);
+    }
+    let number = name.strip_prefix('p')?.parse::<f64>().ok()?;
+    (number > 0.0 && number < 100.0).then_some(number / 100.0)
+}
+
 pub(crate) fn unit_of(name: &str) -> Option<Unit> {
     let percentile = match name.split_once('.') {
         Some((latency, percentile)) if LATENCIES.contains(&latency) => percentile,
         _ => name,
     };
-    if PERCENTILES.iter().any(|(known, _)| *known == percentile) {
+    if quantile_of(percentile).is_some() {
         return Some(Unit::Nanoseconds);
     }
     NAMES.iter().find(|(known, _)| *known == name).map(|(_, unit)| *unit)
@@ -215,7 +224,7 @@ mod tests {
         assert!(judged("p99<=5ms", 5_000_000.0, 0.0));
         assert!(judged("lost=0", 0.0, 0.0) && !judged("lost=0", 1.0, 0.0) && judged("lost==0", 0.0, 0.0));
         assert!(judged("rate>=50k", 50_000.0, 0.0) && !judged("rate>=50k/s", 49_999.0, 0.0));
-        assert!(judged("ack.p99.9 < 2s", 1e9, 0.0));
+        assert!(judged("ack.p99.9 < 2s", 1e9, 0.0) && judged("delivery.p97.5<2s", 1e9, 0.0));
         assert!(judged("broker.cpu_us_per_message<1.5", 1.2, 0.0));
     }
 
@@ -231,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_names_nothing_is_refused_before_the_run() {
-        for text in ["speed>5", "p98<5ms", "p99<5", "p99", "lost=few", "foo.p99<1ms", "rate<1h"] {
+        for text in ["speed>5", "p100<5ms", "p0<5ms", "p99<5", "p99", "lost=few", "foo.p99<1ms", "rate<1h"] {
             assert!(Expectation::parse(text).is_err(), "{text}");
         }
     }

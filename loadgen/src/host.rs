@@ -20,6 +20,13 @@ impl HostWatch {
         self.begun = ticks();
     }
 
+    /// Begins, unless it has begun.
+    pub(crate) fn begin_once(&mut self) {
+        if self.begun.is_none() {
+            self.begin();
+        }
+    }
+
     pub(crate) fn end(&mut self) {
         self.ended = ticks();
     }

@@ -16,13 +16,7 @@ use crate::progress::{RampSample, Sample};
 impl Report {
     pub(super) fn json(&self) -> Value {
         let counts = &self.counts;
-        let mut latency = Map::new();
-        for name in LATENCIES {
-            if let Some(histogram) = self.latency(name).filter(|histogram| !histogram.is_empty()) {
-                latency.insert((*name).to_owned(), latency_json(histogram, &self.from(name)));
-            }
-        }
-        let receives = self.plan.copies() > 0 || self.plan.audience == Audience::Strangers;
+        let receives = self.plan.receives();
         let expectations: Vec<Value> = self
             .expectations
             .iter()
@@ -54,17 +48,7 @@ impl Report {
                 "ramp_ns": (self.rates.ramp_seconds * 1e9) as u64,
                 "per_s": whole(self.rates.connects),
             },
-            "messages": {
-                "sent": counts.sent,
-                "unsent": counts.unsent,
-                "acked": counts.acked,
-                "expected": if receives { json!(counts.expected) } else { Value::Null },
-                "received": counts.received,
-                "lost": if receives { json!(self.lost) } else { Value::Null },
-                "doubled": counts.doubled,
-                "reordered": counts.reordered,
-                "foreign": counts.foreign,
-            },
+            "messages": self.messages_json(),
             "measured": {
                 "begins_ns": self.begins,
                 "duration_ns": (self.rates.seconds * 1e9) as u64,
@@ -78,7 +62,9 @@ impl Report {
             },
             "streams": self.streams.as_ref().map(super::streams::Streams::json),
             "bytes": { "sent": counts.bytes_sent, "received": counts.bytes_received },
-            "latency": latency,
+            "latency": latencies_json(self),
+            "parts": self.parts_json(),
+            "agents": self.agents_json(),
             "errors": self.errors,
             "broker": self.broker.map(|broker| json!({
                 "pid": broker.pid,
@@ -104,9 +90,27 @@ impl Report {
         })
     }
 
+    pub(super) fn messages_json(&self) -> Value {
+        let counts = &self.counts;
+        let receives = self.plan.receives();
+        json!({
+            "sent": counts.sent,
+            "unsent": counts.unsent,
+            "acked": counts.acked,
+            "resent": counts.resent,
+            "expected": if receives { json!(counts.expected) } else { Value::Null },
+            "received": counts.received,
+            "lost": if receives { json!(self.lost) } else { Value::Null },
+            "doubled": counts.doubled,
+            "reordered": counts.reordered,
+            "foreign": counts.foreign,
+        })
+    }
+
     /// From when a latency is counted.
     fn from(&self, latency: &str) -> String {
-        let open = matches!(self.plan.pace, Pace::Open(_)) || self.plan.audience == Audience::Strangers;
+        let strangers = self.parts.is_empty() && self.plan.audience == Audience::Strangers;
+        let open = matches!(self.plan.pace, Pace::Open(_)) || strangers;
         let from = match (self.plan.story, open) {
             (Story::Plain | Story::Reconnect(_), true) => "from the intended time of sending",
             (Story::Plain | Story::Reconnect(_), false) => "from the time of sending",
@@ -174,7 +178,17 @@ fn without_password(arguments: impl Iterator<Item = String>) -> Vec<String> {
         .collect()
 }
 
-fn latency_json(histogram: &Histogram<u64>, from: &str) -> Value {
+pub(super) fn latencies_json(report: &Report) -> Value {
+    let mut latency = Map::new();
+    for name in LATENCIES {
+        if let Some(histogram) = report.latency(name).filter(|histogram| !histogram.is_empty()) {
+            latency.insert((*name).to_owned(), latency_json(histogram, &report.from(name), &report.percentiles));
+        }
+    }
+    latency.into()
+}
+
+fn latency_json(histogram: &Histogram<u64>, from: &str, more: &[f64]) -> Value {
     let mut object = Map::new();
     object.insert("count".to_owned(), histogram.len().into());
     object.insert("from".to_owned(), from.into());
@@ -184,6 +198,10 @@ fn latency_json(histogram: &Histogram<u64>, from: &str) -> Value {
         let value = if *quantile < 1.0 { histogram.value_at_quantile(*quantile) } else { histogram.max() };
         object.insert(format!("{}_ns", name.replace('.', "_")), value.into());
     }
+    for percentile in more {
+        let name = format!("p{}_ns", percentile.to_string().replace('.', "_"));
+        object.insert(name, histogram.value_at_quantile(percentile / 100.0).into());
+    }
     let mut bytes = Vec::new();
     if V2Serializer::new().serialize(histogram, &mut bytes).is_ok() {
         object.insert("hdr_v2_base64".to_owned(), base64::encode(&bytes).into());
@@ -191,7 +209,7 @@ fn latency_json(histogram: &Histogram<u64>, from: &str) -> Value {
     object.into()
 }
 
-fn config_json(plan: &Plan) -> Value {
+pub(super) fn config_json(plan: &Plan) -> Value {
     let (pace, rate) = match plan.pace {
         _ if plan.publishers == 0 => (Value::Null, None),
         Pace::Open(rate) => (json!("open"), Some(rate)),
@@ -228,7 +246,7 @@ fn config_json(plan: &Plan) -> Value {
 }
 
 /// A rate as an integer.
-fn whole(value: f64) -> u64 {
+pub(super) fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
@@ -245,8 +263,8 @@ mod tests {
     fn a_latency_has_all_its_percentiles_and_itself() {
         let mut histogram = crate::stats::histogram();
         histogram.record(1_234_567).expect("in bounds");
-        let json = latency_json(&histogram, "until CONNACK");
-        for name in ["count", "min_ns", "p50_ns", "p99_9_ns", "p99_99_ns", "max_ns"] {
+        let json = latency_json(&histogram, "until CONNACK", &[75.0, 99.5]);
+        for name in ["p75_ns", "p99_5_ns", "count", "min_ns", "p50_ns", "p99_9_ns", "p99_99_ns", "max_ns"] {
             assert!(json[name].is_u64(), "{name} in {json}");
         }
         // The cookie of an uncompressed V2 histogram.

@@ -9,10 +9,13 @@ mod compare;
 mod files;
 mod html;
 mod json;
+mod machines;
 mod members;
+mod parts;
 mod saved;
 mod streams;
 mod table;
+mod values;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -21,12 +24,14 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::account::Bits;
+use crate::agents::AgentAccount;
 use crate::control::Run;
 use crate::exit::Exit;
 use crate::expect::{Expectation, Verdict};
 use crate::options::OutputOptions;
 use crate::plan::{Audience, Plan, Story};
 use crate::progress::{RampSample, Sample};
+use crate::run_plan::RunPlan;
 use crate::stats::{Counts, Latencies, Stats};
 
 use files::Files;
@@ -44,16 +49,21 @@ pub(crate) struct Report {
     streams: Option<streams::Streams>,
     errors: BTreeMap<String, u64>,
     rates: Rates,
-    /// Nanoseconds from the first connect to the measured time.
-    begins: u64,
     broker: Option<Broker>,
     tool: Tool,
     samples: Vec<Sample>,
     ramp: Vec<RampSample>,
+    /// Nanoseconds from the first connect to the measured time.
+    begins: u64,
     expectations: Vec<Verdict>,
     /// Why the load tool, and not the broker, was what was measured; empty if it was not.
     limits: Vec<String>,
     interrupted: bool,
+    /// The streams of a mix.
+    parts: Vec<Self>,
+    agents: Vec<AgentAccount>,
+    /// Percentiles that are told besides the usual ones.
+    percentiles: Vec<f64>,
 }
 
 /// Of the measured time, in seconds and messages a second.
@@ -99,10 +109,27 @@ impl Tool {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Arc<Plan>, run: Run, expectations: &[Expectation]) -> Self {
+    pub(crate) fn new(plan: &RunPlan, run: &Run, expectations: &[Expectation]) -> Self {
+        let parts = match plan.is_mixed() {
+            true => plan.parts.iter().enumerate().map(|(at, part)| Self::of(part, Some(at), run)).collect(),
+            false => Vec::new(),
+        };
+        let mut report = Self::of(&plan.whole, None, run);
+        report.set_parts(parts);
+        report.limits = verdict::limits(&report);
+        if !expectations.is_empty() {
+            let saved = report.saved();
+            report.expectations = expectations.iter().map(|expectation| saved.judge(expectation)).collect();
+        }
+        report
+    }
+
+    /// The account of one part of the run, or of all.
+    fn of(plan: &Arc<Plan>, part: Option<usize>, run: &Run) -> Self {
+        let outcomes = || run.outcomes.iter().filter(|outcome| part.is_none_or(|part| part == outcome.part));
         let mut stats = Stats::new();
         let mut group: Vec<Bits> = Vec::new();
-        for outcome in &run.outcomes {
+        for outcome in outcomes() {
             stats.join(&outcome.stats);
             if group.is_empty() {
                 group.clone_from(&outcome.group);
@@ -136,12 +163,12 @@ impl Report {
             ramp_seconds,
         };
         let tool = Tool {
-            busy: run.outcomes.iter().map(|outcome| outcome.busy).collect(),
-            waited: run.outcomes.iter().map(|outcome| outcome.waited).collect(),
-            stolen: run.host.stolen(),
+            busy: run.loads.iter().map(|load| load.busy).collect(),
+            waited: run.loads.iter().map(|load| load.waited).collect(),
+            stolen: run.stolen,
         };
         let messages = if counts.received_measured > 0 { counts.received_measured } else { counts.sent_measured };
-        let broker = run.broker.and_then(|watch| {
+        let broker = run.broker.as_ref().and_then(|watch| {
             let (cpu, span) = watch.cpu()?;
             let rss = watch.rss()?;
             Some(Broker {
@@ -154,29 +181,33 @@ impl Report {
                     .then(|| rss.saturating_sub(watch.rss_before) as f64 / counts.ready as f64),
             })
         });
-        let mut report = Self {
+        Self {
             plan: Arc::clone(plan),
             counts,
             lost,
             latencies,
-            streams: plan.has_lines().then(|| streams::Streams::new(&run.outcomes)),
+            streams: plan.has_lines().then(|| streams::Streams::new(outcomes())),
             errors,
             rates,
-            begins: run.timeline.map_or(0, |timeline| timeline.measure.saturating_sub(run.begun)),
             broker,
             tool,
-            samples: run.samples,
-            ramp: run.ramp,
+            samples: run.samples.clone(),
+            ramp: run.ramp.clone(),
+            begins: run.timeline.map_or(0, |timeline| timeline.measure.saturating_sub(run.begun)),
             expectations: Vec::new(),
             limits: Vec::new(),
             interrupted: run.interrupted,
-        };
-        report.limits = verdict::limits(&report);
-        if !expectations.is_empty() {
-            let saved = report.saved();
-            report.expectations = expectations.iter().map(|expectation| saved.judge(expectation)).collect();
+            parts: Vec::new(),
+            agents: run.agents.clone(),
+            percentiles: Vec::new(),
         }
-        report
+    }
+
+    /// Tells these percentiles as well.
+    pub(crate) fn with_percentiles(mut self, percentiles: &[f64]) -> Self {
+        self.percentiles = percentiles.to_vec();
+        self.parts.iter_mut().for_each(|part| part.percentiles = percentiles.to_vec());
+        self
     }
 
     fn latency(&self, name: &str) -> Option<&Histogram<u64>> {
@@ -200,7 +231,7 @@ impl Report {
         if self.plan.publishers == 0 && self.plan.audience != Audience::Strangers {
             return connects;
         }
-        match (self.plan.copies() > 0 || self.plan.audience == Audience::Strangers, acked > 0.0) {
+        match (self.plan.receives(), acked > 0.0) {
             (true, _) => received,
             (false, true) => acked,
             (false, false) => sent,
@@ -226,7 +257,9 @@ impl Report {
     pub(crate) fn exit(&self, strict: bool) -> Exit {
         if self.interrupted {
             Exit::Interrupted
-        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready {
+        } else if self.agents.iter().any(|agent| agent.lost.is_some()) {
+            Exit::Failed
+        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready && self.counts.open == 0 {
             // Nothing connected, or nothing was left.
             Exit::Failed
         } else if self.expectations.iter().any(|verdict| !verdict.held) {

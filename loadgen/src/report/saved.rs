@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::base64;
-use crate::expect::{Expectation, LATENCIES, PERCENTILES, Verdict};
+use crate::expect::{LATENCIES, Verdict};
 
 /// The schema that is written and understood.
 pub(crate) const SCHEMA: &str = "millrace-load/1";
@@ -37,6 +37,9 @@ pub(crate) struct Saved {
     pub(crate) streams: Option<Streams>,
     pub(crate) bytes: Bytes,
     pub(crate) latency: BTreeMap<String, Latency>,
+    /// The streams of a mix.
+    pub(crate) parts: Option<Vec<Part>>,
+    pub(crate) agents: Option<Agents>,
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) broker: Option<Broker>,
     pub(crate) tool: Tool,
@@ -167,6 +170,39 @@ pub(crate) struct Judgement {
     pub(crate) limited_by_the_load_tool: Vec<String>,
 }
 
+/// One stream of a mix.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Part {
+    pub(crate) name: String,
+    pub(crate) config: Map<String, Value>,
+    pub(crate) messages: Messages,
+    pub(crate) measured: Measured,
+    pub(crate) streams: Option<Streams>,
+    pub(crate) latency: BTreeMap<String, Latency>,
+}
+
+/// The machines of a run that was led from elsewhere.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Agents {
+    pub(crate) members: Vec<Agent>,
+    /// How wrong latencies may be because of clocks; none if it does not matter.
+    pub(crate) latency_error_ns: Option<u64>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub(crate) struct Agent {
+    pub(crate) address: String,
+    pub(crate) workers: u64,
+    pub(crate) connections: u64,
+    pub(crate) clock_error_ns: u64,
+    pub(crate) clock_drift_ns: u64,
+    /// Why it was lost.
+    pub(crate) lost: Option<String>,
+}
+
 /// A second of the measured time.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 #[serde(default)]
@@ -226,6 +262,19 @@ impl Latency {
             .deserialize(&mut bytes.as_slice())
             .ok()
             .filter(|histogram: &Histogram<u64>| !histogram.is_empty())
+    }
+}
+
+/// The most telling of these.
+fn main_latency(latencies: &BTreeMap<String, Latency>) -> Option<(&'static str, &Latency)> {
+    ["delivery", "ack", "reconnect", "connect"]
+        .into_iter()
+        .find_map(|name| latencies.get(name).filter(|one| one.count > 0).map(|one| (name, one)))
+}
+
+impl Part {
+    pub(crate) fn main_latency(&self) -> Option<(&'static str, &Latency)> {
+        main_latency(&self.latency)
     }
 }
 
@@ -303,65 +352,7 @@ impl Saved {
 
     /// What `p99` means without more words.
     pub(crate) fn main_latency(&self) -> Option<(&'static str, &Latency)> {
-        ["delivery", "ack", "reconnect", "connect"]
-            .into_iter()
-            .find_map(|name| self.latency.get(name).filter(|one| one.count > 0).map(|one| (name, one)))
-    }
-
-    /// Of what a percentage of messages speaks.
-    pub(crate) fn whole(&self) -> f64 {
-        self.messages.expected.unwrap_or(0).max(self.messages.sent) as f64
-    }
-
-    pub(crate) fn judge(&self, expectation: &Expectation) -> Verdict {
-        expectation.judge(self.value(&expectation.name), self.whole())
-    }
-
-    /// The number that a name of `--expect` stands for.
-    pub(crate) fn value(&self, name: &str) -> Option<f64> {
-        let (messages, connections, measured) = (&self.messages, &self.connections, &self.measured);
-        let number = match name {
-            "sent" => messages.sent,
-            "acked" => messages.acked,
-            "received" => messages.received,
-            "lost" => messages.lost.unwrap_or(0),
-            "doubled" => messages.doubled,
-            "reordered" => messages.reordered,
-            "unsent" => messages.unsent,
-            "foreign" => messages.foreign,
-            "ready" => connections.ready,
-            "failed" => connections.failed,
-            "dropped" => connections.dropped,
-            "returned" => connections.returned,
-            "resumed" => connections.resumed,
-            "errors" => self.errors.values().sum(),
-            "rate" => measured.rate_per_s,
-            "sent_rate" => measured.sent_per_s,
-            "received_rate" => measured.received_per_s,
-            "acked_rate" => measured.acked_per_s,
-            "connect_rate" => connections.per_s,
-            _ => return self.other_value(name),
-        };
-        Some(number as f64)
-    }
-
-    fn other_value(&self, name: &str) -> Option<f64> {
-        if let Some(name) = name.strip_prefix("broker.") {
-            let broker = self.broker.as_ref()?;
-            return match name {
-                "cpu_us_per_message" => broker.cpu_us_per_message,
-                "cores" => Some(broker.cores),
-                "rss_bytes" => Some(broker.rss_peak_bytes as f64),
-                "bytes_per_connection" => broker.bytes_per_connection,
-                _ => None,
-            };
-        }
-        let (latency, percentile) = match name.split_once('.') {
-            Some((latency, percentile)) if LATENCIES.contains(&latency) => (self.latency.get(latency)?, percentile),
-            _ => (self.main_latency()?.1, name),
-        };
-        let known = PERCENTILES.iter().any(|(known, _)| *known == percentile);
-        (known && latency.count > 0).then(|| latency.percentile(percentile)).flatten().map(|ns| ns as f64)
+        main_latency(&self.latency)
     }
 }
 

@@ -20,10 +20,10 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(outcomes: &[Outcome]) -> Self {
-        let mut sent: Vec<(u32, u64)> = outcomes.iter().flat_map(|outcome| outcome.sent.iter().copied()).collect();
+    pub(super) fn new<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> Self {
+        let mut sent: Vec<(u32, u64)> = outcomes.clone().flat_map(|outcome| outcome.sent.iter().copied()).collect();
         sent.sort_unstable();
-        let lines: Vec<Line> = outcomes.iter().flat_map(|outcome| outcome.lines.iter().copied()).collect();
+        let lines: Vec<Line> = outcomes.flat_map(|outcome| outcome.lines.iter().copied()).collect();
         Self::of(&sent, &lines)
     }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::saved::{Condition, Latency, Saved};
+use super::saved::{Condition, Latency, Saved, Streams};
 use crate::expect::{Expectation, Verdict};
 use crate::format::{bytes, count, duration, many, span};
 use crate::plan::{Audience, Pace, Plan};
@@ -40,6 +40,8 @@ impl Saved {
             )?;
         }
         self.write_messages(out)?;
+        self.write_parts(out)?;
+        self.write_agents(out)?;
         write!(out, "  {:<11}", "latency")?;
         for name in LATENCY_COLUMNS {
             write!(out, "  {name:<8}")?;
@@ -130,17 +132,7 @@ impl Saved {
             }
         }
         writeln!(out)?;
-        for stream in self.streams.iter().flat_map(|streams| &streams.worst) {
-            writeln!(
-                out,
-                "    worst      publisher {} to subscriber {}: lost {}, doubled {}, reordered {}",
-                stream.publisher,
-                stream.subscriber,
-                count(stream.lost),
-                count(stream.doubled),
-                count(stream.reordered)
-            )?;
-        }
+        write_worst(out, self.streams.as_ref())?;
         write!(out, "  rate       ")?;
         if publishes && !self.sends_ahead() {
             write!(out, "  sent {}/s", count(measured.sent_per_s))?;
@@ -164,6 +156,9 @@ pub(super) fn for_terminal(text: &str) -> String {
 pub(super) fn headline(plan: &Plan) -> String {
     let mut out = format!("{}  ", plan.scenario);
     let _ = match plan.audience {
+        _ if plan.scenario == "mixed" => {
+            write!(out, "{}, {}", many(plan.publishers, "publisher"), many(plan.subscribers, "subscriber"))
+        }
         Audience::Partner => write!(out, "{}", many(plan.publishers, "pair")),
         _ if plan.publishers == 0 => write!(out, "{}", many(plan.subscribers, "connection")),
         Audience::Nobody => write!(out, "{}", many(plan.publishers, "publisher")),
@@ -172,7 +167,11 @@ pub(super) fn headline(plan: &Plan) -> String {
     if plan.idle > 0 {
         let _ = write!(out, " beside {} idle ones", count(plan.idle.into()));
     }
-    if plan.publishers > 0 {
+    if plan.publishers > 0 && plan.scenario == "mixed" {
+        if let Pace::Open(rate) = plan.pace {
+            let _ = write!(out, ", {} msg/s open loop", count(rate as u64));
+        }
+    } else if plan.publishers > 0 {
         let _ = write!(out, ", QoS {}, {} B", plan.qos as u8, plan.payload.len());
         let _ = match (plan.pace, plan.window) {
             (Pace::Open(rate), _) => write!(out, ", {} msg/s open loop", count(rate as u64)),
@@ -182,6 +181,22 @@ pub(super) fn headline(plan: &Plan) -> String {
     }
     let _ = write!(out, ", {}, MQTT {}", span(plan.duration), plan.identity.version);
     out
+}
+
+/// The worst streams, if any is not whole.
+pub(super) fn write_worst(out: &mut String, streams: Option<&Streams>) -> std::fmt::Result {
+    for stream in streams.iter().flat_map(|streams| &streams.worst) {
+        writeln!(
+            out,
+            "    worst      publisher {} to subscriber {}: lost {}, doubled {}, reordered {}",
+            stream.publisher,
+            stream.subscriber,
+            count(stream.lost),
+            count(stream.doubled),
+            count(stream.reordered)
+        )?;
+    }
+    Ok(())
 }
 
 fn write_latency(out: &mut String, name: &str, latency: &Latency) -> std::fmt::Result {

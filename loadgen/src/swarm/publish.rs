@@ -1,8 +1,10 @@
 //! The sending side: what is due, what the window allows, and what becomes of acknowledgements.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use millrace_core::codec::acks::{AckKind, encode_ack};
+use millrace_core::codec::properties::Property;
 use millrace_core::codec::publish::Delivery;
 use millrace_core::packet::{Ack, PacketId, QoS};
 use millrace_core::reason_code::ReasonCode;
@@ -10,9 +12,13 @@ use millrace_core::reason_code::ReasonCode;
 use super::conn::{Conn, Role, State};
 use super::{Swarm, Timeline};
 use crate::pacing::Schedule;
-use crate::plan::{Audience, Pace, Payload};
+use crate::payload::PayloadValues;
+use crate::plan::{Audience, Pace, Payload, Plan};
 use crate::stamp::Stamp;
+use crate::sys;
 
+/// The Topic Alias of a publisher's only topic.
+const ALIAS: u16 = 1;
 /// Bytes gathered for one connection before they are sent.
 const GATHER_MAX: usize = 64 * 1024;
 /// Messages published in one step, so that what comes is looked at in between.
@@ -81,7 +87,7 @@ impl Swarm {
         publisher.cleared += 1;
         self.stats.counts.cleared += 1;
         let topic = self.plan.render(&self.plan.topic, client, sequence);
-        let empty = Delivery { qos: QoS::AtMostOnce, ..delivery(&self.plan, None, &topic, &[]) };
+        let empty = Delivery { qos: QoS::AtMostOnce, ..delivery(&self.plan, None, &topic, &[], &[]) };
         empty.encode(self.plan.identity.version, self.outbox.of(slot, conn));
         true
     }
@@ -285,54 +291,129 @@ impl Swarm {
 
     fn publish(&mut self, slot: u32, intended: u64, now: u64) {
         let measured = self.timeline().is_some_and(|timeline| timeline.measures(intended));
-        let number = self.publisher_number(slot - self.subscribers);
         let conn = &mut self.conns[slot as usize];
-        let place = self.outbox.place(slot, conn);
         let Role::Publisher(publisher) = &mut conn.role else { return };
-        let packet_id = match self.plan.qos {
-            QoS::AtMostOnce => None,
-            _ => PacketId::new(publisher.window.take(intended)),
-        };
         let sequence = publisher.sent;
         publisher.sent += 1;
-        let out = self.outbox.bytes(place);
+        let packet_id = match self.plan.qos {
+            QoS::AtMostOnce => None,
+            _ => PacketId::new(publisher.window.take(intended, sequence)),
+        };
         if publisher.head.is_empty() {
-            let client = self.plan.subscribers + number;
-            let topic = self.plan.render(&self.plan.topic, client, sequence);
-            let start = out.len();
-            delivery(&self.plan, packet_id, &topic, &self.filler).encode(self.plan.identity.version, out);
-            out.truncate(out.len() - self.filler.len());
-            debug_assert!(out.len() > start);
+            self.put_message(slot, packet_id, false, sequence, intended);
         } else {
+            let place = self.outbox.place(slot, conn);
+            let Role::Publisher(publisher) = &conn.role else { return };
+            let out = self.outbox.bytes(place);
             let at = out.len() + usize::from(publisher.packet_id_at);
             out.extend_from_slice(&publisher.head);
             if let Some(id) = packet_id {
                 out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
             }
-        }
-        match &self.plan.payload {
-            Payload::Stamped(_) => {
-                let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
-                Stamp { tag: self.plan.tag, publisher: number, sequence, intended, lag }.write(out);
-                out.extend_from_slice(&self.filler[Stamp::BYTES..]);
-            }
-            Payload::Literal(bytes) => out.extend_from_slice(bytes),
+            self.put_payload(slot, sequence, intended, now);
         }
         self.stats.counts.sent += 1;
         self.stats.counts.expected += self.plan.copies();
         self.stats.counts.sent_measured += u64::from(measured);
+        if let Some(id) = packet_id {
+            self.watch(slot, id.get(), sequence, now);
+        }
+    }
+
+    /// Appends what is behind the head to what waits for this connection.
+    fn put_payload(&mut self, slot: u32, sequence: u64, intended: u64, now: u64) {
+        let publisher = self.publisher_number(slot - self.subscribers);
+        let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
+        let mut stamped = 0;
+        if let Payload::Stamped(size) = &self.plan.payload {
+            let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
+            let start = out.len();
+            Stamp { tag: self.plan.tag, publisher, sequence, intended, lag }.write(*size, out);
+            stamped = out.len() - start;
+        }
+        out.extend_from_slice(&self.filler[stamped..]);
+    }
+
+    /// Encodes a whole message, which is slower than to begin it with a head that was made before.
+    pub(super) fn put_message(
+        &mut self,
+        slot: u32,
+        packet_id: Option<PacketId>,
+        dup: bool,
+        sequence: u64,
+        intended: u64,
+    ) {
+        let client = self.client_of(slot);
+        let plan = Arc::clone(&self.plan);
+        let topic = plan.render(&plan.topic, client, sequence);
+        let properties = properties_of(&plan, client);
+        let version = plan.identity.version;
+        let takes_alias = self.publisher(slot).is_some_and(|publisher| publisher.alias_maximum > 0);
+        let topic_alias = (plan.description.topic_alias && takes_alias).then_some(ALIAS);
+        match &plan.payload {
+            Payload::Template(template) => {
+                let mut text = String::new();
+                let client_id = plan.client_id(client);
+                let unique = u64::from(client) << 40 | sequence;
+                let values = PayloadValues { time: sys::wall_clock(), unique, client_id: &client_id, sequence };
+                template.render(&values, &mut text);
+                let message = delivery(&plan, packet_id, &topic, &properties, text.as_bytes());
+                let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
+                Delivery { dup, topic_alias, ..message }.encode(version, out);
+            }
+            Payload::Stamped(_) | Payload::Literal(_) => {
+                let message = delivery(&plan, packet_id, &topic, &properties, &self.filler);
+                let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
+                Delivery { dup, topic_alias, ..message }.encode(version, out);
+                out.truncate(out.len() - self.filler.len());
+                let now = self.now.max(intended);
+                self.put_payload(slot, sequence, intended, now);
+            }
+        }
+        if topic_alias.is_some() && !dup {
+            self.alias(slot, client);
+        }
+    }
+
+    /// From the first message on the broker knows the alias of its topic.
+    fn alias(&mut self, slot: u32, client: u32) {
+        let Some(publisher) = self.publisher(slot) else { return };
+        if !publisher.alias_known {
+            publisher.alias_known = true;
+            self.make_head_of(slot, client);
+        }
     }
 
     /// Encodes once what all messages of a publisher begin with.
     pub(super) fn make_head(&mut self, slot: u32) {
-        if self.plan.topic.varies() {
+        if let Some(publisher) = self.publisher(slot) {
+            publisher.head = Box::default();
+        }
+        let fixed = !self.plan.topic.varies() && !matches!(self.plan.payload, Payload::Template(_));
+        let aliased = self.plan.description.topic_alias
+            && self.publisher(slot).is_some_and(|publisher| publisher.alias_maximum > 0);
+        // With an alias the first message is another than the rest.
+        if fixed && !aliased {
+            self.make_head_of(slot, self.client_of(slot));
+        }
+    }
+
+    fn make_head_of(&mut self, slot: u32, client: u32) {
+        let plan = &self.plan;
+        if matches!(plan.payload, Payload::Template(_)) {
             return;
         }
-        let plan = &self.plan;
-        let topic = plan.render(&plan.topic, self.client_of(slot), 0);
+        let known = match &self.conns[slot as usize].role {
+            Role::Publisher(publisher) => publisher.alias_known,
+            Role::Subscriber(_) => false,
+        };
+        let topic = if known { String::new() } else { plan.render(&plan.topic, client, 0) };
         let packet_id = (plan.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
+        let properties = properties_of(plan, client);
         let mut packet = Vec::new();
-        let at = delivery(plan, packet_id, &topic, &self.filler).encode(plan.identity.version, &mut packet);
+        let message = delivery(plan, packet_id, &topic, &properties, &self.filler);
+        let message = Delivery { topic_alias: known.then_some(ALIAS), ..message };
+        let at = message.encode(plan.identity.version, &mut packet);
         packet.truncate(packet.len() - self.filler.len());
         if let Some(publisher) = self.publisher(slot) {
             publisher.head = packet.into_boxed_slice();
@@ -437,10 +518,21 @@ impl Swarm {
     }
 }
 
+/// The properties of a client's messages.
+fn properties_of(plan: &Plan, client: u32) -> Vec<u8> {
+    let description = &plan.description;
+    let mut properties = description.properties.clone();
+    if let Some(template) = &description.response_topic {
+        properties.push_str(Property::ResponseTopic, &plan.render(template, client, 0));
+    }
+    properties.as_properties().raw().to_vec()
+}
+
 fn delivery<'a>(
-    plan: &crate::plan::Plan,
+    plan: &Plan,
     packet_id: Option<PacketId>,
     topic: &'a str,
+    properties: &'a [u8],
     payload: &'a [u8],
 ) -> Delivery<'a> {
     Delivery {
@@ -450,9 +542,9 @@ fn delivery<'a>(
         packet_id,
         topic,
         topic_alias: None,
-        message_expiry: None,
+        message_expiry: plan.description.message_expiry,
         subscription_ids: &[],
-        properties: &[],
+        properties,
         payload,
     }
 }

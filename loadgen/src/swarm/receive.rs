@@ -124,7 +124,7 @@ impl Swarm {
         if timeline.is_some_and(|timeline| timeline.measures(now)) {
             self.stats.counts.received_measured += 1;
         }
-        match Stamp::read(publish.payload) {
+        match Stamp::read(publish.payload, now) {
             Some(stamp) if stamp.tag == self.plan.tag => self.account(slot, stamp, timeline, now),
             Some(stamp) if self.plan.audience == Audience::Strangers => self.account(slot, stamp, timeline, now),
             _ => self.stats.counts.foreign += 1,

@@ -197,7 +197,9 @@ struct Trial {
 
 impl Trial {
     fn new(arguments: &[&str], mischief: Mischief) -> Self {
-        let plan = Arc::new(scenario::plan(&parse(arguments).expect("legal")).expect("legal"));
+        let plan = scenario::run_plan(&parse(arguments).expect("legal"), 7, &crate::files::Files::default())
+            .expect("legal")
+            .whole;
         let delivered: Arc<[AtomicU64]> = (0..Swarm::delivered_len(&plan)).map(|_| AtomicU64::new(0)).collect();
         let swarms = (0..plan.workers).map(|worker| Swarm::new(Arc::clone(&plan), worker, delivered.clone())).collect();
         let broker = Broker::new(plan.identity.version, mischief);
@@ -484,7 +486,7 @@ fn strangers_are_accounted_from_where_they_were_first_heard() {
     let conn = trial.swarms[0].id_of(0);
     for sequence in [100, 101, 103, 103, 104] {
         let mut payload = Vec::new();
-        crate::stamp::Stamp { tag: 9, publisher: 4, sequence, intended: 5, lag: 0 }.write(&mut payload);
+        crate::stamp::Stamp { tag: 9, publisher: 4, sequence, intended: 5, lag: 0 }.write(28, &mut payload);
         let publish = Publish {
             dup: false,
             qos: QoS::AtMostOnce,

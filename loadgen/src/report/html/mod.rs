@@ -156,6 +156,8 @@ mod tests {
             "messages": { "expected": 1, "lost": 1 },
             "latency": { "delivery": { "count": 1, "from": HOSTILE, "p50_ns": 7, "max_ns": 7 } },
             "errors": { HOSTILE: 3 },
+            "parts": [{ "name": HOSTILE, "config": map }],
+            "agents": { "members": [{ "address": HOSTILE, "lost": HOSTILE }] },
             "expectations": [{ "condition": HOSTILE, "held": false, "met": 1.5 }],
             "verdict": { "valid": false, "limited_by_the_load_tool": words },
             "series": [point, later],

@@ -6,7 +6,7 @@ use super::charts;
 use super::markup::Markup;
 use crate::format::{bytes, count, duration};
 use crate::report::members::readable;
-use crate::report::saved::Saved;
+use crate::report::saved::{Saved, Streams};
 
 pub(super) fn write_expectations(page: &mut Markup, saved: &Saved) {
     if saved.expectations.is_empty() {
@@ -30,7 +30,9 @@ pub(super) fn write_expectations(page: &mut Markup, saved: &Saved) {
 pub(super) fn write(page: &mut Markup, saved: &Saved) {
     page.raw("<h2>Numbers</h2>\n");
     write_latencies(page, saved);
-    write_streams(page, saved);
+    write_parts(page, saved);
+    write_agents(page, saved);
+    write_streams(page, saved.streams.as_ref());
     write_errors(page, saved);
     page.raw("<div class=\"tables\">\n");
     write_accounts(page, saved);
@@ -130,8 +132,61 @@ fn connections(saved: &Saved) -> [(&'static str, String); 7] {
     ]
 }
 
-fn write_streams(page: &mut Markup, saved: &Saved) {
-    let Some(streams) = saved.streams.as_ref().filter(|streams| !streams.worst.is_empty()) else { return };
+/// The streams of a mix.
+fn write_parts(page: &mut Markup, saved: &Saved) {
+    let Some(parts) = &saved.parts else { return };
+    page.raw(
+        "<section class=\"card\"><h3>Streams of the mix</h3><table><caption>Streams of the mix</caption><thead><tr>",
+    );
+    page.raw("<th scope=\"col\">stream</th><th scope=\"col\">scenario</th><th scope=\"col\">rate</th>");
+    page.raw("<th scope=\"col\">sent</th><th scope=\"col\">received</th><th scope=\"col\">lost</th>");
+    page.raw("<th scope=\"col\">doubled</th><th scope=\"col\">reordered</th><th scope=\"col\">latency</th>");
+    page.raw("<th scope=\"col\">p50</th><th scope=\"col\">p99</th><th scope=\"col\">max</th></tr></thead><tbody>\n");
+    for part in parts {
+        let (messages, scenario) = (&part.messages, part.config.get("scenario").and_then(Value::as_str));
+        page.raw("<tr><th scope=\"row\">").text(&part.name).raw("</th><td>").text(scenario.unwrap_or("-"));
+        page.raw("</td><td>").text(&format!("{}/s", count(part.measured.rate_per_s))).raw("</td>");
+        let lost = messages.lost.map_or_else(|| "-".to_owned(), count);
+        for number in [count(messages.sent), count(messages.received), lost] {
+            page.raw("<td>").text(&number).raw("</td>");
+        }
+        for number in [messages.doubled, messages.reordered] {
+            page.raw("<td>").text(&count(number)).raw("</td>");
+        }
+        let main = part.main_latency();
+        page.raw("<td>").text(main.map_or("-", |(name, _)| charts::label(name))).raw("</td>");
+        for percentile in ["p50", "p99", "max"] {
+            let value = main.and_then(|(_, latency)| latency.percentile(percentile));
+            page.raw("<td>").text(&value.map_or_else(|| "-".to_owned(), duration)).raw("</td>");
+        }
+        page.raw("</tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+    parts.iter().for_each(|part| write_streams(page, part.streams.as_ref()));
+}
+
+/// The machines that did it.
+fn write_agents(page: &mut Markup, saved: &Saved) {
+    let Some(agents) = &saved.agents else { return };
+    page.raw("<section class=\"card\"><h3>Agents</h3>");
+    if let Some(error) = agents.latency_error_ns {
+        let text = format!("latencies between agents may be wrong by {}", duration(error));
+        page.raw("<p class=\"what\">").text(&text).raw("</p>");
+    }
+    page.raw("<table><caption>Agents</caption><thead><tr><th scope=\"col\">agent</th>");
+    page.raw("<th scope=\"col\">workers</th><th scope=\"col\">connections</th><th scope=\"col\">clock known to</th>");
+    page.raw("<th scope=\"col\">drifted by</th><th scope=\"col\" class=\"text\">lost</th></tr></thead><tbody>\n");
+    for agent in &agents.members {
+        page.raw("<tr><td class=\"text\">").text(&agent.address).raw("</td><td>").text(&count(agent.workers));
+        page.raw("</td><td>").text(&count(agent.connections)).raw("</td><td>").text(&duration(agent.clock_error_ns));
+        page.raw("</td><td>").text(&duration(agent.clock_drift_ns)).raw("</td><td class=\"text\">");
+        page.text(agent.lost.as_deref().unwrap_or("no")).raw("</td></tr>\n");
+    }
+    page.raw("</tbody></table></section>\n");
+}
+
+fn write_streams(page: &mut Markup, streams: Option<&Streams>) {
+    let Some(streams) = streams.filter(|streams| !streams.worst.is_empty()) else { return };
     page.raw("<section class=\"card\"><h3>Worst of ").text(&count(streams.number));
     page.raw(" pairs of publisher and subscriber</h3><p class=\"what\">");
     page.text(&format!(

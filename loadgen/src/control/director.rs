@@ -1,28 +1,20 @@
-//! The run as a whole: workers report their counts here, the main thread moves the stages.
+//! Moves the stages of a run: ramp, what is measured, the wait for what is under way.
 //!
-//! Runs on: the main thread; workers write their own [`Board`] and read the stage.
+//! Runs on: the main thread.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
 
+use super::{AWAY, BACK, CLEAR, RUN, Shared};
 use crate::host::{BrokerWatch, HostWatch};
-use crate::plan::{Audience, Pace, Plan, Story};
+use crate::plan::Story;
 use crate::progress::{Progress, RampSample, Sample};
+use crate::run_plan::RunPlan;
 use crate::stats::{Counts, histogram};
-use crate::swarm::{Stage, Swarm, Timeline};
+use crate::swarm::Timeline;
 use crate::sys;
-use crate::worker::{self, Outcome, WorkerError};
-
-const RAMP: u8 = 0;
-const RUN: u8 = 1;
-const AWAY: u8 = 2;
-const BACK: u8 = 3;
-const CLEAR: u8 = 4;
-const LEAVE: u8 = 5;
 
 /// How often the main thread looks.
 const TICK: Duration = Duration::from_millis(20);
@@ -31,216 +23,21 @@ const HEAD_START_NS: u64 = 50_000_000;
 /// How long nothing moves at the end before the rest is given up.
 const QUIET_NS: u64 = 1_000_000_000;
 const SECOND_NS: u64 = 1_000_000_000;
-/// How long workers may take to show their latencies.
-const ANSWER_NS: u64 = 50_000_000;
 /// Moments of the ramp that are kept, and how far apart they are at first; when there are more, every second one goes.
 const RAMP_SAMPLES_MAX: usize = 128;
 const RAMP_SAMPLE_NS: u64 = 50_000_000;
 
-/// What all threads of a run share.
-pub(crate) struct Shared {
-    stage: AtomicU8,
-    start: AtomicU64,
-    measure: AtomicU64,
-    end: AtomicU64,
-    /// How often latencies were asked for.
-    asked: AtomicU64,
-    pub(crate) boards: Vec<Board>,
-}
-
-/// What one worker shows of itself.
-#[derive(Default)]
-pub(crate) struct Board {
-    counts: Mutex<Counts>,
-    under_way: AtomicU64,
-    /// Delivery and acknowledgement latencies so far, put here when they are asked for.
-    latencies: Mutex<Option<(Histogram<u64>, Histogram<u64>)>>,
-    /// The last time of asking that was answered.
-    answered: AtomicU64,
-    failed: AtomicBool,
-}
-
-impl Board {
-    pub(crate) fn show(&self, counts: &Counts, under_way: u64) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = *counts;
-        self.under_way.store(under_way, Ordering::Relaxed);
-    }
-
-    pub(crate) fn show_latencies(&self, delivery: &Histogram<u64>, ack: &Histogram<u64>) {
-        *self.latencies.lock().unwrap_or_else(PoisonError::into_inner) = Some((delivery.clone(), ack.clone()));
-    }
-
-    /// What was asked for has been shown, with the counts that belong to it.
-    pub(crate) fn has_shown(&self, asked: u64, counts: &Counts) {
-        *self.counts.lock().unwrap_or_else(PoisonError::into_inner) = *counts;
-        self.answered.store(asked, Ordering::Release);
-    }
-
-    pub(crate) fn fail(&self) {
-        self.failed.store(true, Ordering::Relaxed);
-    }
-}
-
-impl Shared {
-    fn new(workers: u32) -> Self {
-        Self {
-            stage: AtomicU8::new(RAMP),
-            start: AtomicU64::new(0),
-            measure: AtomicU64::new(0),
-            end: AtomicU64::new(0),
-            asked: AtomicU64::new(0),
-            boards: (0..workers).map(|_| Board::default()).collect(),
-        }
-    }
-
-    /// The stage, none when the run is over.
-    pub(crate) fn stage(&self) -> Option<Stage> {
-        let stage = self.stage.load(Ordering::Acquire);
-        let timeline = Timeline {
-            start: self.start.load(Ordering::Relaxed),
-            measure: self.measure.load(Ordering::Relaxed),
-            end: self.end.load(Ordering::Relaxed),
-        };
-        Some(match stage {
-            RAMP => Stage::Ramp,
-            AWAY => Stage::Away,
-            RUN => Stage::Run(timeline),
-            BACK => Stage::Back(timeline),
-            CLEAR => Stage::Clear,
-            _ => return None,
-        })
-    }
-
-    fn set(&self, stage: u8) {
-        self.stage.store(stage, Ordering::Release);
-    }
-
-    fn set_with(&self, stage: u8, timeline: Timeline) {
-        self.start.store(timeline.start, Ordering::Relaxed);
-        self.measure.store(timeline.measure, Ordering::Relaxed);
-        self.end.store(timeline.end, Ordering::Relaxed);
-        self.set(stage);
-    }
-
-    /// A worker is to show its latencies: which time of asking this is.
-    pub(crate) fn asks_for_latencies(&self, board: &Board) -> Option<u64> {
-        let asked = self.asked.load(Ordering::Acquire);
-        (board.answered.load(Ordering::Relaxed) != asked).then_some(asked)
-    }
-
-    /// Asks all workers for their latencies and waits until they have shown them, so that none falls into a later second;
-    /// a worker that does not answer keeps nobody waiting for long.
-    fn ask_for_latencies(&self) {
-        let asked = self.asked.fetch_add(1, Ordering::AcqRel) + 1;
-        let deadline = sys::now() + ANSWER_NS;
-        while self.boards.iter().any(|board| board.answered.load(Ordering::Acquire) != asked) && sys::now() < deadline {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-    }
-
-    fn counts(&self) -> Counts {
-        let mut sum = Counts::default();
-        for board in &self.boards {
-            sum.join(&board.counts.lock().unwrap_or_else(PoisonError::into_inner));
-        }
-        sum
-    }
-
-    fn under_way(&self) -> u64 {
-        self.boards.iter().map(|board| board.under_way.load(Ordering::Relaxed)).sum()
-    }
-
-    fn any_failed(&self) -> bool {
-        self.boards.iter().any(|board| board.failed.load(Ordering::Relaxed))
-    }
-
-    fn latencies(&self) -> (Histogram<u64>, Histogram<u64>) {
-        let (mut delivery, mut ack) = (histogram(), histogram());
-        for board in &self.boards {
-            if let Some((one, other)) = &*board.latencies.lock().unwrap_or_else(PoisonError::into_inner) {
-                delivery.add(one).expect("all histograms have the same bounds");
-                ack.add(other).expect("all histograms have the same bounds");
-            }
-        }
-        (delivery, ack)
-    }
-}
-
-/// What a run has brought.
-pub(crate) struct Run {
-    pub(crate) timeline: Option<Timeline>,
-    /// When the first connect was due.
-    pub(crate) begun: u64,
-    pub(crate) ramp_ns: u64,
-    pub(crate) outcomes: Vec<Outcome>,
+/// What was seen of a run from above.
+pub(crate) struct Seen {
     pub(crate) samples: Vec<Sample>,
     pub(crate) ramp: Vec<RampSample>,
-    pub(crate) interrupted: bool,
     pub(crate) host: HostWatch,
     pub(crate) broker: Option<BrokerWatch>,
 }
 
-/// Carries the plan out.
-pub(crate) fn run(
-    plan: &Arc<Plan>,
-    broker: Option<BrokerWatch>,
-    interrupted: &AtomicBool,
-    progress: &mut Progress,
-) -> Result<Run, WorkerError> {
-    let shared = Arc::new(Shared::new(plan.workers));
-    let delivered: Arc<[AtomicU64]> = (0..Swarm::delivered_len(plan)).map(|_| AtomicU64::new(0)).collect();
-    let begun = sys::now();
-    let workers: Vec<JoinHandle<Result<Outcome, WorkerError>>> = (0..plan.workers)
-        .map(|number| {
-            let (plan, shared, delivered) = (Arc::clone(plan), Arc::clone(&shared), Arc::clone(&delivered));
-            std::thread::Builder::new()
-                .name(format!("worker {number}"))
-                .spawn(move || {
-                    let outcome = worker::run(&plan, number, &shared, delivered);
-                    if outcome.is_err() {
-                        shared.boards[number as usize].fail();
-                    }
-                    outcome
-                })
-                .map_err(WorkerError::Thread)
-        })
-        .collect::<Result<_, _>>()?;
-
-    let mut director = Director {
-        plan,
-        shared: &shared,
-        interrupted,
-        progress,
-        samples: Vec::new(),
-        ramp: Vec::new(),
-        host: HostWatch::new(),
-        broker,
-    };
-    let ramp_ns = director.ramp(begun);
-    let timeline = match plan.story {
-        Story::Plain => {
-            let timeline = director.measure();
-            if let Some(timeline) = timeline {
-                director.drain(timeline);
-            }
-            timeline
-        }
-        Story::Reconnect(rounds) => director.reconnect(rounds),
-        Story::Offline | Story::Retained => director.send_ahead(),
-    };
-    director.host.finish();
-    shared.set(LEAVE);
-    let mut outcomes = Vec::new();
-    for worker in workers {
-        outcomes.push(worker.join().expect("a worker that panics ends the program")?);
-    }
-    let Director { samples, ramp, host, broker, .. } = director;
-    let interrupted = interrupted.load(Ordering::Relaxed);
-    Ok(Run { timeline, begun, ramp_ns, outcomes, samples, ramp, interrupted, host, broker })
-}
-
-struct Director<'a> {
-    plan: &'a Plan,
+/// See the head of this file.
+pub(crate) struct Director<'a> {
+    plan: &'a RunPlan,
     shared: &'a Shared,
     interrupted: &'a AtomicBool,
     progress: &'a mut Progress,
@@ -248,16 +45,67 @@ struct Director<'a> {
     ramp: Vec<RampSample>,
     host: HostWatch,
     broker: Option<BrokerWatch>,
+    /// Between the order to begin and the first message.
+    head_start_ns: u64,
 }
 
-impl Director<'_> {
+impl<'a> Director<'a> {
+    pub(crate) fn new(
+        plan: &'a RunPlan,
+        shared: &'a Shared,
+        interrupted: &'a AtomicBool,
+        progress: &'a mut Progress,
+        broker: Option<BrokerWatch>,
+    ) -> Self {
+        Self {
+            plan,
+            shared,
+            interrupted,
+            progress,
+            samples: Vec::new(),
+            ramp: Vec::new(),
+            host: HostWatch::new(),
+            broker,
+            head_start_ns: HEAD_START_NS,
+        }
+    }
+
+    /// With more time between the order to begin and the first message.
+    pub(crate) fn with_head_start(mut self, head_start_ns: u64) -> Self {
+        self.head_start_ns = head_start_ns;
+        self
+    }
+
+    /// The run from the ramp to the end, but for the goodbyes: how long the ramp took, and when was measured.
+    pub(crate) fn direct(&mut self, begun: u64) -> (u64, Option<Timeline>) {
+        let ramp_ns = self.ramp(begun);
+        let timeline = match self.plan.story() {
+            Story::Plain => {
+                let timeline = self.measure();
+                if let Some(timeline) = timeline {
+                    self.drain(timeline);
+                }
+                timeline
+            }
+            Story::Reconnect(rounds) => self.reconnect(rounds),
+            Story::Offline | Story::Retained => self.send_ahead(),
+        };
+        (ramp_ns, timeline)
+    }
+
+    /// What was seen.
+    pub(crate) fn finish(mut self) -> Seen {
+        self.host.finish();
+        Seen { samples: self.samples, ramp: self.ramp, host: self.host, broker: self.broker }
+    }
+
     fn must_stop(&self) -> bool {
         self.interrupted.load(Ordering::Relaxed) || self.shared.any_failed()
     }
 
     /// Waits until every connection is ready or has failed; says how long that took.
     fn ramp(&mut self, begun: u64) -> u64 {
-        let total = u64::from(self.plan.connections());
+        let total = u64::from(self.plan.whole.connections());
         let (mut next, mut every) = (0, RAMP_SAMPLE_NS);
         loop {
             std::thread::sleep(Duration::from_millis(2));
@@ -291,9 +139,9 @@ impl Director<'_> {
         if counts.open == 0 || self.must_stop() {
             return None;
         }
-        let start = sys::now() + HEAD_START_NS;
-        let measure = start + self.plan.warm_up.as_nanos() as u64;
-        let mut timeline = Timeline { start, measure, end: measure + self.plan.duration.as_nanos() as u64 };
+        let start = sys::now() + self.head_start_ns;
+        let measure = start + self.plan.whole.warm_up.as_nanos() as u64;
+        let mut timeline = Timeline { start, measure, end: measure + self.plan.whole.duration.as_nanos() as u64 };
         self.shared.set_with(RUN, timeline);
         sleep_until(timeline.measure, self);
         self.watch();
@@ -302,7 +150,7 @@ impl Director<'_> {
         loop {
             next += SECOND_NS;
             let until = next.min(timeline.end);
-            while sys::now() < until && !self.must_stop() && !self.is_complete() && self.shared.counts().open > 0 {
+            while sys::now() < until && !self.must_stop() && !self.is_complete() && !self.is_deserted() {
                 std::thread::sleep(TICK.min(Duration::from_nanos(until.saturating_sub(sys::now()).max(1))));
             }
             self.sample(&mut before, timeline);
@@ -310,7 +158,7 @@ impl Director<'_> {
             if now >= timeline.end {
                 break;
             }
-            if self.must_stop() || self.is_complete() || self.shared.counts().open == 0 {
+            if self.must_stop() || self.is_complete() || self.is_deserted() {
                 timeline.end = now;
                 self.shared.set_with(RUN, timeline);
                 break;
@@ -352,7 +200,7 @@ impl Director<'_> {
         if self.shared.counts().open == 0 || self.must_stop() {
             return None;
         }
-        let limit = self.plan.duration.as_nanos() as u64;
+        let limit = self.plan.whole.duration.as_nanos() as u64;
         let measure = sys::now();
         self.watch();
         let mut before = (measure, self.shared.counts(), histogram());
@@ -376,19 +224,19 @@ impl Director<'_> {
 
     /// Messages are sent first; then those for whom they wait come for them, which is what is measured.
     fn send_ahead(&mut self) -> Option<Timeline> {
-        let patience = self.plan.duration.as_nanos() as u64;
-        if self.plan.story == Story::Offline {
+        let patience = self.plan.whole.duration.as_nanos() as u64;
+        if self.plan.story() == Story::Offline {
             self.shared.set(AWAY);
-            let publishers = u64::from(self.plan.publishers);
+            let publishers = u64::from(self.plan.whole.publishers);
             self.wait_until(sys::now() + patience, |counts| counts.open <= publishers);
         }
         let start = sys::now();
-        let limit = self.plan.limit.unwrap_or(0);
+        let limit = self.plan.whole.limit.unwrap_or(0);
         let sending = Timeline { start, measure: start, end: start + patience };
         self.shared.set_with(RUN, sending);
         self.wait_until(sending.end, |counts| counts.acked >= limit);
         let outcome = self.come_for_it(patience);
-        if self.plan.story == Story::Retained {
+        if self.plan.story() == Story::Retained {
             self.shared.set(CLEAR);
             let until = sys::now() + 2 * QUIET_NS;
             while self.shared.counts().cleared < self.shared.counts().sent && sys::now() < until {
@@ -409,7 +257,7 @@ impl Director<'_> {
         let mut before = (start, self.shared.counts(), histogram());
         self.shared.set_with(BACK, timeline);
         let (mut moved, mut seen) = (start, 0);
-        let awaited = u64::from(self.plan.subscribers);
+        let awaited = u64::from(self.plan.whole.subscribers);
         self.wait_until(timeline.end, |counts| {
             let now = sys::now();
             if counts.received + counts.returned != seen {
@@ -429,7 +277,7 @@ impl Director<'_> {
         self.shared.ask_for_latencies();
         let (now, counts) = (sys::now(), self.shared.counts());
         let (delivery, ack) = self.shared.latencies();
-        let all = if self.plan.copies() > 0 || self.plan.audience == Audience::Strangers { delivery } else { ack };
+        let all = if self.plan.receives() { delivery } else { ack };
         let mut interval = all.clone();
         // What was recorded is never taken back.
         let _ = interval.subtract(&before.2);
@@ -442,14 +290,19 @@ impl Director<'_> {
 
     /// Whether a limited run has sent all of its messages.
     fn is_complete(&self) -> bool {
-        let Some(limit) = self.plan.limit else { return false };
-        self.plan.publishers > 0 && self.shared.counts().sent >= limit
+        let Some(limit) = self.plan.whole.limit else { return false };
+        self.plan.whole.publishers > 0 && self.shared.counts().sent >= limit
+    }
+
+    /// Whether all connections are gone for good.
+    fn is_deserted(&self) -> bool {
+        self.shared.counts().open == 0 && !self.plan.reconnects()
     }
 
     /// Waits for what is under way, as long as it moves.
     fn drain(&mut self, timeline: Timeline) {
         let (mut moved, mut seen) = (sys::now(), 0);
-        let limit = timeline.end.max(sys::now()) + self.plan.drain.as_nanos() as u64;
+        let limit = timeline.end.max(sys::now()) + self.plan.whole.drain.as_nanos() as u64;
         loop {
             std::thread::sleep(Duration::from_millis(5));
             let counts = self.shared.counts();
@@ -464,8 +317,7 @@ impl Director<'_> {
             if motion != seen {
                 (moved, seen) = (now, motion);
             }
-            let quiet =
-                if self.plan.pace == Pace::Closed && self.plan.qos as u8 == 0 { QUIET_NS } else { 2 * QUIET_NS };
+            let quiet = if self.plan.drains_fast() { QUIET_NS } else { 2 * QUIET_NS };
             if now > limit || now - moved > quiet || self.must_stop() {
                 return;
             }

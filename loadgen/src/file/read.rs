@@ -54,7 +54,7 @@ fn understand(document: &Document, typed: &[String], found: &mut Vec<Diagnostic>
         Reading { command: &command, scenario: &name, section: &document.top, typed, extra: &[], run_wide: &[] };
     if !mixed {
         let matches = top.matches(found)?;
-        return cli::from_matches(&matches).map_err(|error| found.push(top.blame(&error.to_string()))).ok();
+        return cli::from_matches(&matches).map_err(|error| found.push(top.blame(&error))).ok();
     }
     top.extra = &["stream"];
     let whole = top.matches(found);

@@ -277,6 +277,14 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files
         return Err(format!("a rate of {rate} messages a second is over {RATE_MAX}"));
     }
     let pace = rate.map_or(Pace::Closed, Pace::Open);
+    let random_wait = options.max_random_wait.map(|most| (options.min_random_wait.unwrap_or_default(), most));
+    if random_wait.is_some_and(|(least, most)| least > most) {
+        return Err("--min-random-wait is above --max-random-wait".to_owned());
+    }
+    let paced = rate.is_some() || base.scenario == "pub" && options.inflight.is_none();
+    if random_wait.is_some() && !paced {
+        return Err("--max-random-wait needs --rate or --interval-of-msg".to_owned());
+    }
     // Without a stamp nobody knows what was delivered.
     let countable = matches!(payload, Payload::Stamped(_)) && base.copies() > 0 || options.qos != QoS::AtMostOnce;
     let window = match (options.inflight, pace) {
@@ -300,6 +308,7 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files
         retain: options.retain,
         description: options.properties.description(base.identity.version)?,
         retry_interval: options.retry_interval,
+        random_wait,
         payload,
         pace,
         window,
@@ -384,6 +393,7 @@ fn base(options: &CommonOptions, tag: u16) -> Result<Plan, String> {
         payload: Payload::Literal(Vec::new()),
         description: Description::default(),
         retry_interval: None,
+        random_wait: None,
         pace: Pace::Closed,
         window: None,
         limit: None,
@@ -505,6 +515,8 @@ mod tests {
             &["pub", "-V", "4", "--retry-interval", "500"],
             &["pub", "-m", "template:///there/is/no/such/file"],
             &["conn", "--will-delay", "5"],
+            &["pairs", "--max-random-wait", "5"],
+            &["pub", "--min-random-wait", "9", "--max-random-wait", "5"],
         ] {
             assert!(planned(wrong).is_err(), "{wrong:?}");
         }

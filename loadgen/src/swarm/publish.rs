@@ -1,5 +1,6 @@
 //! The sending side: what is due, what the window allows, and what becomes of acknowledgements.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -49,14 +50,92 @@ impl Swarm {
             let schedule = Schedule::new(timeline.start, timeline.end, rate * share, self.publishers, limit);
             self.schedule = Some(schedule.shifted(part));
         }
-        for publisher in 0..self.publishers {
-            self.look_at(self.subscribers + publisher);
+        self.late.clear();
+        let random = self.plan.random_wait.is_some();
+        for number in 0..self.publishers {
+            let slot = self.subscribers + number;
+            self.look_at(slot);
+            let wait = self.plan.wait_of(self.publisher_number(number));
+            if let (Some(publisher), true) = (self.publisher(slot), random) {
+                publisher.wait = wait;
+                self.release_next(number);
+            }
         }
+    }
+
+    /// Says when the next message of a publisher is due that begins later than its turn.
+    fn release_next(&mut self, number: u32) {
+        let Some(schedule) = self.schedule else { return };
+        let slot = self.subscribers + number;
+        let due =
+            self.publisher(slot).and_then(|publisher| schedule.due_later(number, publisher.released, publisher.wait));
+        self.late.extend(due.map(|due| Reverse((due, number))));
+    }
+
+    /// How many messages of a publisher have become due.
+    fn owed(&self, number: u32) -> u64 {
+        match (&self.conns[(self.subscribers + number) as usize].role, self.schedule) {
+            (Role::Publisher(publisher), _) if self.plan.random_wait.is_some() => publisher.released,
+            (_, Some(schedule)) => schedule.share(self.passed, number),
+            (_, None) => 0,
+        }
+    }
+
+    /// Publishes what is due of those who begin later than their turn; says when the next message is.
+    fn late_step(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let mut budget = STEP_MAX;
+        while let Some(Reverse((due, number))) = self.late.peek().copied() {
+            if due > now {
+                return self.catch_up_all(schedule, now).min(due);
+            }
+            if budget == 0 {
+                self.catch_up_all(schedule, now);
+                return now;
+            }
+            budget -= 1;
+            self.late.pop();
+            let slot = self.subscribers + number;
+            if let Some(publisher) = self.publisher(slot) {
+                publisher.released += 1;
+            }
+            self.release_next(number);
+            self.publish_or_owe(slot, due, now);
+        }
+        self.catch_up_all(schedule, now)
+    }
+
+    /// A message has become due: it leaves, or is owed.
+    fn publish_or_owe(&mut self, slot: u32, due: u64, now: u64) {
+        if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
+            return;
+        }
+        if self.may_publish(slot) {
+            if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
+                self.stats.latencies.lag.saturating_record(now - due);
+            }
+            self.publish(slot, due, now);
+        } else {
+            self.fall_behind(slot);
+        }
+    }
+
+    /// Sends what publishers owe that may have room again; says when to look again.
+    fn catch_up_all(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let mut queue = std::mem::take(&mut self.queue);
+        for slot in queue.drain(..) {
+            self.catch_up(schedule, slot, now);
+        }
+        if self.queue.is_empty() {
+            self.queue = queue;
+            return u64::MAX;
+        }
+        now
     }
 
     /// Publishes what is due or what windows allow.
     pub(super) fn publish_step(&mut self, timeline: Timeline, now: u64) -> u64 {
         match self.schedule {
+            Some(schedule) if self.plan.random_wait.is_some() => self.late_step(schedule, now),
             Some(schedule) => self.open_step(schedule, now),
             None if self.publishers > 0 => self.closed_step(timeline, now),
             None => u64::MAX,
@@ -101,29 +180,13 @@ impl Swarm {
             let slot = self.subscribers + number;
             let due = schedule.due(self.passed);
             self.passed += 1;
-            if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
-                continue;
-            }
-            if self.may_publish(slot) {
-                if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
-                    self.stats.latencies.lag.saturating_record(now - due);
-                }
-                self.publish(slot, due, now);
-            } else {
-                self.fall_behind(slot);
-            }
+            self.publish_or_owe(slot, due, now);
         }
-        let mut queue = std::mem::take(&mut self.queue);
-        for slot in queue.drain(..) {
-            self.catch_up(schedule, slot, now);
-        }
-        if self.queue.is_empty() {
-            self.queue = queue;
-        }
-        if self.passed < count || !self.queue.is_empty() {
+        let again = self.catch_up_all(schedule, now);
+        if self.passed < count {
             return now;
         }
-        schedule.next(self.passed).unwrap_or(u64::MAX)
+        again.min(schedule.next(self.passed).unwrap_or(u64::MAX))
     }
 
     /// A message is due that cannot leave. Whatever is in the way will say when it is gone, but for our own buffer.
@@ -139,12 +202,12 @@ impl Swarm {
     /// Sends what a publisher owes, each message with the time at which it was due.
     fn catch_up(&mut self, schedule: Schedule, slot: u32, now: u64) {
         let number = slot - self.subscribers;
-        let owed = schedule.share(self.passed, number);
+        let owed = self.owed(number);
         let Some(publisher) = self.publisher(slot) else { return };
         publisher.queued = false;
-        let mut sent = publisher.sent;
+        let (mut sent, wait) = (publisher.sent, publisher.wait);
         while sent < owed && self.may_publish(slot) {
-            self.publish(slot, schedule.due_of(number, sent), now);
+            self.publish(slot, schedule.due_of(number, sent) + wait, now);
             sent += 1;
         }
         if let Some(publisher) = self.publisher(slot) {
@@ -460,10 +523,9 @@ impl Swarm {
 
     /// At the end: what was due and never left.
     pub(super) fn settle_unsent(&mut self) {
-        let Some(schedule) = self.schedule else { return };
         let mut unsent = 0;
         for number in 0..self.publishers {
-            let owed = schedule.share(self.passed, number);
+            let owed = self.owed(number);
             if let Some(publisher) = self.publisher(self.subscribers + number) {
                 unsent += owed.saturating_sub(publisher.sent);
             }
@@ -491,9 +553,7 @@ impl Swarm {
         if self.timeline().is_none_or(|timeline| now < timeline.end) {
             return u64::from(self.publishers);
         }
-        let owed = |number: u32, sent: u64| {
-            self.schedule.map_or(0, |schedule| schedule.share(self.passed, number).saturating_sub(sent))
-        };
+        let owed = |number: u32, sent: u64| self.owed(number).saturating_sub(sent);
         let publishers = self.our_publishers();
         publishers
             .filter(|(conn, _)| conn.state == State::Ready)

@@ -353,6 +353,32 @@ fn packets_may_come_in_pieces_of_any_size() {
 }
 
 #[test]
+fn publishers_may_begin_at_random_and_keep_their_pace() {
+    let arguments = [
+        "pairs",
+        "-c",
+        "5",
+        "-q",
+        "1",
+        "-I",
+        "100",
+        "--min-random-wait",
+        "50",
+        "--max-random-wait",
+        "200",
+        "--workers",
+        "2",
+    ];
+    let mut trial = Trial::new(&arguments, Mischief::default());
+    trial.run(1000);
+    let stats = trial.sum();
+    let counts = stats.counts;
+    assert!((35..=48).contains(&counts.sent), "{} of 50 were due by then", counts.sent);
+    assert_eq!((counts.unique, counts.unsent, counts.reordered), (counts.sent, 0, 0));
+    assert!(stats.latencies.delivery.max() <= 2 * MS, "they are due later, not late");
+}
+
+#[test]
 fn a_closed_window_holds_messages_back_in_the_closed_loop() {
     let mut trial = Trial::new(
         &["pairs", "-c", "2", "-q", "1", "-F", "5", "--workers", "1"],

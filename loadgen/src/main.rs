@@ -3,7 +3,7 @@
 //! | question | module |
 //! | --- | --- |
 //! | what can be typed | [`cli`], [`options`], [`mod@format`], [`properties`], [`payload`], [`template`], [`files`] |
-//! | what stands in a scenario file, and in the streams of a mix | [`file`], [`mix`] |
+//! | what stands in a scenario file, and in the streams of a mix | [`mod@file`], [`mix`] |
 //! | what a run does | [`scenario`], [`plan`], [`run_plan`], [`preflight`] |
 //! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
 //! | when a message is due | [`pacing`] |

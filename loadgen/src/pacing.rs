@@ -28,6 +28,15 @@ impl Schedule {
         self
     }
 
+    /// Moves the end; nothing is due at or behind it.
+    pub(crate) fn end_at(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    pub(crate) fn is_over(&self, due: u64) -> bool {
+        due >= self.end
+    }
+
     /// When message `number` is due.
     #[inline]
     pub(crate) fn due(&self, number: u64) -> u64 {

@@ -199,6 +199,10 @@ impl Swarm {
         let continues = stage.continues(self.stage);
         self.now = now;
         self.stage = Some(stage);
+        if let (Stage::Run(timeline), Some(schedule)) = (stage, &mut self.schedule) {
+            // A run may end before its time.
+            schedule.end_at(timeline.end);
+        }
         if !continues {
             match stage {
                 Stage::Ramp => self.ramp_begin(0, self.conns.len() as u32, now),

@@ -85,8 +85,9 @@ impl Swarm {
     fn late_step(&mut self, schedule: Schedule, now: u64) -> u64 {
         let mut budget = STEP_MAX;
         while let Some(Reverse((due, number))) = self.late.peek().copied() {
-            if due > now {
-                return self.catch_up_all(schedule, now).min(due);
+            if due > now || schedule.is_over(due) {
+                let next = if schedule.is_over(due) { u64::MAX } else { due };
+                return self.catch_up_all(schedule, now).min(next);
             }
             if budget == 0 {
                 self.catch_up_all(schedule, now);

@@ -353,6 +353,24 @@ fn packets_may_come_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_run_that_ends_before_its_time_sends_no_more() {
+    for wait in [&[][..], &["--max-random-wait", "20"]] {
+        let arguments = [&["pairs", "-c", "4", "--rate", "1k", "--workers", "2"], wait].concat();
+        let mut trial = Trial::new(&arguments, Mischief::default());
+        trial.pass(100);
+        let start = trial.now + MS;
+        let timeline = Timeline { start, measure: start, end: start + 10_000 * MS };
+        trial.stage = Stage::Run(timeline);
+        trial.pass(200);
+        trial.stage = Stage::Run(Timeline { end: trial.now, ..timeline });
+        trial.pass(500);
+        let counts = trial.sum().counts;
+        assert!((150..=201).contains(&counts.sent), "{}", counts.sent);
+        assert_eq!(counts.unique, counts.sent);
+    }
+}
+
+#[test]
 fn publishers_may_begin_at_random_and_keep_their_pace() {
     let arguments = [
         "pairs",

@@ -9,6 +9,7 @@ mod comeback;
 mod conn;
 mod connect;
 mod leave;
+mod message;
 mod publish;
 mod receive;
 #[cfg(test)]

@@ -55,7 +55,8 @@ fn mixed(options: &MixedOptions, tag: u16, files: &Files) -> Result<RunPlan, Str
         if scenario.common().connect.prefix.is_none() && options.common.connect.prefix.is_some() {
             part.identity.prefix = format!("{}{name}-", whole.identity.prefix);
         }
-        part.ramp = whole.ramp.clone();
+        let Ramp { timeout, retries, reconnects, .. } = part.ramp;
+        part.ramp = Ramp { timeout, retries, reconnects, ..whole.ramp.clone() };
         part.workers = whole.workers;
         (part.warm_up, part.duration, part.drain) = (whole.warm_up, whole.duration, whole.drain);
         parts.push(part);

@@ -1,6 +1,6 @@
 //! The command line: scenarios as subcommands, each with the options that make sense for it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -42,9 +42,11 @@ enum Verb {
     #[command(flatten)]
     Scenario(Box<Scenario>),
     /// Do what a scenario file says
-    Run(RunOptions),
-    /// Run one of the Open MQTT Benchmark Suite by name; without a name, list them
-    Suite(SuiteOptions),
+    #[command(disable_help_flag = true)]
+    Run(FileOptions),
+    /// Run one of the Open MQTT Benchmark Suite by its name or its beginning, such as p2p-1K; list names them
+    #[command(disable_help_flag = true)]
+    Suite(FileOptions),
     /// Lend this machine to runs that are led from elsewhere with --agents
     Agent(AgentOptions),
     /// Tell a saved run again, as a table, a page or other files
@@ -55,24 +57,21 @@ enum Verb {
     Init(InitOptions),
 }
 
-/// A scenario file.
+/// A scenario file, or the name of a built-in one, and what is typed behind it.
 #[derive(Args, Debug)]
-struct RunOptions {
-    /// The file, TOML
-    file: PathBuf,
-    /// Options of its scenario, which have the last word, and --scale X, by which clients and rates are multiplied
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
-    typed: Vec<String>,
+struct FileOptions {
+    /// The file or name, then options of its scenario, which have the last word; --scale X multiplies clients and rates
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "NAME [OPTIONS]")]
+    words: Vec<String>,
 }
 
-/// A built-in scenario file.
-#[derive(Args, Debug)]
-struct SuiteOptions {
-    /// Its name, or the beginning of it such as p2p-1K; list for all
-    name: Option<String>,
-    /// Options of its scenario, which have the last word, and --scale X, by which clients and rates are multiplied
-    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "OPTIONS")]
-    typed: Vec<String>,
+impl FileOptions {
+    /// The name and the rest; none if there is no name, but perhaps a call for help.
+    fn split(self) -> Option<(String, Vec<String>)> {
+        let mut words = self.words.into_iter();
+        let name = words.next().filter(|name| name == "-" || !name.starts_with('-'))?;
+        Some((name, words.collect()))
+    }
 }
 
 /// An example.
@@ -178,11 +177,17 @@ pub(crate) fn run() -> ExitCode {
     };
     let source = match verb {
         Verb::Scenario(_) => Ok(Source::typed(typed_words())),
-        Verb::Run(options) => from_file(&options.file, options.typed),
-        Verb::Suite(SuiteOptions { name: Some(name), typed }) if name != "list" => {
-            library::find(library::SUITE, &name).and_then(|found| Source::file(found.name, found.text, typed))
-        }
-        Verb::Suite(_) => return told(&library::listing(library::SUITE)),
+        Verb::Run(options) => match options.split() {
+            Some((file, typed)) => from_file(Path::new(&file), typed),
+            None => return help_of("run"),
+        },
+        Verb::Suite(options) => match options.split() {
+            Some((name, _)) if name == "list" => return told(&library::listing(library::SUITE)),
+            Some((name, typed)) => {
+                library::find(library::SUITE, &name).and_then(|found| Source::file(found.name, found.text, typed))
+            }
+            None => return help_of("suite"),
+        },
         Verb::Init(InitOptions { name: Some(name) }) => match library::find(library::EXAMPLES, &name) {
             Ok(found) => return told(found.text),
             Err(error) => Err(error),
@@ -205,6 +210,13 @@ pub(crate) fn run() -> ExitCode {
             }
         },
     }
+}
+
+fn help_of(verb: &str) -> ExitCode {
+    let mut command = Cli::command();
+    command.build();
+    let help = command.find_subcommand_mut(verb).map(|verb| verb.render_help().to_string());
+    told(&help.unwrap_or_default())
 }
 
 fn told(text: &str) -> ExitCode {

@@ -3,8 +3,8 @@
 //! | question | module |
 //! | --- | --- |
 //! | what can be typed | [`cli`], [`options`], [`mod@format`], [`properties`], [`payload`], [`template`], [`files`] |
-//! | what stands in a scenario file, and in the streams of a mix | [`file`], [`mix`] |
-//! | what a run does | [`scenario`], [`plan`], [`run_plan`], [`preflight`] |
+//! | what stands in a scenario file, and in the streams of a mix | [`mod@file`], [`mix`] |
+//! | what a run does | [`scenario`], [`addresses`], [`plan`], [`run_plan`], [`preflight`] |
 //! | who connects, sends and receives | [`swarm`] on a ring ([`uring`]), driven by a [`worker`] |
 //! | when a message is due | [`pacing`] |
 //! | what a message carries and who misses one | [`stamp`], [`account`] |
@@ -13,6 +13,7 @@
 //! | what is said of it | [`progress`], [`report`], [`expect`] |
 
 mod account;
+mod addresses;
 mod agents;
 mod cli;
 mod control;

@@ -222,6 +222,12 @@ pub(crate) struct MessageOptions {
     /// Send again what is not acknowledged in this time (a bare number is in ms); not in version 5, which forbids it
     #[arg(long, value_parser = parse_millis)]
     pub(crate) retry_interval: Option<Duration>,
+    /// With a rate: each publisher begins so much later than its turn, at least (a bare number is in ms)
+    #[arg(long, requires = "max_random_wait", value_parser = parse_millis)]
+    pub(crate) min_random_wait: Option<Duration>,
+    /// And at most; without it publishers begin evenly spread over the time between two messages of one
+    #[arg(long, value_parser = parse_millis)]
+    pub(crate) max_random_wait: Option<Duration>,
     /// Taken for the sake of scripts: nobody publishes before all are connected, or have failed to
     #[arg(long, short = 'w', hide = true)]
     wait_before_publishing: bool,

@@ -157,6 +157,8 @@ pub(crate) struct Plan {
     /// When what is not acknowledged is sent again.
     pub(crate) retry_interval: Option<Duration>,
     pub(crate) pace: Pace,
+    /// How much later than its turn each publisher begins, at least and at most.
+    pub(crate) random_wait: Option<(Duration, Duration)>,
     /// Messages of one publisher under way: unacknowledged, or with QoS 0 undelivered. None for no bound.
     pub(crate) window: Option<u32>,
     /// Messages of all publishers together.
@@ -189,6 +191,13 @@ impl Plan {
     pub(crate) fn limit_of(&self, publisher: u32) -> u64 {
         let publishers = u64::from(self.publishers);
         self.limit.map_or(u64::MAX, |limit| limit / publishers + u64::from(u64::from(publisher) < limit % publishers))
+    }
+
+    /// How much later than its turn a publisher begins, in nanoseconds.
+    pub(crate) fn wait_of(&self, publisher: u32) -> u64 {
+        let Some((least, most)) = self.random_wait else { return 0 };
+        let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);
+        least + mix(u64::from(publisher) ^ u64::from(self.tag) << 32) % (most - least + 1)
     }
 
     /// How often each message of a publisher is to be delivered.

@@ -1,17 +1,15 @@
 //! From what was typed to a plan: each scenario is a choice of who publishes what to whom.
 
 use std::collections::HashSet;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, ToSocketAddrs as _};
 use std::time::Duration;
 
 use millrace_core::packet::QoS;
 
+use crate::addresses::{sources, targets};
 use crate::cli::Scenario;
 use crate::files::Files;
 use crate::mix::Stream;
-use crate::options::{
-    AheadOptions, CommonOptions, ConnectOptions, FanOptions, MessageOptions, MixedOptions, TimeOptions,
-};
+use crate::options::{AheadOptions, CommonOptions, FanOptions, MessageOptions, MixedOptions, TimeOptions};
 use crate::payload::PayloadTemplate;
 use crate::plan::{Audience, Identity, Pace, Payload, Plan, Ramp, Story, Will};
 use crate::properties::{Description, Subscription};
@@ -32,8 +30,6 @@ const WARM_UP: Duration = Duration::from_secs(1);
 const RATE_MAX: f64 = 1e9;
 /// How long sessions are kept in which messages wait.
 const KEPT_SECONDS: u32 = 300;
-/// Source addresses that a list may name.
-const SOURCES_MAX: u32 = 1 << 16;
 
 /// Publishers and subscribers, if nothing else is said.
 pub(crate) const FAN_IN: (u32, u32) = (50, 1);
@@ -59,7 +55,8 @@ fn mixed(options: &MixedOptions, tag: u16, files: &Files) -> Result<RunPlan, Str
         if scenario.common().connect.prefix.is_none() && options.common.connect.prefix.is_some() {
             part.identity.prefix = format!("{}{name}-", whole.identity.prefix);
         }
-        part.ramp = whole.ramp.clone();
+        let Ramp { timeout, retries, reconnects, .. } = part.ramp;
+        part.ramp = Ramp { timeout, retries, reconnects, ..whole.ramp.clone() };
         part.workers = whole.workers;
         (part.warm_up, part.duration, part.drain) = (whole.warm_up, whole.duration, whole.drain);
         parts.push(part);
@@ -277,6 +274,14 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files
         return Err(format!("a rate of {rate} messages a second is over {RATE_MAX}"));
     }
     let pace = rate.map_or(Pace::Closed, Pace::Open);
+    let random_wait = options.max_random_wait.map(|most| (options.min_random_wait.unwrap_or_default(), most));
+    if random_wait.is_some_and(|(least, most)| least > most) {
+        return Err("--min-random-wait is above --max-random-wait".to_owned());
+    }
+    let paced = rate.is_some() || base.scenario == "pub" && options.inflight.is_none();
+    if random_wait.is_some() && !paced {
+        return Err("--max-random-wait needs --rate or --interval-of-msg".to_owned());
+    }
     // Without a stamp nobody knows what was delivered.
     let countable = matches!(payload, Payload::Stamped(_)) && base.copies() > 0 || options.qos != QoS::AtMostOnce;
     let window = match (options.inflight, pace) {
@@ -300,6 +305,7 @@ fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files
         retain: options.retain,
         description: options.properties.description(base.identity.version)?,
         retry_interval: options.retry_interval,
+        random_wait,
         payload,
         pace,
         window,
@@ -384,6 +390,7 @@ fn base(options: &CommonOptions, tag: u16) -> Result<Plan, String> {
         payload: Payload::Literal(Vec::new()),
         description: Description::default(),
         retry_interval: None,
+        random_wait: None,
         pace: Pace::Closed,
         window: None,
         limit: None,
@@ -397,41 +404,6 @@ fn base(options: &CommonOptions, tag: u16) -> Result<Plan, String> {
 pub(crate) fn tag() -> u16 {
     let mixed = (sys::now() ^ u64::from(std::process::id()) << 32).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     (mixed >> 48) as u16
-}
-
-fn targets(options: &ConnectOptions) -> Result<Vec<SocketAddr>, String> {
-    let mut targets = Vec::new();
-    for host in options.host.split(',').map(str::trim).filter(|host| !host.is_empty()) {
-        let mut found = (host, options.port).to_socket_addrs().map_err(|error| format!("--host {host}: {error}"))?;
-        targets.push(found.next().ok_or_else(|| format!("--host {host}: no address has this name"))?);
-    }
-    if targets.is_empty() {
-        return Err("--host names no broker".to_owned());
-    }
-    Ok(targets)
-}
-
-/// `127.0.0.2-127.0.0.6,10.0.0.9`: addresses and ranges of them.
-pub(crate) fn sources(list: &str) -> Result<Vec<IpAddr>, String> {
-    let mut sources = Vec::new();
-    for item in list.split(',').map(str::trim) {
-        let wrong = || format!("--ifaddr {item:?} is neither an address nor a range such as 127.0.0.2-127.0.0.6");
-        match item.split_once('-') {
-            None => sources.push(item.parse().map_err(|_| wrong())?),
-            Some((first, last)) => {
-                let first: Ipv4Addr = first.parse().map_err(|_| wrong())?;
-                let last: Ipv4Addr = last.parse().map_err(|_| wrong())?;
-                let (first, last) = (u32::from(first), u32::from(last));
-                if first > last || last - first >= SOURCES_MAX {
-                    return Err(wrong());
-                }
-                sources.extend((first..=last).map(|address| IpAddr::V4(address.into())));
-            }
-        }
-    }
-    let mut seen = HashSet::new();
-    sources.retain(|source| seen.insert(*source));
-    Ok(sources)
 }
 
 #[cfg(test)]
@@ -505,17 +477,12 @@ mod tests {
             &["pub", "-V", "4", "--retry-interval", "500"],
             &["pub", "-m", "template:///there/is/no/such/file"],
             &["conn", "--will-delay", "5"],
+            &["pairs", "--max-random-wait", "5"],
+            &["pub", "--min-random-wait", "9", "--max-random-wait", "5"],
         ] {
             assert!(planned(wrong).is_err(), "{wrong:?}");
         }
         assert!(planned(&["fan-in", "-t", "a/%i", "--filter", "a/+"]).is_ok());
-    }
-
-    #[test]
-    fn source_addresses_are_lists_of_ranges() {
-        let list = sources("127.0.0.2-127.0.0.4, 10.0.0.9,127.0.0.3").expect("legal");
-        let shown: Vec<String> = list.iter().map(ToString::to_string).collect();
-        assert_eq!(shown, ["127.0.0.2", "127.0.0.3", "127.0.0.4", "10.0.0.9"]);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | what they say to each other | [`wire`], [`pack`] |
 //! | who may lead | [`auth`] |
-//! | what an agent does | [`serve`] |
+//! | what an agent does | [`mod@serve`] |
 //! | what the leader does | [`team`], [`member`] |
 //!
 //! Invariants: every machine has the same plan, made of the same words, and its own workers of it; all times are those

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use super::auth::{self, Side, Token, VARIABLE};
 use super::pack::{self, Account};
 use super::wire::{self, Frame, GREETING_MAX, Kind, LEADER_BYTES_MAX, PROTOCOL, SILENCE_MAX, STRANGER_BYTES_MAX};
+use crate::addresses;
 use crate::control::{Crew, Shared};
 use crate::exit::Exit;
 use crate::files::Files;
@@ -54,7 +55,7 @@ fn try_serve(options: AgentOptions) -> Result<Exit, (Exit, String)> {
     let failed = |error: std::io::Error| (Exit::Failed, format!("cannot listen on {}: {error}", options.listen));
     let token = Token::find(options.token_file.as_deref()).map_err(usage)?;
     if let Some(list) = &options.ifaddr {
-        scenario::sources(list).map_err(usage)?;
+        addresses::sources(list).map_err(usage)?;
     }
     let addresses: Vec<SocketAddr> = options.listen.to_socket_addrs().map_err(failed)?.collect();
     if token.is_none() && !addresses.iter().all(|address| address.ip().is_loopback()) {
@@ -222,7 +223,7 @@ fn plan(agent: &Agent, said: &Value) -> Result<(Arc<RunPlan>, Preflight), String
     }
     plan.for_machine(machine, machines, workers);
     if let Some(list) = &agent.options.ifaddr {
-        plan.set_sources(&scenario::sources(list)?);
+        plan.set_sources(&addresses::sources(list)?);
     }
     let preflight = Preflight::new(&mut plan, true);
     sys::set_clock(said["clock_ns"].as_i64().ok_or("a garbled plan")?);

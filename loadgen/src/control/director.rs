@@ -301,6 +301,8 @@ impl<'a> Director<'a> {
 
     /// Waits for what is under way, as long as it moves.
     fn drain(&mut self, timeline: Timeline) {
+        // What ended the measured time leaves what is under way its time; what comes now does not.
+        let interrupted = self.interrupted.load(Ordering::Relaxed);
         let (mut moved, mut seen) = (sys::now(), 0);
         let limit = timeline.end.max(sys::now()) + self.plan.whole.drain.as_nanos() as u64;
         loop {
@@ -318,7 +320,8 @@ impl<'a> Director<'a> {
                 (moved, seen) = (now, motion);
             }
             let quiet = if self.plan.drains_fast() { QUIET_NS } else { 2 * QUIET_NS };
-            if now > limit || now - moved > quiet || self.must_stop() {
+            let again = !interrupted && self.interrupted.load(Ordering::Relaxed);
+            if now > limit || now - moved > quiet || again || self.shared.any_failed() {
                 return;
             }
             self.progress.drain(missing.max(under_way));

@@ -3,7 +3,7 @@
 //! | question | module |
 //! | --- | --- |
 //! | what stands where | [`document`] |
-//! | what that means, and all that is wrong with it | [`read`] |
+//! | what that means, and all that is wrong with it | [`mod@read`] |
 //! | how that is told | [`diagnostic`] |
 //! | which files are built in | [`library`] |
 

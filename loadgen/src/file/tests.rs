@@ -109,7 +109,7 @@ fn streams_take_from_the_whole_run_what_they_do_not_say() {
          [[stream]]\nname = 'a'\nweight = 3\npairs = 10\n\
          [[stream]]\nscenario = 'fan-in'\nversion = 5\npubs = 8\nsubs = 2\nqos = 1\n\
          [[stream]]\nscenario = 'shared'\nrate = 50\npubs = 4\nsubs = 1\n\
-         [[stream]]\nscenario = 'conn'\ncount = 25\nkeepalive = 0\n",
+         [[stream]]\nscenario = 'conn'\ncount = 25\nkeepalive = 0\nreconnect = 3\n",
     );
     assert!(plan.is_mixed());
     let [pairs, fan, shared, parked] = plan.parts.as_slice() else { panic!("four streams") };
@@ -117,6 +117,7 @@ fn streams_take_from_the_whole_run_what_they_do_not_say() {
     assert_eq!((pairs.identity.version, fan.identity.version), (ProtocolVersion::V311, ProtocolVersion::V5));
     assert_eq!((pairs.audience, fan.audience, shared.audience), (Audience::Partner, Audience::All, Audience::Group));
     assert_eq!((parked.identity.keep_alive, pairs.identity.keep_alive), (0, 300));
+    assert_eq!((parked.ramp.reconnects, pairs.ramp.reconnects, plan.reconnects()), (Some(3), Some(0), true));
     assert_eq!(plan.whole.connections(), 20 + 10 + 5 + 25);
     let rates: f64 = plan.parts.iter().filter_map(|part| part.ramp.rate).sum();
     assert!((rates - 300.0).abs() < 1e-6);

@@ -92,6 +92,10 @@ pub(super) struct Publisher {
     pub(super) alias_known: bool,
     /// Owes messages that could not leave when they were due.
     pub(super) behind: bool,
+    /// How much later than its turn it begins.
+    pub(super) wait: u64,
+    /// Messages that have become due, where that is later than their turn.
+    pub(super) released: u64,
     /// The sequence of the next message.
     pub(super) sent: u64,
     /// Retained messages that were taken back.

@@ -9,12 +9,14 @@ mod comeback;
 mod conn;
 mod connect;
 mod leave;
+mod message;
 mod publish;
 mod receive;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
@@ -122,6 +124,8 @@ pub(crate) struct Swarm {
     progress: publish::Progress,
     /// What groups have got, by publisher.
     group: Vec<Bits>,
+    /// Publishers that begin later than their turn, by when their next message is due.
+    late: BinaryHeap<Reverse<(u64, u32)>>,
     /// Connections that have failed or were lost, by slot.
     troubles: HashMap<u32, comeback::Trouble, FixedState>,
     /// Connections that try again, by when.
@@ -171,6 +175,7 @@ impl Swarm {
             delivered,
             progress: publish::Progress::default(),
             group: vec![Bits::default(); if plan.audience == Audience::Group { plan.publishers as usize } else { 0 }],
+            late: BinaryHeap::new(),
             troubles: HashMap::default(),
             comebacks: VecDeque::new(),
             unanswered: VecDeque::new(),
@@ -195,6 +200,10 @@ impl Swarm {
         let continues = stage.continues(self.stage);
         self.now = now;
         self.stage = Some(stage);
+        if let (Stage::Run(timeline), Some(schedule)) = (stage, &mut self.schedule) {
+            // A run may end before its time.
+            schedule.end_at(timeline.end);
+        }
         if !continues {
             match stage {
                 Stage::Ramp => self.ramp_begin(0, self.conns.len() as u32, now),

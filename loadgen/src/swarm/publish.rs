@@ -1,24 +1,19 @@
 //! The sending side: what is due, what the window allows, and what becomes of acknowledgements.
 
-use std::sync::Arc;
+use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 use millrace_core::codec::acks::{AckKind, encode_ack};
-use millrace_core::codec::properties::Property;
 use millrace_core::codec::publish::Delivery;
 use millrace_core::packet::{Ack, PacketId, QoS};
 use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Conn, Role, State};
+use super::message::delivery;
 use super::{Swarm, Timeline};
 use crate::pacing::Schedule;
-use crate::payload::PayloadValues;
-use crate::plan::{Audience, Pace, Payload, Plan};
-use crate::stamp::Stamp;
-use crate::sys;
+use crate::plan::{Audience, Pace};
 
-/// The Topic Alias of a publisher's only topic.
-const ALIAS: u16 = 1;
 /// Bytes gathered for one connection before they are sent.
 const GATHER_MAX: usize = 64 * 1024;
 /// Messages published in one step, so that what comes is looked at in between.
@@ -49,14 +44,93 @@ impl Swarm {
             let schedule = Schedule::new(timeline.start, timeline.end, rate * share, self.publishers, limit);
             self.schedule = Some(schedule.shifted(part));
         }
-        for publisher in 0..self.publishers {
-            self.look_at(self.subscribers + publisher);
+        self.late.clear();
+        let random = self.plan.random_wait.is_some();
+        for number in 0..self.publishers {
+            let slot = self.subscribers + number;
+            self.look_at(slot);
+            let wait = self.plan.wait_of(self.publisher_number(number));
+            if let (Some(publisher), true) = (self.publisher(slot), random) {
+                publisher.wait = wait;
+                self.release_next(number);
+            }
         }
+    }
+
+    /// Says when the next message of a publisher is due that begins later than its turn.
+    fn release_next(&mut self, number: u32) {
+        let Some(schedule) = self.schedule else { return };
+        let slot = self.subscribers + number;
+        let due =
+            self.publisher(slot).and_then(|publisher| schedule.due_later(number, publisher.released, publisher.wait));
+        self.late.extend(due.map(|due| Reverse((due, number))));
+    }
+
+    /// How many messages of a publisher have become due.
+    fn owed(&self, number: u32) -> u64 {
+        match (&self.conns[(self.subscribers + number) as usize].role, self.schedule) {
+            (Role::Publisher(publisher), _) if self.plan.random_wait.is_some() => publisher.released,
+            (_, Some(schedule)) => schedule.share(self.passed, number),
+            (_, None) => 0,
+        }
+    }
+
+    /// Publishes what is due of those who begin later than their turn; says when the next message is.
+    fn late_step(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let mut budget = STEP_MAX;
+        while let Some(Reverse((due, number))) = self.late.peek().copied() {
+            if due > now || schedule.is_over(due) {
+                let next = if schedule.is_over(due) { u64::MAX } else { due };
+                return self.catch_up_all(schedule, now).min(next);
+            }
+            if budget == 0 {
+                self.catch_up_all(schedule, now);
+                return now;
+            }
+            budget -= 1;
+            self.late.pop();
+            let slot = self.subscribers + number;
+            if let Some(publisher) = self.publisher(slot) {
+                publisher.released += 1;
+            }
+            self.release_next(number);
+            self.publish_or_owe(slot, due, now);
+        }
+        self.catch_up_all(schedule, now)
+    }
+
+    /// A message has become due: it leaves, or is owed.
+    fn publish_or_owe(&mut self, slot: u32, due: u64, now: u64) {
+        if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
+            return;
+        }
+        if self.may_publish(slot) {
+            if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
+                self.stats.latencies.lag.saturating_record(now - due);
+            }
+            self.publish(slot, due, now);
+        } else {
+            self.fall_behind(slot);
+        }
+    }
+
+    /// Sends what publishers owe that may have room again; says when to look again.
+    fn catch_up_all(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let mut queue = std::mem::take(&mut self.queue);
+        for slot in queue.drain(..) {
+            self.catch_up(schedule, slot, now);
+        }
+        if self.queue.is_empty() {
+            self.queue = queue;
+            return u64::MAX;
+        }
+        now
     }
 
     /// Publishes what is due or what windows allow.
     pub(super) fn publish_step(&mut self, timeline: Timeline, now: u64) -> u64 {
         match self.schedule {
+            Some(schedule) if self.plan.random_wait.is_some() => self.late_step(schedule, now),
             Some(schedule) => self.open_step(schedule, now),
             None if self.publishers > 0 => self.closed_step(timeline, now),
             None => u64::MAX,
@@ -101,29 +175,13 @@ impl Swarm {
             let slot = self.subscribers + number;
             let due = schedule.due(self.passed);
             self.passed += 1;
-            if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
-                continue;
-            }
-            if self.may_publish(slot) {
-                if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
-                    self.stats.latencies.lag.saturating_record(now - due);
-                }
-                self.publish(slot, due, now);
-            } else {
-                self.fall_behind(slot);
-            }
+            self.publish_or_owe(slot, due, now);
         }
-        let mut queue = std::mem::take(&mut self.queue);
-        for slot in queue.drain(..) {
-            self.catch_up(schedule, slot, now);
-        }
-        if self.queue.is_empty() {
-            self.queue = queue;
-        }
-        if self.passed < count || !self.queue.is_empty() {
+        let again = self.catch_up_all(schedule, now);
+        if self.passed < count {
             return now;
         }
-        schedule.next(self.passed).unwrap_or(u64::MAX)
+        again.min(schedule.next(self.passed).unwrap_or(u64::MAX))
     }
 
     /// A message is due that cannot leave. Whatever is in the way will say when it is gone, but for our own buffer.
@@ -139,12 +197,12 @@ impl Swarm {
     /// Sends what a publisher owes, each message with the time at which it was due.
     fn catch_up(&mut self, schedule: Schedule, slot: u32, now: u64) {
         let number = slot - self.subscribers;
-        let owed = schedule.share(self.passed, number);
+        let owed = self.owed(number);
         let Some(publisher) = self.publisher(slot) else { return };
         publisher.queued = false;
-        let mut sent = publisher.sent;
+        let (mut sent, wait) = (publisher.sent, publisher.wait);
         while sent < owed && self.may_publish(slot) {
-            self.publish(slot, schedule.due_of(number, sent), now);
+            self.publish(slot, schedule.due_of(number, sent) + wait, now);
             sent += 1;
         }
         if let Some(publisher) = self.publisher(slot) {
@@ -320,107 +378,6 @@ impl Swarm {
         }
     }
 
-    /// Appends what is behind the head to what waits for this connection.
-    fn put_payload(&mut self, slot: u32, sequence: u64, intended: u64, now: u64) {
-        let publisher = self.publisher_number(slot - self.subscribers);
-        let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
-        let mut stamped = 0;
-        if let Payload::Stamped(size) = &self.plan.payload {
-            let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
-            let start = out.len();
-            Stamp { tag: self.plan.tag, publisher, sequence, intended, lag }.write(*size, out);
-            stamped = out.len() - start;
-        }
-        out.extend_from_slice(&self.filler[stamped..]);
-    }
-
-    /// Encodes a whole message, which is slower than to begin it with a head that was made before.
-    pub(super) fn put_message(
-        &mut self,
-        slot: u32,
-        packet_id: Option<PacketId>,
-        dup: bool,
-        sequence: u64,
-        intended: u64,
-    ) {
-        let client = self.client_of(slot);
-        let plan = Arc::clone(&self.plan);
-        let topic = plan.render(&plan.topic, client, sequence);
-        let properties = properties_of(&plan, client);
-        let version = plan.identity.version;
-        let takes_alias = self.publisher(slot).is_some_and(|publisher| publisher.alias_maximum > 0);
-        let topic_alias = (plan.description.topic_alias && takes_alias).then_some(ALIAS);
-        match &plan.payload {
-            Payload::Template(template) => {
-                let mut text = String::new();
-                let client_id = plan.client_id(client);
-                let unique = u64::from(client) << 40 | sequence;
-                let values = PayloadValues { time: sys::wall_clock(), unique, client_id: &client_id, sequence };
-                template.render(&values, &mut text);
-                let message = delivery(&plan, packet_id, &topic, &properties, text.as_bytes());
-                let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
-                Delivery { dup, topic_alias, ..message }.encode(version, out);
-            }
-            Payload::Stamped(_) | Payload::Literal(_) => {
-                let message = delivery(&plan, packet_id, &topic, &properties, &self.filler);
-                let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
-                Delivery { dup, topic_alias, ..message }.encode(version, out);
-                out.truncate(out.len() - self.filler.len());
-                let now = self.now.max(intended);
-                self.put_payload(slot, sequence, intended, now);
-            }
-        }
-        if topic_alias.is_some() && !dup {
-            self.alias(slot, client);
-        }
-    }
-
-    /// From the first message on the broker knows the alias of its topic.
-    fn alias(&mut self, slot: u32, client: u32) {
-        let Some(publisher) = self.publisher(slot) else { return };
-        if !publisher.alias_known {
-            publisher.alias_known = true;
-            self.make_head_of(slot, client);
-        }
-    }
-
-    /// Encodes once what all messages of a publisher begin with.
-    pub(super) fn make_head(&mut self, slot: u32) {
-        if let Some(publisher) = self.publisher(slot) {
-            publisher.head = Box::default();
-        }
-        let fixed = !self.plan.topic.varies() && !matches!(self.plan.payload, Payload::Template(_));
-        let aliased = self.plan.description.topic_alias
-            && self.publisher(slot).is_some_and(|publisher| publisher.alias_maximum > 0);
-        // With an alias the first message is another than the rest.
-        if fixed && !aliased {
-            self.make_head_of(slot, self.client_of(slot));
-        }
-    }
-
-    fn make_head_of(&mut self, slot: u32, client: u32) {
-        let plan = &self.plan;
-        if matches!(plan.payload, Payload::Template(_)) {
-            return;
-        }
-        let known = match &self.conns[slot as usize].role {
-            Role::Publisher(publisher) => publisher.alias_known,
-            Role::Subscriber(_) => false,
-        };
-        let topic = if known { String::new() } else { plan.render(&plan.topic, client, 0) };
-        let packet_id = (plan.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
-        let properties = properties_of(plan, client);
-        let mut packet = Vec::new();
-        let message = delivery(plan, packet_id, &topic, &properties, &self.filler);
-        let message = Delivery { topic_alias: known.then_some(ALIAS), ..message };
-        let at = message.encode(plan.identity.version, &mut packet);
-        packet.truncate(packet.len() - self.filler.len());
-        if let Some(publisher) = self.publisher(slot) {
-            publisher.head = packet.into_boxed_slice();
-            publisher.packet_id_at = at.map_or(0, |at| u16::try_from(at).unwrap_or(u16::MAX));
-        }
-    }
-
     pub(super) fn acknowledged(&mut self, slot: u32, kind: AckKind, ack: &Ack<'_>, now: u64) {
         let (timeline, qos) = (self.timeline(), self.plan.qos);
         let id = ack.packet_id;
@@ -460,10 +417,9 @@ impl Swarm {
 
     /// At the end: what was due and never left.
     pub(super) fn settle_unsent(&mut self) {
-        let Some(schedule) = self.schedule else { return };
         let mut unsent = 0;
         for number in 0..self.publishers {
-            let owed = schedule.share(self.passed, number);
+            let owed = self.owed(number);
             if let Some(publisher) = self.publisher(self.subscribers + number) {
                 unsent += owed.saturating_sub(publisher.sent);
             }
@@ -491,9 +447,7 @@ impl Swarm {
         if self.timeline().is_none_or(|timeline| now < timeline.end) {
             return u64::from(self.publishers);
         }
-        let owed = |number: u32, sent: u64| {
-            self.schedule.map_or(0, |schedule| schedule.share(self.passed, number).saturating_sub(sent))
-        };
+        let owed = |number: u32, sent: u64| self.owed(number).saturating_sub(sent);
         let publishers = self.our_publishers();
         publishers
             .filter(|(conn, _)| conn.state == State::Ready)
@@ -515,36 +469,5 @@ impl Swarm {
                 self.look_at(slot);
             }
         }
-    }
-}
-
-/// The properties of a client's messages.
-fn properties_of(plan: &Plan, client: u32) -> Vec<u8> {
-    let description = &plan.description;
-    let mut properties = description.properties.clone();
-    if let Some(template) = &description.response_topic {
-        properties.push_str(Property::ResponseTopic, &plan.render(template, client, 0));
-    }
-    properties.as_properties().raw().to_vec()
-}
-
-fn delivery<'a>(
-    plan: &Plan,
-    packet_id: Option<PacketId>,
-    topic: &'a str,
-    properties: &'a [u8],
-    payload: &'a [u8],
-) -> Delivery<'a> {
-    Delivery {
-        dup: false,
-        qos: plan.qos,
-        retain: plan.retain,
-        packet_id,
-        topic,
-        topic_alias: None,
-        message_expiry: plan.description.message_expiry,
-        subscription_ids: &[],
-        properties,
-        payload,
     }
 }

@@ -353,6 +353,50 @@ fn packets_may_come_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_run_that_ends_before_its_time_sends_no_more() {
+    for wait in [&[][..], &["--max-random-wait", "20"]] {
+        let arguments = [&["pairs", "-c", "4", "--rate", "1k", "--workers", "2"], wait].concat();
+        let mut trial = Trial::new(&arguments, Mischief::default());
+        trial.pass(100);
+        let start = trial.now + MS;
+        let timeline = Timeline { start, measure: start, end: start + 10_000 * MS };
+        trial.stage = Stage::Run(timeline);
+        trial.pass(200);
+        trial.stage = Stage::Run(Timeline { end: trial.now, ..timeline });
+        trial.pass(500);
+        let counts = trial.sum().counts;
+        assert!((150..=201).contains(&counts.sent), "{}", counts.sent);
+        assert_eq!(counts.unique, counts.sent);
+    }
+}
+
+#[test]
+fn publishers_may_begin_at_random_and_keep_their_pace() {
+    let arguments = [
+        "pairs",
+        "-c",
+        "5",
+        "-q",
+        "1",
+        "-I",
+        "100",
+        "--min-random-wait",
+        "50",
+        "--max-random-wait",
+        "200",
+        "--workers",
+        "2",
+    ];
+    let mut trial = Trial::new(&arguments, Mischief::default());
+    trial.run(1000);
+    let stats = trial.sum();
+    let counts = stats.counts;
+    assert!((35..=48).contains(&counts.sent), "{} of 50 were due by then", counts.sent);
+    assert_eq!((counts.unique, counts.unsent, counts.reordered), (counts.sent, 0, 0));
+    assert!(stats.latencies.delivery.max() <= 2 * MS, "they are due later, not late");
+}
+
+#[test]
 fn a_closed_window_holds_messages_back_in_the_closed_loop() {
     let mut trial = Trial::new(
         &["pairs", "-c", "2", "-q", "1", "-F", "5", "--workers", "1"],

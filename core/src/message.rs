@@ -124,10 +124,22 @@ impl AsRef<[u8]> for Payload {
 /// touching the publisher's cache lines from another core.
 pub const LARGE_BYTES: usize = 4096;
 
+/// Memory in which a message lies and that may be shared.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Memory<'a> {
+    /// None is.
+    #[default]
+    Borrowed,
+    /// There is little in it but this message.
+    Own(&'a Bytes),
+    /// Others are in it too: whoever holds it for long holds much.
+    Common(&'a Bytes),
+}
+
 /// A message that is copied into a shared [`Message`] only when somebody must keep it, and then once.
 pub struct Lazy<'a> {
     view: MessageView<'a>,
-    memory: Option<&'a Bytes>,
+    memory: Memory<'a>,
     shared: OnceCell<Message>,
 }
 
@@ -135,19 +147,19 @@ impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet.
     #[must_use]
     pub const fn new(view: MessageView<'a>) -> Self {
-        Self::within(view, None)
+        Self::within(view, Memory::Borrowed)
     }
 
     /// A message that nobody keeps yet, in memory that may be shared.
     #[must_use]
-    pub const fn within(view: MessageView<'a>, memory: Option<&'a Bytes>) -> Self {
+    pub const fn within(view: MessageView<'a>, memory: Memory<'a>) -> Self {
         Self { view, memory, shared: OnceCell::new() }
     }
 
     /// A message that is shared already.
     #[must_use]
     pub fn shared(message: &'a Message) -> Self {
-        Self { view: message.view(), memory: None, shared: OnceCell::from(message.clone()) }
+        Self { view: message.view(), memory: Memory::Borrowed, shared: OnceCell::from(message.clone()) }
     }
 
     /// The message, to look at or to encode.
@@ -156,15 +168,29 @@ impl<'a> Lazy<'a> {
         &self.view
     }
 
-    /// The payload by reference, if it is large and lies in memory that may be shared.
+    /// A large payload by reference, if it lies in memory that may be held for long.
     #[must_use]
     #[inline]
     pub fn payload(&self) -> Option<Bytes> {
         if self.view.payload.len() < LARGE_BYTES {
             return None;
         }
-        let payload = self.memory.map(|memory| memory.slice_ref(self.view.payload));
-        payload.or_else(|| self.shared.get().map(Message::payload))
+        match self.memory {
+            Memory::Own(memory) => Some(memory.slice_ref(self.view.payload)),
+            Memory::Borrowed | Memory::Common(_) => self.shared.get().map(Message::payload),
+        }
+    }
+
+    /// A large payload by reference, if it lies in memory that may be held for a moment only.
+    #[must_use]
+    #[inline]
+    pub fn passing_payload(&self) -> Option<Bytes> {
+        match self.memory {
+            Memory::Common(memory) if self.view.payload.len() >= LARGE_BYTES => {
+                Some(memory.slice_ref(self.view.payload))
+            }
+            _ => None,
+        }
     }
 
     /// The message, to keep.

@@ -32,6 +32,8 @@ struct Part {
     /// How many of [`SendBuffer::bytes`] go before it.
     at: usize,
     payload: Bytes,
+    /// It holds much more memory than its own.
+    passing: bool,
 }
 
 impl From<Vec<u8>> for SendBuffer {
@@ -43,13 +45,22 @@ impl From<Vec<u8>> for SendBuffer {
 impl SendBuffer {
     /// Appends a payload, by reference if there is room for one more.
     pub fn push(&mut self, payload: Bytes) {
+        self.push_part(payload, false);
+    }
+
+    /// Appends a payload whose memory should be free again soon: see [`settle`](Self::settle).
+    pub fn push_passing(&mut self, payload: Bytes) {
+        self.push_part(payload, true);
+    }
+
+    fn push_part(&mut self, payload: Bytes, passing: bool) {
         let parts = self.parts.get_or_insert_default();
         if payload.is_empty() || parts.list.len() == PARTS_MAX {
             self.bytes.extend_from_slice(&payload);
             return;
         }
         parts.bytes += payload.len();
-        parts.list.push(Part { at: self.bytes.len(), payload });
+        parts.list.push(Part { at: self.bytes.len(), payload, passing });
     }
 
     /// Appends what another one holds.
@@ -57,10 +68,19 @@ impl SendBuffer {
         let mut from = 0;
         for part in other.parts.iter().flat_map(|parts| &parts.list) {
             self.bytes.extend_from_slice(&other.bytes[from..part.at]);
-            self.push(part.payload.clone());
+            self.push_part(part.payload.clone(), part.passing);
             from = part.at;
         }
         self.bytes.extend_from_slice(&other.bytes[from..]);
+    }
+
+    /// It must wait: what was only passing is copied, so that a slow peer holds no more memory than its own output.
+    pub fn settle(&mut self) {
+        for part in self.parts.iter_mut().flat_map(|parts| &mut parts.list) {
+            if std::mem::take(&mut part.passing) {
+                part.payload = Bytes::copy_from_slice(&part.payload);
+            }
+        }
     }
 
     /// How many bytes go out.
@@ -150,6 +170,21 @@ mod tests {
         assert_eq!((out.len(), out.is_empty(), out.is_whole()), (0, true, true));
         out.append(&SendBuffer::from(b"j".to_vec()));
         assert_eq!(joined(&out, 0), b"j");
+    }
+
+    #[test]
+    fn what_must_wait_holds_its_own_memory_only() {
+        let memory = Bytes::from(vec![b'x'; 100]);
+        let mut out = SendBuffer::from(b"a".to_vec());
+        out.push_passing(memory.slice(10..20));
+        out.push(memory.slice(20..30));
+        let places = |out: &SendBuffer| out.slices(0).map(<[u8]>::as_ptr).collect::<Vec<_>>();
+        let before = places(&out);
+        out.settle();
+        let after = places(&out);
+        assert_ne!(before[1], after[1], "copied");
+        assert_eq!(before[2], after[2]);
+        assert_eq!(joined(&out, 0), [b"a", &[b'x'; 20][..]].concat());
     }
 
     #[test]

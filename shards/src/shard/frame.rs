@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use millrace_core::message::{Lazy, Message, MessageHead, MessageView};
+use millrace_core::message::{Lazy, Memory, Message, MessageHead, MessageView};
 use millrace_core::packet::QoS;
 use millrace_core::time::Millis;
 use millrace_core::topic::retained::Cursor;
@@ -324,24 +324,17 @@ impl Batch {
     }
 
     /// The messages, in order.
-    pub fn each<'a>(&'a self, mut visit: impl FnMut(Purpose, &Lazy<'_>)) {
-        let mut large = self.large.iter();
-        let mut payload = |reader: &mut Reader<'a>, len| match len {
-            ELSEWHERE => {
-                let payload = large.next().expect("pushed with its head");
-                (&payload[..], Some(payload))
-            }
-            _ => (reader.take(len as usize), None),
-        };
-        let mut reader = Reader(&self.bytes);
+    pub fn each(self, mut visit: impl FnMut(Purpose, &Lazy<'_>)) {
+        let common = Bytes::from(self.bytes);
+        let mut reader = Reader { rest: &common, common: &common, large: self.large.iter() };
         let mut last: Option<MessageView<'_>> = None;
-        while !reader.0.is_empty() {
+        while !reader.rest.is_empty() {
             let kind = reader.take(1)[0];
             if kind == AGAIN {
                 let payload_len = reader.u32();
                 let view = last.as_mut().expect("written behind the first of its run");
                 let memory;
-                (view.payload, memory) = payload(&mut reader, payload_len);
+                (view.payload, memory) = reader.payload(payload_len);
                 visit(Purpose::Route { topic: 0 }, &Lazy::within(*view, memory));
                 continue;
             }
@@ -366,7 +359,7 @@ impl Batch {
             };
             let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
             let properties = reader.take(properties_len as usize);
-            let (payload, memory) = payload(&mut reader, payload_len);
+            let (payload, memory) = reader.payload(payload_len);
             let view = MessageView { head, topic, properties, payload };
             last = Some(view);
             visit(purpose, &Lazy::within(view, memory));
@@ -378,13 +371,27 @@ fn payload_len(view: &MessageView<'_>, large: Option<&Bytes>) -> u32 {
     large.map_or(view.payload.len() as u32, |_| ELSEWHERE)
 }
 
-struct Reader<'a>(&'a [u8]);
+/// Reads a batch.
+struct Reader<'a> {
+    rest: &'a [u8],
+    common: &'a Bytes,
+    large: std::slice::Iter<'a, Bytes>,
+}
 
 impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(n);
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at(n);
+        self.rest = rest;
         taken
+    }
+
+    fn payload(&mut self, len: u32) -> (&'a [u8], Memory<'a>) {
+        if len == ELSEWHERE {
+            let payload = self.large.next().expect("pushed with its head");
+            (payload, Memory::Own(payload))
+        } else {
+            (self.take(len as usize), Memory::Common(self.common))
+        }
     }
 
     fn u32(&mut self) -> u32 {
@@ -418,14 +425,14 @@ mod tests {
         };
         let mut batch = Batch::default();
         batch.push(route, &Lazy::new(small));
-        batch.push(member, &Lazy::within(large, Some(&big)));
+        batch.push(member, &Lazy::within(large, Memory::Own(&big)));
         batch.push(Purpose::Retain, &Lazy::new(large));
         let before = batch.bytes();
         for payload in [b"first", b"again", b"again"] {
             batch.push(route, &Lazy::new(MessageView { payload, ..small }));
         }
         assert!(batch.bytes() - before == HEAD_BYTES + 5 + 5 + 2 * 10, "a run is written once");
-        batch.push(route, &Lazy::within(MessageView { payload: &big, ..small }, Some(&big)));
+        batch.push(route, &Lazy::within(MessageView { payload: &big, ..small }, Memory::Own(&big)));
         batch.push(route, &Lazy::new(MessageView { head: MessageHead { publisher: 78, ..head }, ..small }));
         let (mut seen, mut publishers) = (Vec::new(), Vec::new());
         batch.each(|purpose, message| {

@@ -356,17 +356,21 @@ impl Shard {
     /// The output of a connection, which goes out at the end of the turn.
     #[inline]
     fn output(&mut self, slot: u32) -> &mut SendBuffer {
-        let conn = self.conns.at(slot);
-        if !conn.dirty {
-            conn.dirty = true;
-            self.dirty.push(slot);
+        if !self.conns.at(slot).dirty {
+            self.begin_output(slot);
         }
+        &mut self.conns.at(slot).out
+    }
+
+    fn begin_output(&mut self, slot: u32) {
+        self.dirty.push(slot);
+        let conn = self.conns.at(slot);
+        conn.dirty = true;
         if conn.out.bytes.capacity() == 0
             && let Some(buffer) = self.pool.pop()
         {
             conn.out = buffer;
         }
-        &mut conn.out
     }
 
     /// Encodes a packet into the output of a connection.
@@ -541,6 +545,7 @@ impl logic::Logic for Shard {
     fn stalled(&mut self, conn: ConnId, _unsent: usize) {
         if let Some(conn) = self.conns.get(conn) {
             conn.stalled = true;
+            conn.out.settle();
         }
     }
 
@@ -572,7 +577,7 @@ impl logic::Logic for Shard {
     fn frame(&mut self, now: Time, from: ShardId, frame: Frame, _out: &mut impl Output) {
         self.now = now;
         match frame {
-            Frame::Messages(batch) => self.on_messages(from, &batch),
+            Frame::Messages(batch) => self.on_messages(from, *batch),
             Frame::Route(change) => self.on_route_change(from, &change),
             Frame::Handover(handover) => self.on_handover(from, *handover),
             Frame::RetainedQuery(query) => self.on_retained_query(from, *query),

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use millrace_core::codec::acks::{self, AckKind};
 use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
-use millrace_core::message::{Lazy, MessageHead, MessageView};
+use millrace_core::message::{Lazy, Memory, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{Ack, Packet, PacketId, Publish, QoS};
 use millrace_core::reason_code::ReasonCode;
@@ -87,7 +87,8 @@ impl Shard {
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };
-        let outcome = self.accept_message(&Lazy::within(view, memory), mountpoint, origin);
+        let outcome =
+            self.accept_message(&Lazy::within(view, memory.map_or(Memory::Borrowed, Memory::Own)), mountpoint, origin);
         self.router.properties = scratch;
         self.router.topic = mounted;
         match outcome {

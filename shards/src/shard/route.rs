@@ -4,7 +4,7 @@
 //! (version, QoS, RETAIN) and copied; only the Packet Identifier differs.
 
 use millrace_core::codec::publish::Delivery;
-use millrace_core::message::{Lazy, MessageView};
+use millrace_core::message::{LARGE_BYTES, Lazy, MessageView};
 use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
@@ -364,7 +364,6 @@ impl Shard {
         alone: bool,
     ) {
         let view = message.view();
-        let large = message.payload();
         self.counters.add(Counter::PacketsSentPublish, 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
         let mounted = self.shared.mountpoint(mountpoint).len();
@@ -373,7 +372,8 @@ impl Shard {
         let version = conn.version;
         let aliased = is_v5(version) && conn.extras.as_ref().is_some_and(|extras| extras.outbound.is_some());
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
-        if alone || aliased || !grant.subscription_ids.is_empty() {
+        let is_large = view.payload.len() >= LARGE_BYTES;
+        if alone || aliased || is_large || !grant.subscription_ids.is_empty() {
             let mut delivery = delivery(view, grant, packet_id, dup, mounted, now);
             // An alias must not make the packet too large for the client.
             let has_room = conn.max_packet == u32::MAX
@@ -391,15 +391,11 @@ impl Shard {
                     }
                 }
             }
-            let out = self.output(slot);
-            match large {
-                None => delivery.encode(version, &mut out.bytes),
-                Some(payload) => {
-                    let packet_id_at = delivery.encode_head(version, &mut out.bytes);
-                    out.push(payload);
-                    packet_id_at
-                }
-            };
+            if is_large {
+                self.put_large(slot, &delivery, message);
+            } else {
+                delivery.encode(version, &mut self.output(slot).bytes);
+            }
             return;
         }
         if self.router.shape != Some(shape) {
@@ -407,12 +403,7 @@ impl Shard {
             self.router.frame.clear();
             let packet_id = packet_id.map(|_| PacketId::MIN);
             let delivery = delivery(view, grant, packet_id, dup, mounted, now);
-            let frame = &mut self.router.frame;
-            self.router.packet_id_at = match large {
-                None => delivery.encode(version, frame),
-                Some(_) => delivery.encode_head(version, frame),
-            }
-            .unwrap_or(0);
+            self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
         }
         let frame = std::mem::take(&mut self.router.frame);
         let packet_id_at = self.router.packet_id_at;
@@ -423,10 +414,25 @@ impl Shard {
             let at = start + packet_id_at;
             out.bytes[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
         }
-        if let Some(payload) = large {
-            out.push(payload);
-        }
         self.router.frame = frame;
+    }
+
+    /// Encodes a delivery whose payload is sent from where it lies, if that may be. Behind a stalled send it may wait
+    /// for long, and holds no more memory than its own.
+    #[inline(never)]
+    fn put_large(&mut self, slot: u32, delivery: &Delivery<'_>, message: &Lazy<'_>) {
+        let conn = self.conns.at(slot);
+        let (version, stalled) = (conn.version, conn.stalled);
+        let out = self.output(slot);
+        if let Some(payload) = message.payload() {
+            delivery.encode_head(version, &mut out.bytes);
+            out.push(payload);
+        } else if let Some(payload) = message.passing_payload().filter(|_| !stalled) {
+            delivery.encode_head(version, &mut out.bytes);
+            out.push_passing(payload);
+        } else {
+            delivery.encode(version, &mut out.bytes);
+        }
     }
 
     /// Sends what waits for a client, as far as its window and its output have room; then asks for more retained
@@ -504,7 +510,7 @@ impl Shard {
     }
 
     /// Messages from another shard.
-    pub(super) fn on_messages(&mut self, from: ShardId, batch: &Batch) {
+    pub(super) fn on_messages(&mut self, from: ShardId, batch: Batch) {
         batch.each(|purpose, message| {
             self.work += 1;
             match purpose {

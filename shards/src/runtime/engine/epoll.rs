@@ -585,7 +585,7 @@ impl Engine for Epoll {
         self.pool.put(buffer);
     }
 
-    fn send(&mut self, conn: ConnId, output: SendBuffer) {
+    fn send(&mut self, conn: ConnId, mut output: SendBuffer) {
         let Some(tenant) = self.slots.get_mut(conn).filter(|tenant| !tenant.lingering) else {
             self.pool.put(output);
             return;
@@ -625,6 +625,7 @@ impl Engine for Epoll {
             return;
         }
         let unsent = output.len() - sent;
+        output.settle();
         tenant.tail = Some(Box::new(Tail { output, sent, ..Tail::default() }));
         Counters::count(&self.settings.counters.sends_short);
         self.deferred.push(Event::Stalled { conn, unsent });

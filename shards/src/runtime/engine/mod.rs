@@ -239,6 +239,7 @@ impl Tail {
     fn hold(&mut self, output: &SendBuffer) -> bool {
         let behind = !self.held.is_empty();
         self.held.append(output);
+        self.held.settle();
         !behind || self.held.len() <= HELD_BYTES_MAX
     }
 

@@ -63,6 +63,7 @@ impl Uring {
             return;
         }
         tail.output = output;
+        tail.output.settle();
         tail.sent = sent;
         if tail.left() == 0 {
             self.drain_tail(conn, events);

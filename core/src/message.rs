@@ -3,9 +3,13 @@
 //! A [`MessageView`] borrows from wherever the bytes lie: the receive buffer of the publisher, a mesh batch, or a
 //! [`Message`]. A [`Message`] is one shared allocation for what must outlive the step (a queue, an inflight window of
 //! a session that lives on, the retained tree). [`Lazy`] makes the one from the other at most once.
+//!
+//! A large payload is not copied to those who get it at once: whoever has it in memory that can be shared hands out
+//! references ([`Lazy::payload`]).
 
 use std::cell::OnceCell;
 
+use bytes::Bytes;
 use triomphe::ThinArc;
 
 use crate::packet::QoS;
@@ -100,9 +104,42 @@ impl Message {
     }
 }
 
+impl Message {
+    /// The payload, by reference.
+    fn payload(&self) -> Bytes {
+        Bytes::from_owner(Payload(self.clone()))
+    }
+}
+
+struct Payload(Message);
+
+impl AsRef<[u8]> for Payload {
+    fn as_ref(&self) -> &[u8] {
+        let Shape { topic_len, properties_len, .. } = self.0.0.header.header;
+        &self.0.0.slice[topic_len as usize + properties_len as usize..]
+    }
+}
+
+/// From this size on a payload is sent from where it lies; below it, copying is cheaper than counting references and
+/// touching the publisher's cache lines from another core.
+pub const LARGE_BYTES: usize = 4096;
+
+/// Memory in which a message lies and that may be shared.
+#[derive(Clone, Copy, Debug, Default)]
+pub enum Memory<'a> {
+    /// None is.
+    #[default]
+    Borrowed,
+    /// There is little in it but this message.
+    Own(&'a Bytes),
+    /// Others are in it too: whoever holds it for long holds much.
+    Common(&'a Bytes),
+}
+
 /// A message that is copied into a shared [`Message`] only when somebody must keep it, and then once.
 pub struct Lazy<'a> {
     view: MessageView<'a>,
+    memory: Memory<'a>,
     shared: OnceCell<Message>,
 }
 
@@ -110,19 +147,50 @@ impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet.
     #[must_use]
     pub const fn new(view: MessageView<'a>) -> Self {
-        Self { view, shared: OnceCell::new() }
+        Self::within(view, Memory::Borrowed)
+    }
+
+    /// A message that nobody keeps yet, in memory that may be shared.
+    #[must_use]
+    pub const fn within(view: MessageView<'a>, memory: Memory<'a>) -> Self {
+        Self { view, memory, shared: OnceCell::new() }
     }
 
     /// A message that is shared already.
     #[must_use]
     pub fn shared(message: &'a Message) -> Self {
-        Self { view: message.view(), shared: OnceCell::from(message.clone()) }
+        Self { view: message.view(), memory: Memory::Borrowed, shared: OnceCell::from(message.clone()) }
     }
 
     /// The message, to look at or to encode.
     #[must_use]
     pub const fn view(&self) -> &MessageView<'a> {
         &self.view
+    }
+
+    /// A large payload by reference, if it lies in memory that may be held for long.
+    #[must_use]
+    #[inline]
+    pub fn payload(&self) -> Option<Bytes> {
+        if self.view.payload.len() < LARGE_BYTES {
+            return None;
+        }
+        match self.memory {
+            Memory::Own(memory) => Some(memory.slice_ref(self.view.payload)),
+            Memory::Borrowed | Memory::Common(_) => self.shared.get().map(Message::payload),
+        }
+    }
+
+    /// A large payload by reference, if it lies in memory that may be held for a moment only.
+    #[must_use]
+    #[inline]
+    pub fn passing_payload(&self) -> Option<Bytes> {
+        match self.memory {
+            Memory::Common(memory) if self.view.payload.len() >= LARGE_BYTES => {
+                Some(memory.slice_ref(self.view.payload))
+            }
+            _ => None,
+        }
     }
 
     /// The message, to keep.

@@ -11,6 +11,7 @@ use millrace_core::time::{Millis, Time};
 use millrace_shards::berths::Berths;
 use millrace_shards::config::EngineChoice;
 use millrace_shards::runtime::{self, ListenerSettings, Settings};
+use millrace_shards::send_buffer::SendBuffer;
 use millrace_shards::shard::io::{Accepted, ConnId, Gone, ListenerId, Output, ShardId};
 use millrace_shards::shard::logic::Logic;
 
@@ -19,7 +20,7 @@ struct Conn {
     generation: u32,
     /// Bytes of an incomplete packet.
     partial: Vec<u8>,
-    out: Vec<u8>,
+    out: SendBuffer,
     due: bool,
     stalled: bool,
     version: u8,
@@ -52,11 +53,11 @@ impl NullBroker {
         if !state.due {
             state.due = true;
             self.due.push(conn);
-            if state.out.capacity() == 0 {
+            if state.out.bytes.capacity() == 0 {
                 state.out = out.buffer();
             }
         }
-        state.out.extend_from_slice(bytes);
+        state.out.bytes.extend_from_slice(bytes);
     }
 
     fn packet(&mut self, conn: ConnId, packet: &[u8], head: usize, out: &mut impl Output) {

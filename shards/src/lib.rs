@@ -7,6 +7,7 @@
 //! | room for sockets on each shard | [`berths`] |
 //! | what one shard does, without any I/O | [`shard`] |
 //! | the rings between shards | [`mesh`] |
+//! | what one send takes to a socket | [`send_buffer`] |
 //! | threads, sockets, the kernel | [`runtime`] |
 
 pub mod assign;
@@ -15,4 +16,5 @@ pub mod config;
 pub mod mesh;
 mod room;
 pub mod runtime;
+pub mod send_buffer;
 pub mod shard;

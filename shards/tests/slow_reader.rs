@@ -57,7 +57,7 @@ impl Logic for Pour {
     fn turn(&mut self, _now: Time, out: &mut impl Output<()>) {
         if let (Some(conn), true, false) = (self.first, self.pouring, self.seen.stalled.load(Ordering::SeqCst)) {
             self.seen.sent.fetch_add(PIECE, Ordering::SeqCst);
-            out.send(conn, vec![0; PIECE]);
+            out.send(conn, vec![0; PIECE].into());
         }
     }
 

@@ -94,7 +94,7 @@ impl Logic for Alive {
         if self.talking {
             for conn in self.heard.keys() {
                 let mut buffer = out.buffer();
-                buffer.extend_from_slice(b"news");
+                buffer.bytes.extend_from_slice(b"news");
                 out.send(*conn, buffer);
             }
         }

@@ -13,6 +13,7 @@ use millrace_core::time::{Millis, Time};
 use millrace_core::units::Span;
 use millrace_rules::{RuleConfig, Rules};
 use millrace_shards::config::{Listener, ShardsConfig};
+use millrace_shards::send_buffer::SendBuffer;
 use millrace_shards::shard::frame::Frame;
 use millrace_shards::shard::io::{Accepted, Close, ConnId, ListenerId, Output, ShardId};
 use millrace_shards::shard::logic::Logic as _;
@@ -69,7 +70,7 @@ unsafe impl GlobalAlloc for Counting {
 
 /// The engine: buffers that go round, and what was sent, cut into what has to be answered.
 struct Wire {
-    buffers: Vec<Vec<u8>>,
+    buffers: Vec<SendBuffer>,
     /// Acknowledgements that are due, by connection: first byte and identifier.
     answers: Vec<(ConnId, u8, u16)>,
     spare: Vec<(ConnId, u8, u16)>,
@@ -116,18 +117,19 @@ impl Wire {
 }
 
 impl Output for Wire {
-    fn buffer(&mut self) -> Vec<u8> {
+    fn buffer(&mut self) -> SendBuffer {
         self.buffers.pop().unwrap_or_default()
     }
 
-    fn recycle(&mut self, mut buffer: Vec<u8>) {
+    fn recycle(&mut self, mut buffer: SendBuffer) {
         buffer.clear();
         self.buffers.push(buffer);
     }
 
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        self.cut(conn, &bytes);
-        self.recycle(bytes);
+    fn send(&mut self, conn: ConnId, output: SendBuffer) {
+        assert!(output.is_whole());
+        self.cut(conn, &output.bytes);
+        self.recycle(output);
     }
 
     fn receive_once(&mut self, _conn: ConnId) {}

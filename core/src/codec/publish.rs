@@ -112,6 +112,25 @@ impl Delivery<'_> {
         let properties_len = self.properties_len(version);
         let remaining = wire_len(self.remaining(version, properties_len));
         out.reserve(1 + var_len(remaining) + remaining as usize);
+        let packet_id_at = self.put_head(version, properties_len, remaining, out);
+        out.extend_from_slice(self.payload);
+        packet_id_at
+    }
+
+    /// As [`encode`](Self::encode), but the payload is to be sent from elsewhere.
+    pub fn encode_head(&self, version: ProtocolVersion, out: &mut Vec<u8>) -> Option<usize> {
+        let properties_len = self.properties_len(version);
+        self.put_head(version, properties_len, wire_len(self.remaining(version, properties_len)), out)
+    }
+
+    #[inline]
+    fn put_head(
+        &self,
+        version: ProtocolVersion,
+        properties_len: usize,
+        remaining: u32,
+        out: &mut Vec<u8>,
+    ) -> Option<usize> {
         out.push(first_byte(self.dup, self.qos, self.retain));
         put_var(out, remaining);
         put_str(out, self.topic);
@@ -120,7 +139,6 @@ impl Delivery<'_> {
             put_var(out, wire_len(properties_len));
             self.put_properties(out);
         }
-        out.extend_from_slice(self.payload);
         packet_id_at
     }
 

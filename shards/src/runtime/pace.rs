@@ -18,6 +18,7 @@ const PERIOD_NANOS: u64 = 1;
 const PERIOD_MAX: Duration = Duration::from_micros(500);
 /// Events that end a rest.
 pub(super) const EVENTS: usize = 256;
+const GATHER: u32 = 2;
 /// Over what time work is counted.
 const WINDOW: Duration = Duration::from_millis(5);
 
@@ -51,6 +52,10 @@ impl Pace {
             _ => Duration::ZERO,
         };
         (self.work, self.since) = (0, now);
+    }
+
+    pub(super) fn gather(&self) -> Duration {
+        self.period / GATHER
     }
 
     /// How long to rest before the next turn.

@@ -18,6 +18,7 @@ use super::pace::{self, Pace};
 use super::{background, sys};
 use crate::mesh::Endpoint;
 use crate::room::shrink;
+use crate::send_buffer::SendBuffer;
 use crate::shard::io::{Close, ConnId, Output, ShardId};
 use crate::shard::logic::Logic;
 
@@ -288,6 +289,13 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
                 Counters::count(&self.engine.counters().wakes_lost);
             }
         }
+        let gather = self.pace.gather();
+        if E::NAPS && flagged && !gather.is_zero() && self.events.len() < pace::EVENTS {
+            let nap = Wait { at_most: gather, wanted: pace::EVENTS };
+            self.engine.turn(&mut self.buffers, self.now.monotonic, nap, &mut self.events);
+            self.now = sys::now();
+            wait += gather;
+        }
         wait
     }
 
@@ -406,18 +414,18 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
 
 impl<E: Engine, F> Output<F> for Out<'_, E, F> {
     #[inline]
-    fn buffer(&mut self) -> Vec<u8> {
+    fn buffer(&mut self) -> SendBuffer {
         self.engine.buffer()
     }
 
     #[inline]
-    fn recycle(&mut self, buffer: Vec<u8>) {
+    fn recycle(&mut self, buffer: SendBuffer) {
         self.engine.recycle(buffer);
     }
 
     #[inline]
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        self.engine.send(conn, bytes);
+    fn send(&mut self, conn: ConnId, output: SendBuffer) {
+        self.engine.send(conn, output);
     }
 
     fn receive_once(&mut self, conn: ConnId) {

@@ -9,6 +9,8 @@ use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 
 use millrace_core::time::{Millis, Time};
 
+use crate::send_buffer::SendBuffer;
+
 /// Connections that wait to be accepted, for each listener and shard; the kernel cuts it to `somaxconn`.
 pub(crate) const BACKLOG: i32 = 4096;
 
@@ -197,12 +199,38 @@ pub(crate) fn receive(socket: &OwnedFd, space: &mut [u8]) -> io::Result<usize> {
     usize::try_from(received).map_err(|_| io::Error::last_os_error())
 }
 
-pub(crate) fn send(socket: &OwnedFd, bytes: &[u8]) -> io::Result<usize> {
-    // SAFETY: pointer and length are those of the slice.
-    let sent = unsafe {
-        libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
-    };
+/// Sends what follows the first `skip` bytes of the output, as far as the socket has room; `slices` is scratch.
+pub(crate) fn send(
+    socket: &OwnedFd,
+    output: &SendBuffer,
+    skip: usize,
+    slices: &mut Vec<libc::iovec>,
+) -> io::Result<usize> {
+    let header = gather(output, skip, slices);
+    // SAFETY: the header points to slices of the output, which is borrowed.
+    let sent = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const header, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
+}
+
+/// The header of a gathered send of what follows the first `skip` bytes. It points into `slices`, and these into the
+/// output.
+pub(crate) fn gather(output: &SendBuffer, skip: usize, slices: &mut Vec<libc::iovec>) -> libc::msghdr {
+    slices.clear();
+    slices.extend(
+        output
+            .slices(skip)
+            .map(|slice| libc::iovec { iov_base: slice.as_ptr().cast_mut().cast(), iov_len: slice.len() }),
+    );
+    let mut header = no_header();
+    header.msg_iov = slices.as_mut_ptr();
+    header.msg_iovlen = slices.len();
+    header
+}
+
+/// A header of nothing.
+pub(crate) fn no_header() -> libc::msghdr {
+    // SAFETY: all zeros is a header without an address, slices and control data.
+    unsafe { mem::zeroed() }
 }
 
 pub(crate) fn shutdown_write(socket: &OwnedFd) -> io::Result<()> {

@@ -13,6 +13,7 @@ use millrace_core::session::topic_alias::{InboundAliases, OutboundAliases};
 use millrace_core::time::Millis;
 
 use super::io::{ConnId, ListenerId};
+use crate::send_buffer::SendBuffer;
 
 /// No client, no connection.
 pub(super) const NONE: u32 = u32::MAX;
@@ -77,7 +78,7 @@ pub(super) struct Conn {
     pub(super) port: u16,
     pub(super) ip: IpAddr,
     /// Output of this turn, or what waits behind a stalled send.
-    pub(super) out: Vec<u8>,
+    pub(super) out: SendBuffer,
     /// Start of a packet that is not complete.
     pub(super) partial: Vec<u8>,
     /// What few connections need.
@@ -137,7 +138,7 @@ impl Default for Conn {
             mountpoint: 0,
             port: 0,
             ip: IpAddr::V4(Ipv4Addr::UNSPECIFIED),
-            out: Vec::new(),
+            out: SendBuffer::default(),
             partial: Vec::new(),
             extras: None,
             rate: Rate::default(),

@@ -5,7 +5,8 @@
 
 use std::net::SocketAddr;
 
-use millrace_core::message::{Message, MessageHead, MessageView};
+use bytes::Bytes;
+use millrace_core::message::{Lazy, Memory, Message, MessageHead, MessageView};
 use millrace_core::packet::QoS;
 use millrace_core::time::Millis;
 use millrace_core::topic::retained::Cursor;
@@ -186,12 +187,12 @@ pub enum Purpose {
     Retain,
 }
 
-/// Messages of one turn for one shard: small ones copied behind each other, large ones by reference. Of a run of
+/// Messages of one turn for one shard: small ones copied behind each other, large payloads by reference. Of a run of
 /// messages that differ in nothing but their payload, only the first one is written in full.
 #[derive(Debug, Default)]
 pub struct Batch {
     bytes: Vec<u8>,
-    large: Vec<Message>,
+    large: Vec<Bytes>,
     run: Option<Run>,
     /// What its messages come to when each is written in full.
     whole: usize,
@@ -218,20 +219,17 @@ impl Run {
     }
 }
 
-/// From this size on a message travels by reference: below it, copying is cheaper than counting references and
-/// touching the publisher's cache lines from another core.
-pub const LARGE_BYTES: usize = 16 * 1024;
-
 const ROUTE: u8 = 0;
 const MEMBER: u8 = 1;
 const RETAIN: u8 = 2;
 /// As the one before, with another payload.
 const AGAIN: u8 = 3;
+/// The payload is among the large ones; no packet has this length.
+const ELSEWHERE: u32 = u32::MAX;
 
 /// Encoded head: purpose, flags and QoS, lengths, expiry, publisher.
 const HEAD_BYTES: usize = 1 + 1 + 4 + 4 + 4 + 8 + 8;
 const MEMBER_BYTES: usize = 4 + 4 + 4 + 4 + 1 + 1 + 4;
-const LARGE: u32 = u32::MAX;
 
 impl Frame {
     /// How much work it brings, in bytes of messages.
@@ -269,40 +267,41 @@ impl Batch {
         self.whole
     }
 
-    /// Appends a message; `keep` makes it a shared one if it is large.
+    /// Appends a message.
     #[inline]
-    pub fn push(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: impl FnOnce() -> Message) {
-        let size = view.topic.len() + view.properties.len() + view.payload.len();
-        self.whole += size;
-        if size < LARGE_BYTES
-            && let Purpose::Route { topic } = purpose
+    pub fn push(&mut self, purpose: Purpose, message: &Lazy<'_>) {
+        let view = message.view();
+        self.whole += view.topic.len() + view.properties.len() + view.payload.len();
+        if let Purpose::Route { topic } = purpose
             && self.run.as_ref().is_some_and(|run| run.goes_on(&self.bytes, topic, view))
         {
             let mut head = [AGAIN; 5];
-            head[1..].copy_from_slice(&(view.payload.len() as u32).to_le_bytes());
-            self.bytes.reserve(head.len() + view.payload.len());
+            let large = message.payload();
+            head[1..].copy_from_slice(&payload_len(view, large.as_ref()).to_le_bytes());
             self.bytes.extend_from_slice(&head);
-            self.bytes.extend_from_slice(view.payload);
+            self.push_payload(view, large);
             return;
         }
-        self.push_whole(purpose, view, (size >= LARGE_BYTES).then_some(keep));
+        self.push_whole(purpose, view, message.payload());
     }
 
-    fn push_whole(&mut self, purpose: Purpose, view: &MessageView<'_>, keep: Option<impl FnOnce() -> Message>) {
-        let size = view.topic.len() + view.properties.len() + view.payload.len();
-        self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + if keep.is_some() { 0 } else { size });
+    #[inline]
+    fn push_payload(&mut self, view: &MessageView<'_>, large: Option<Bytes>) {
+        match large {
+            Some(payload) => self.large.push(payload),
+            None => self.bytes.extend_from_slice(view.payload),
+        }
+    }
+
+    fn push_whole(&mut self, purpose: Purpose, view: &MessageView<'_>, large: Option<Bytes>) {
+        self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + view.topic.len() + view.properties.len());
         self.bytes.push(match purpose {
             Purpose::Route { .. } => ROUTE,
             Purpose::Member { .. } => MEMBER,
             Purpose::Retain => RETAIN,
         });
         self.bytes.push(view.head.qos as u8 | u8::from(view.head.retain) << 2);
-        let lengths = if keep.is_some() {
-            [LARGE, 0, 0]
-        } else {
-            [view.topic.len() as u32, view.properties.len() as u32, view.payload.len() as u32]
-        };
-        for length in lengths {
+        for length in [view.topic.len() as u32, view.properties.len() as u32, payload_len(view, large.as_ref())] {
             self.bytes.extend_from_slice(&length.to_le_bytes());
         }
         self.bytes.extend_from_slice(&view.head.expires_at.0.to_le_bytes());
@@ -315,31 +314,28 @@ impl Batch {
             self.bytes.extend_from_slice(&subscription_id.to_le_bytes());
         }
         self.run = None;
-        if let Some(keep) = keep {
-            self.large.push(keep());
-            return;
-        }
         if let Purpose::Route { topic } = purpose {
             let at = self.bytes.len() + view.topic.len();
             self.run = Some(Run { topic, head: view.head, at, properties_len: view.properties.len() });
         }
         self.bytes.extend_from_slice(view.topic.as_bytes());
         self.bytes.extend_from_slice(view.properties);
-        self.bytes.extend_from_slice(view.payload);
+        self.push_payload(view, large);
     }
 
-    /// The messages, in order; a large one comes with its shared form.
-    pub fn each(&self, mut visit: impl FnMut(Purpose, MessageView<'_>, Option<&Message>)) {
-        let mut large = self.large.iter();
-        let mut reader = Reader(&self.bytes);
+    /// The messages, in order.
+    pub fn each(self, mut visit: impl FnMut(Purpose, &Lazy<'_>)) {
+        let common = Bytes::from(self.bytes);
+        let mut reader = Reader { rest: &common, common: &common, large: self.large.iter() };
         let mut last: Option<MessageView<'_>> = None;
-        while !reader.0.is_empty() {
+        while !reader.rest.is_empty() {
             let kind = reader.take(1)[0];
             if kind == AGAIN {
-                let payload_len = reader.u32() as usize;
+                let payload_len = reader.u32();
                 let view = last.as_mut().expect("written behind the first of its run");
-                view.payload = reader.take(payload_len);
-                visit(Purpose::Route { topic: 0 }, *view, None);
+                let memory;
+                (view.payload, memory) = reader.payload(payload_len);
+                visit(Purpose::Route { topic: 0 }, &Lazy::within(*view, memory));
                 continue;
             }
             let flags = reader.take(1)[0];
@@ -361,28 +357,41 @@ impl Batch {
                 },
                 _ => Purpose::Retain,
             };
-            if topic_len == LARGE {
-                let message = large.next().expect("pushed with its head");
-                visit(purpose, message.view(), Some(message));
-            } else {
-                let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
-                let properties = reader.take(properties_len as usize);
-                let payload = reader.take(payload_len as usize);
-                let view = MessageView { head, topic, properties, payload };
-                last = Some(view);
-                visit(purpose, view, None);
-            }
+            let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
+            let properties = reader.take(properties_len as usize);
+            let (payload, memory) = reader.payload(payload_len);
+            let view = MessageView { head, topic, properties, payload };
+            last = Some(view);
+            visit(purpose, &Lazy::within(view, memory));
         }
     }
 }
 
-struct Reader<'a>(&'a [u8]);
+fn payload_len(view: &MessageView<'_>, large: Option<&Bytes>) -> u32 {
+    large.map_or(view.payload.len() as u32, |_| ELSEWHERE)
+}
+
+/// Reads a batch.
+struct Reader<'a> {
+    rest: &'a [u8],
+    common: &'a Bytes,
+    large: std::slice::Iter<'a, Bytes>,
+}
 
 impl<'a> Reader<'a> {
     fn take(&mut self, n: usize) -> &'a [u8] {
-        let (taken, rest) = self.0.split_at(n);
-        self.0 = rest;
+        let (taken, rest) = self.rest.split_at(n);
+        self.rest = rest;
         taken
+    }
+
+    fn payload(&mut self, len: u32) -> (&'a [u8], Memory<'a>) {
+        if len == ELSEWHERE {
+            let payload = self.large.next().expect("pushed with its head");
+            (payload, Memory::Own(payload))
+        } else {
+            (self.take(len as usize), Memory::Common(self.common))
+        }
     }
 
     fn u32(&mut self) -> u32 {
@@ -396,14 +405,17 @@ impl<'a> Reader<'a> {
 
 #[cfg(test)]
 mod tests {
+    use millrace_core::message::LARGE_BYTES;
+
     use super::*;
 
     #[test]
     fn a_batch_gives_back_what_was_pushed_in_order() {
-        let big = vec![7u8; LARGE_BYTES];
+        let big = Bytes::from(vec![7u8; LARGE_BYTES]);
         let head = MessageHead { qos: QoS::ExactlyOnce, retain: true, expires_at: Millis(9), publisher: 77 };
         let small = MessageView { head, topic: "a/b", properties: &[1, 0], payload: b"x" };
         let large = MessageView { head, topic: "c", properties: &[], payload: &big };
+        let route = Purpose::Route { topic: 0 };
         let member = Purpose::Member {
             member: (1, 2),
             group: (3, 4),
@@ -412,40 +424,39 @@ mod tests {
             subscription_id: 268_435_455,
         };
         let mut batch = Batch::default();
-        batch.push(Purpose::Route { topic: 0 }, &small, || unreachable!("small ones are copied"));
-        batch.push(member, &large, || Message::new(&large));
-        batch.push(Purpose::Retain, &small, || unreachable!("small ones are copied"));
+        batch.push(route, &Lazy::new(small));
+        batch.push(member, &Lazy::within(large, Memory::Own(&big)));
+        batch.push(Purpose::Retain, &Lazy::new(large));
         let before = batch.bytes();
         for payload in [b"first", b"again", b"again"] {
-            let view = MessageView { payload, ..small };
-            batch.push(Purpose::Route { topic: 0 }, &view, || unreachable!("small ones are copied"));
+            batch.push(route, &Lazy::new(MessageView { payload, ..small }));
         }
         assert!(batch.bytes() - before == HEAD_BYTES + 5 + 5 + 2 * 10, "a run is written once");
-        let other = MessageView { head: MessageHead { publisher: 78, ..head }, ..small };
-        batch.push(Purpose::Route { topic: 0 }, &other, || unreachable!("small ones are copied"));
+        batch.push(route, &Lazy::within(MessageView { payload: &big, ..small }, Memory::Own(&big)));
+        batch.push(route, &Lazy::new(MessageView { head: MessageHead { publisher: 78, ..head }, ..small }));
         let (mut seen, mut publishers) = (Vec::new(), Vec::new());
-        batch.each(|purpose, view, shared| {
-            seen.push((
-                purpose,
-                view.topic.to_owned(),
-                view.properties.to_vec(),
-                view.payload.to_vec(),
-                shared.is_some(),
-            ));
+        batch.each(|purpose, message| {
+            let view = message.view();
             assert_eq!(view.head, MessageHead { publisher: view.head.publisher, ..head });
             publishers.push(view.head.publisher);
+            let shared = message.payload().is_some_and(|payload| payload.as_ptr() == big.as_ptr());
+            seen.push((purpose, view.topic.to_owned(), view.properties.to_vec(), view.payload.to_vec(), shared));
         });
-        assert_eq!(publishers, [77, 77, 77, 77, 77, 77, 78]);
+        assert_eq!(publishers, [77, 77, 77, 77, 77, 77, 77, 78]);
+        let of = |purpose, topic: &str, properties: &[u8], payload: &[u8], shared| {
+            (purpose, topic.to_owned(), properties.to_vec(), payload.to_vec(), shared)
+        };
         assert_eq!(
             seen,
             [
-                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
-                (member, "c".into(), vec![], big, true),
-                (Purpose::Retain, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
-                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"first".to_vec(), false),
-                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
-                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"again".to_vec(), false),
-                (Purpose::Route { topic: 0 }, "a/b".into(), vec![1, 0], b"x".to_vec(), false),
+                of(route, "a/b", &[1, 0], b"x", false),
+                of(member, "c", &[], &big, true),
+                of(Purpose::Retain, "c", &[], &big, false),
+                of(route, "a/b", &[1, 0], b"first", false),
+                of(route, "a/b", &[1, 0], b"again", false),
+                of(route, "a/b", &[1, 0], b"again", false),
+                of(route, "a/b", &[1, 0], &big, true),
+                of(route, "a/b", &[1, 0], b"x", false),
             ]
         );
     }

@@ -295,7 +295,7 @@ impl Shard {
             self.deliver_to_member(client, message, &grant);
         } else {
             let purpose = Purpose::Member { member: client, group: group_id, qos, retain, subscription_id };
-            self.peers.message(shard, purpose, view, || message.keep());
+            self.peers.message(shard, purpose, message);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::net::SocketAddr;
 
 use super::frame::Frame;
+use crate::send_buffer::SendBuffer;
 
 /// A connection of one shard. A slot is used again, a generation never: a late event of an old tenant is told apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -61,12 +62,12 @@ pub enum Close {
 /// connection is gone for the shard: no event with its id follows.
 pub trait Output<F = Frame> {
     /// An empty buffer to encode into, from a pool.
-    fn buffer(&mut self) -> Vec<u8>;
+    fn buffer(&mut self) -> SendBuffer;
     /// Gives a buffer back unsent.
-    fn recycle(&mut self, buffer: Vec<u8>);
-    /// Sends the bytes. At most one send is under way: after [`super::logic::Logic::stalled`] the shard calls this for
+    fn recycle(&mut self, buffer: SendBuffer);
+    /// Sends it. At most one send is under way: after [`super::logic::Logic::stalled`] the shard calls this for
     /// the connection again only when [`super::logic::Logic::drained`] said so.
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>);
+    fn send(&mut self, conn: ConnId, output: SendBuffer);
     /// Receives once: [`super::logic::Logic::received`] follows at most once, so that a hand-over cannot race with
     /// data.
     fn receive_once(&mut self, conn: ConnId);

@@ -32,7 +32,9 @@ mod timer_wheel;
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use millrace_core::codec::{self, Direction, FixedHeader};
+use millrace_core::message::LARGE_BYTES;
 use millrace_core::metrics::{Counter, Counters, Gauge};
 use millrace_core::packet::{Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
@@ -58,6 +60,7 @@ pub use rule_stage::{RowPort, RuleSet};
 pub use shared::{Control, Shared};
 
 use crate::config::{QueueFull, ShardsConfig};
+use crate::send_buffer::SendBuffer;
 
 /// Replies of one connection that wait for other shards; more, and reading from it stops.
 const HELD_REPLIES_MAX: u32 = 4096;
@@ -68,7 +71,7 @@ const POOL_BUFFERS_MAX: usize = 1024;
 /// What is asked of the runtime at the end of the turn, in this order.
 #[derive(Debug)]
 enum Command {
-    Send(ConnId, Vec<u8>),
+    Send(ConnId, SendBuffer),
     Close(ConnId, Close),
     ReceiveOnce(ConnId),
     Receive(ConnId),
@@ -138,7 +141,7 @@ pub struct Shard {
     ready: Vec<Reply>,
     draining: bool,
     /// Empty buffers for output.
-    pool: Vec<Vec<u8>>,
+    pool: Vec<SendBuffer>,
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
@@ -219,10 +222,15 @@ impl Shard {
         loop {
             let need = match self.next_cut(id, partial) {
                 Ok(Cut::Incomplete(need)) => need,
-                Ok(Cut::Packet(header)) => return self.on_packet(id, header, partial, bytes),
+                Ok(Cut::Packet(header)) if is_large_publish(header, partial) => {
+                    let packet = Bytes::from(std::mem::take(partial));
+                    return self.on_packet(id, header, &packet, bytes, Some(&packet));
+                }
+                Ok(Cut::Packet(header)) => return self.on_packet(id, header, partial, bytes, None),
                 Err((reason, why)) => return self.fail(id, reason, &why),
             };
             let missing = need - partial.len();
+            make_room(partial, need);
             if missing > bytes.len() {
                 partial.extend_from_slice(bytes);
                 *bytes = &[];
@@ -265,13 +273,15 @@ impl Shard {
             match self.next_cut(id, bytes) {
                 Ok(Cut::Packet(header)) => {
                     let (packet, rest) = bytes.split_at(header.packet_len());
-                    if self.on_packet(id, header, packet, rest) == Flow::Stop {
+                    if self.on_packet(id, header, packet, rest, None) == Flow::Stop {
                         return Flow::Stop;
                     }
                     bytes = rest;
                 }
-                Ok(Cut::Incomplete(_)) => {
-                    self.conns.at(id.slot).partial.extend_from_slice(bytes);
+                Ok(Cut::Incomplete(need)) => {
+                    let partial = &mut self.conns.at(id.slot).partial;
+                    partial.reserve_exact(need.min(2 * bytes.len()));
+                    partial.extend_from_slice(bytes);
                     return Flow::Next;
                 }
                 Err((reason, why)) => return self.fail(id, reason, &why),
@@ -280,7 +290,15 @@ impl Shard {
         Flow::Next
     }
 
-    fn on_packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8], rest: &[u8]) -> Flow {
+    /// `memory`: the packet once more, if a part of it may be shared.
+    fn on_packet(
+        &mut self,
+        id: ConnId,
+        header: FixedHeader,
+        packet: &[u8],
+        rest: &[u8],
+        memory: Option<&Bytes>,
+    ) -> Flow {
         self.work += 1;
         let conn = self.conns.at(id.slot);
         match conn.phase {
@@ -291,7 +309,7 @@ impl Shard {
         let version = conn.version;
         if header.first >> 4 == 3 {
             return match codec::publish::decode(version, header.first, &packet[header.header_len.into()..]) {
-                Ok(publish) => self.on_publish(id, &publish),
+                Ok(publish) => self.on_publish(id, &publish, memory),
                 Err(error) => self.fail(id, error.reason_code(), &error.to_string()),
             };
         }
@@ -332,29 +350,33 @@ impl Shard {
 
     /// Puts bytes into the output of a connection.
     fn append(&mut self, slot: u32, bytes: &[u8]) {
-        self.output(slot).extend_from_slice(bytes);
+        self.output(slot).bytes.extend_from_slice(bytes);
     }
 
     /// The output of a connection, which goes out at the end of the turn.
     #[inline]
-    fn output(&mut self, slot: u32) -> &mut Vec<u8> {
-        let conn = self.conns.at(slot);
-        if !conn.dirty {
-            conn.dirty = true;
-            self.dirty.push(slot);
+    fn output(&mut self, slot: u32) -> &mut SendBuffer {
+        if !self.conns.at(slot).dirty {
+            self.begin_output(slot);
         }
-        if conn.out.capacity() == 0
+        &mut self.conns.at(slot).out
+    }
+
+    fn begin_output(&mut self, slot: u32) {
+        self.dirty.push(slot);
+        let conn = self.conns.at(slot);
+        conn.dirty = true;
+        if conn.out.bytes.capacity() == 0
             && let Some(buffer) = self.pool.pop()
         {
             conn.out = buffer;
         }
-        &mut conn.out
     }
 
     /// Encodes a packet into the output of a connection.
     fn encode(&mut self, slot: u32, packet: &Packet<'_>) {
         let version = self.conns.at(slot).version;
-        codec::encode(version, packet, self.output(slot));
+        codec::encode(version, packet, &mut self.output(slot).bytes);
     }
 
     /// Limits that are per second: reading stops until the next one.
@@ -523,6 +545,7 @@ impl logic::Logic for Shard {
     fn stalled(&mut self, conn: ConnId, _unsent: usize) {
         if let Some(conn) = self.conns.get(conn) {
             conn.stalled = true;
+            conn.out.settle();
         }
     }
 
@@ -554,7 +577,7 @@ impl logic::Logic for Shard {
     fn frame(&mut self, now: Time, from: ShardId, frame: Frame, _out: &mut impl Output) {
         self.now = now;
         match frame {
-            Frame::Messages(batch) => self.on_messages(from, &batch),
+            Frame::Messages(batch) => self.on_messages(from, *batch),
             Frame::Route(change) => self.on_route_change(from, &change),
             Frame::Handover(handover) => self.on_handover(from, *handover),
             Frame::RetainedQuery(query) => self.on_retained_query(from, *query),
@@ -667,6 +690,17 @@ fn queue_limits(config: &ShardsConfig) -> QueueLimits {
         drop_oldest: config.sessions.queue_full == QueueFull::DropOldest,
         keep_qos0: config.sessions.queue_qos0,
     }
+}
+
+/// Room for an incomplete packet: for what came as often again, not for what is claimed.
+fn make_room(partial: &mut Vec<u8>, need: usize) {
+    let room = need.min(2 * partial.len());
+    partial.reserve_exact(room.saturating_sub(partial.len()));
+}
+
+/// A PUBLISH whose payload may be sent from where it lies.
+fn is_large_publish(header: FixedHeader, packet: &[u8]) -> bool {
+    header.first >> 4 == 3 && packet.len() >= LARGE_BYTES
 }
 
 fn is_too_large(cut: &Result<Cut, (ReasonCode, String)>) -> bool {

@@ -1,6 +1,6 @@
 //! Peers: what goes to the other shards in this turn, and how far they have come.
 
-use millrace_core::message::{Message, MessageView};
+use millrace_core::message::Lazy;
 use smallvec::SmallVec;
 
 use super::frame::{Batch, Frame, Purpose};
@@ -92,18 +92,12 @@ impl Peers {
     }
 
     /// Sends a message.
-    pub(super) fn message(
-        &mut self,
-        to: ShardId,
-        purpose: Purpose,
-        view: &MessageView<'_>,
-        keep: impl FnOnce() -> Message,
-    ) {
+    pub(super) fn message(&mut self, to: ShardId, purpose: Purpose, message: &Lazy<'_>) {
         let peer = self.touch(to);
         if peer.batch.is_empty() {
             peer.batch = Batch::with_capacity(peer.batch_bytes);
         }
-        peer.batch.push(purpose, view, keep);
+        peer.batch.push(purpose, message);
         if peer.batch.whole() >= BATCH_BYTES_MAX {
             let batch = peer.close_batch();
             peer.frames.push(batch);

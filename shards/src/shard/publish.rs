@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use millrace_core::codec::acks::{self, AckKind};
 use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
-use millrace_core::message::{Lazy, MessageHead, MessageView};
+use millrace_core::message::{Lazy, Memory, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{Ack, Packet, PacketId, Publish, QoS};
 use millrace_core::reason_code::ReasonCode;
@@ -28,7 +29,7 @@ pub(super) struct Accepted {
 }
 
 impl Shard {
-    pub(super) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>) -> Flow {
+    pub(super) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>, memory: Option<&Bytes>) -> Flow {
         let qos = publish.qos;
         self.counters.add(Counter::PacketsReceivedPublish, 1);
         self.counters.add(Counter::messages_received(qos), 1);
@@ -86,7 +87,8 @@ impl Shard {
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };
-        let outcome = self.accept_message(&Lazy::new(view), mountpoint, origin);
+        let outcome =
+            self.accept_message(&Lazy::within(view, memory.map_or(Memory::Borrowed, Memory::Own)), mountpoint, origin);
         self.router.properties = scratch;
         self.router.topic = mounted;
         match outcome {
@@ -194,7 +196,7 @@ impl Shard {
         let kind = if qos == QoS::ExactlyOnce { AckKind::PubRec } else { AckKind::PubAck };
         let Conn { version, pending, .. } = *self.conns.at(id.slot);
         if pending == 0 && waits.is_none() {
-            acks::encode_ack(version, kind, packet_id, reason, self.output(id.slot));
+            acks::encode_ack(version, kind, packet_id, reason, &mut self.output(id.slot).bytes);
             return;
         }
         let packet = acks::ack(version, kind, packet_id, reason).as_slice().into();
@@ -210,7 +212,7 @@ impl Shard {
         let known = self.clients.get_mut(client).is_some_and(|client| client.session.received.remove(ack.packet_id));
         let reason = if known { ReasonCode::Success } else { ReasonCode::PacketIdentifierNotFound };
         if pending == 0 {
-            acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, self.output(id.slot));
+            acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, &mut self.output(id.slot).bytes);
         } else {
             let packet = acks::ack(version, AckKind::PubComp, ack.packet_id, reason).as_slice().into();
             let reply = Reply::Client { conn: id, packet, feeds: Vec::new() };
@@ -249,7 +251,7 @@ impl Shard {
                 if !ack.reason_code.is_error() {
                     self.counters.add(Counter::PacketsSentPubrel, 1);
                     let reason = ReasonCode::PacketIdentifierNotFound;
-                    acks::encode_ack(version, AckKind::PubRel, ack.packet_id, reason, self.output(id.slot));
+                    acks::encode_ack(version, AckKind::PubRel, ack.packet_id, reason, &mut self.output(id.slot).bytes);
                 }
             }
         }
@@ -272,7 +274,7 @@ impl Shard {
         };
         self.counters.add(Counter::PacketsSentPubrel, 1);
         let version = self.conns.at(slot).version;
-        acks::encode_ack(version, AckKind::PubRel, packet_id, ReasonCode::Success, self.output(slot));
+        acks::encode_ack(version, AckKind::PubRel, packet_id, ReasonCode::Success, &mut self.output(slot).bytes);
     }
 
     /// A delivery of QoS 1 or 2 is complete: the window has room for the next.

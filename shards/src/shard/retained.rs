@@ -95,7 +95,7 @@ impl Shard {
         if home == self.id {
             self.retain_here(message);
         } else {
-            self.peers.message(home, Purpose::Retain, view, || message.keep());
+            self.peers.message(home, Purpose::Retain, message);
             self.peers.wait_for(home, waits);
         }
         !view.payload.is_empty()

@@ -4,7 +4,7 @@
 //! (version, QoS, RETAIN) and copied; only the Packet Identifier differs.
 
 use millrace_core::codec::publish::Delivery;
-use millrace_core::message::{Lazy, MessageView};
+use millrace_core::message::{LARGE_BYTES, Lazy, MessageView};
 use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{PacketId, ProtocolVersion, QoS};
 use millrace_core::reason_code::ReasonCode;
@@ -158,7 +158,7 @@ impl Shard {
         for shard in matched.remote.iter() {
             let to = ShardId(shard);
             any = true;
-            self.peers.message(to, Purpose::Route { topic: matched.stamp }, view, || message.keep());
+            self.peers.message(to, Purpose::Route { topic: matched.stamp }, message);
             if view.head.qos != QoS::AtMostOnce {
                 self.peers.wait_for(to, waits);
             }
@@ -300,7 +300,7 @@ impl Shard {
                 if packet_id.is_none() {
                     self.counters.add(Counter::deliveries_completed(grant.qos), 1);
                 }
-                self.encode_message(client, slot, message.view(), grant, packet_id, false, alone);
+                self.encode_message(client, slot, message, grant, packet_id, false, alone);
             }
             Admit::Queued { dropped: oldest } => {
                 if online && !room {
@@ -348,7 +348,8 @@ impl Shard {
         let Some(slot) = self.clients.get(client).filter(|client| client.is_online()).map(|client| client.conn) else {
             return;
         };
-        self.encode_message(client, slot, &queued.message.view(), &queued.grant, packet_id, dup, true);
+        let message = Lazy::shared(&queued.message);
+        self.encode_message(client, slot, &message, &queued.grant, packet_id, dup, true);
     }
 
     #[allow(clippy::too_many_arguments, reason = "the parts of one packet, on the hot path")]
@@ -356,12 +357,13 @@ impl Shard {
         &mut self,
         client: u32,
         slot: u32,
-        view: &MessageView<'_>,
+        message: &Lazy<'_>,
         grant: &Grant,
         packet_id: Option<PacketId>,
         dup: bool,
         alone: bool,
     ) {
+        let view = message.view();
         self.counters.add(Counter::PacketsSentPublish, 1);
         let mountpoint = self.clients.get(client).map_or(0, |client| client.mountpoint);
         let mounted = self.shared.mountpoint(mountpoint).len();
@@ -370,7 +372,8 @@ impl Shard {
         let version = conn.version;
         let aliased = is_v5(version) && conn.extras.as_ref().is_some_and(|extras| extras.outbound.is_some());
         let shape = Shape { version, qos: grant.qos, retain: grant.retain, mountpoint };
-        if alone || aliased || !grant.subscription_ids.is_empty() {
+        let is_large = view.payload.len() >= LARGE_BYTES;
+        if alone || aliased || is_large || !grant.subscription_ids.is_empty() {
             let mut delivery = delivery(view, grant, packet_id, dup, mounted, now);
             // An alias must not make the packet too large for the client.
             let has_room = conn.max_packet == u32::MAX
@@ -388,7 +391,11 @@ impl Shard {
                     }
                 }
             }
-            delivery.encode(version, self.output(slot));
+            if is_large {
+                self.put_large(slot, &delivery, message);
+            } else {
+                delivery.encode(version, &mut self.output(slot).bytes);
+            }
             return;
         }
         if self.router.shape != Some(shape) {
@@ -399,14 +406,33 @@ impl Shard {
             self.router.packet_id_at = delivery.encode(version, &mut self.router.frame).unwrap_or(0);
         }
         let frame = std::mem::take(&mut self.router.frame);
+        let packet_id_at = self.router.packet_id_at;
         let out = self.output(slot);
-        let start = out.len();
-        out.extend_from_slice(&frame);
+        let start = out.bytes.len();
+        out.bytes.extend_from_slice(&frame);
         if let Some(packet_id) = packet_id {
-            let at = start + self.router.packet_id_at;
-            self.conns.at(slot).out[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
+            let at = start + packet_id_at;
+            out.bytes[at..at + 2].copy_from_slice(&packet_id.get().to_be_bytes());
         }
         self.router.frame = frame;
+    }
+
+    /// Encodes a delivery whose payload is sent from where it lies, if that may be. Behind a stalled send it may wait
+    /// for long, and holds no more memory than its own.
+    #[inline(never)]
+    fn put_large(&mut self, slot: u32, delivery: &Delivery<'_>, message: &Lazy<'_>) {
+        let conn = self.conns.at(slot);
+        let (version, stalled) = (conn.version, conn.stalled);
+        let out = self.output(slot);
+        if let Some(payload) = message.payload() {
+            delivery.encode_head(version, &mut out.bytes);
+            out.push(payload);
+        } else if let Some(payload) = message.passing_payload().filter(|_| !stalled) {
+            delivery.encode_head(version, &mut out.bytes);
+            out.push_passing(payload);
+        } else {
+            delivery.encode(version, &mut out.bytes);
+        }
     }
 
     /// Sends what waits for a client, as far as its window and its output have room; then asks for more retained
@@ -484,13 +510,12 @@ impl Shard {
     }
 
     /// Messages from another shard.
-    pub(super) fn on_messages(&mut self, from: ShardId, batch: &Batch) {
-        batch.each(|purpose, view, shared| {
+    pub(super) fn on_messages(&mut self, from: ShardId, batch: Batch) {
+        batch.each(|purpose, message| {
             self.work += 1;
-            let lazy = shared.map_or_else(|| Lazy::new(view), Lazy::shared);
             match purpose {
                 Purpose::Route { .. } => {
-                    self.route_local(&lazy, Origin::Elsewhere);
+                    self.route_local(message, Origin::Elsewhere);
                 }
                 Purpose::Member { member, group, qos, retain, subscription_id } => {
                     let mut subscription_ids = SubscriptionIds::new();
@@ -498,9 +523,9 @@ impl Shard {
                         subscription_ids.push(subscription_id);
                     }
                     let group = super::groups::reference(from, group);
-                    self.deliver_to_member(member, &lazy, &Grant { qos, retain, subscription_ids, group });
+                    self.deliver_to_member(member, message, &Grant { qos, retain, subscription_ids, group });
                 }
-                Purpose::Retain => self.retain_here(&lazy),
+                Purpose::Retain => self.retain_here(message),
             }
         });
     }

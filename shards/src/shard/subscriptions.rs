@@ -89,7 +89,7 @@ impl Shard {
         }
         self.counters.add(counter, 1);
         if pending == 0 && waits.is_none() {
-            self.output(id.slot).extend_from_slice(&bytes);
+            self.append(id.slot, &bytes);
             self.start_feeds(id, feeds);
         } else {
             let reply = Reply::Client { conn: id, packet: bytes.as_slice().into(), feeds };

@@ -10,6 +10,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use millrace_core::time::{Millis, Time};
 use millrace_shards::berths::Berths;
 use millrace_shards::config::EngineChoice;
@@ -131,7 +132,7 @@ impl Relay {
             b'L' => {
                 self.conns.remove(&conn);
                 let mut buffer = out.buffer();
-                buffer.extend_from_slice(rest);
+                buffer.bytes.extend_from_slice(rest);
                 out.send(conn, buffer);
                 out.close(conn, Close::Linger);
             }
@@ -195,7 +196,7 @@ impl Logic for Relay {
         assert!(self.conns.remove(&conn).is_some(), "gone comes once");
         // Verbs on what is gone do nothing.
         out.receive(conn);
-        out.send(conn, vec![1]);
+        out.send(conn, vec![1].into());
         out.close(conn, Close::Now);
     }
 
@@ -272,10 +273,15 @@ impl Logic for Relay {
             }
             let mut buffer = out.buffer();
             assert!(buffer.is_empty());
-            buffer.append(&mut state.out);
+            buffer.bytes.append(&mut state.out);
             let piece = state.left.min(200_000);
-            for at in state.sent..state.sent + piece {
-                buffer.push(pattern(at));
+            let bytes: Vec<u8> = (state.sent..state.sent + piece).map(pattern).collect();
+            for (index, chunk) in bytes.chunks(700).enumerate() {
+                if index % 2 == 0 {
+                    buffer.bytes.extend_from_slice(chunk);
+                } else {
+                    buffer.push(Bytes::copy_from_slice(chunk));
+                }
             }
             state.sent += piece;
             state.left -= piece;

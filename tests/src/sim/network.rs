@@ -7,6 +7,7 @@
 use std::collections::{HashSet, VecDeque};
 
 use millrace_core::time::Millis;
+use millrace_shards::send_buffer::SendBuffer;
 use millrace_shards::shard::frame::Frame;
 use millrace_shards::shard::io::{Close, ConnId, Output, ShardId};
 
@@ -381,21 +382,21 @@ impl Verbs<'_> {
 }
 
 impl Output for Verbs<'_> {
-    fn buffer(&mut self) -> Vec<u8> {
-        Vec::new()
+    fn buffer(&mut self) -> SendBuffer {
+        SendBuffer::default()
     }
 
-    fn recycle(&mut self, _buffer: Vec<u8>) {}
+    fn recycle(&mut self, _buffer: SendBuffer) {}
 
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
-        assert!(!bytes.is_empty(), "nothing to send");
+    fn send(&mut self, conn: ConnId, output: SendBuffer) {
+        assert!(!output.is_empty(), "nothing to send");
         let Some(link) = self.link(conn, "send") else { return };
         assert!(!link.stalled, "a second send while one is under way");
         link.answered = true;
         if link.reset {
             return;
         }
-        link.unsent.extend(bytes);
+        link.unsent.extend(output.slices(0).flatten());
         link.fill();
         if !link.unsent.is_empty() {
             link.stalled = true;

@@ -23,6 +23,7 @@ use super::{
 use crate::berths::Berths;
 use crate::runtime::control::Bell;
 use crate::runtime::sys;
+use crate::send_buffer::SendBuffer;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
 
 /// Bytes that one connection brings in a turn at most.
@@ -70,6 +71,8 @@ pub(crate) struct Epoll {
     deferred: Vec<Event>,
     lingering: VecDeque<(Millis, ConnId)>,
     space: Vec<libc::epoll_event>,
+    /// Scratch of a gathered send.
+    slices: Vec<libc::iovec>,
     now: Millis,
 }
 
@@ -161,6 +164,7 @@ impl Epoll {
             deferred: Vec::new(),
             lingering: VecDeque::new(),
             space: vec![libc::epoll_event { events: 0, u64: 0 }; EVENTS],
+            slices: Vec::new(),
             now: Millis(0),
         };
         Ok((engine, buffers))
@@ -402,7 +406,7 @@ impl Epoll {
             let Some(tail) = tenant.tail.as_mut().filter(|tail| !tail.dead) else {
                 return;
             };
-            match sys::send(&tenant.socket, tail.rest()) {
+            match sys::send(&tenant.socket, &tail.output, tail.sent, &mut self.slices) {
                 Ok(sent) => tail.sent += sent,
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => return,
@@ -415,18 +419,18 @@ impl Epoll {
                     }
                 },
             }
-            if !tail.rest().is_empty() {
+            if tail.left() > 0 {
                 continue;
             }
             if !tail.held.is_empty() {
                 let held = std::mem::take(&mut tail.held);
-                let spent = std::mem::replace(&mut tail.bytes, held);
+                let spent = std::mem::replace(&mut tail.output, held);
                 tail.sent = 0;
                 self.pool.put(spent);
                 continue;
             }
             let tail = tenant.tail.take().expect("looked at above");
-            self.pool.put(tail.bytes);
+            self.pool.put(tail.output);
             if tenant.lingering {
                 let _ = sys::shutdown_write(&tenant.socket);
             } else {
@@ -470,7 +474,7 @@ impl Epoll {
     fn end(&mut self, conn: ConnId) {
         if let Some(tenant) = self.slots.vacate(conn) {
             if let Some(tail) = tenant.tail {
-                self.pool.put(tail.bytes);
+                self.pool.put(tail.output);
             }
             self.settings.berths.give(self.settings.shard, 1);
             self.count_open();
@@ -572,43 +576,43 @@ impl Engine for Epoll {
     }
 
     #[inline]
-    fn buffer(&mut self) -> Vec<u8> {
+    fn buffer(&mut self) -> SendBuffer {
         self.pool.take()
     }
 
     #[inline]
-    fn recycle(&mut self, buffer: Vec<u8>) {
+    fn recycle(&mut self, buffer: SendBuffer) {
         self.pool.put(buffer);
     }
 
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
+    fn send(&mut self, conn: ConnId, mut output: SendBuffer) {
         let Some(tenant) = self.slots.get_mut(conn).filter(|tenant| !tenant.lingering) else {
-            self.pool.put(bytes);
+            self.pool.put(output);
             return;
         };
-        if bytes.is_empty() {
-            self.pool.put(bytes);
+        if output.is_empty() {
+            self.pool.put(output);
             return;
         }
         if let Some(tail) = &mut tenant.tail {
             if !tail.dead {
-                tail.dead = !tail.hold(&bytes);
+                tail.dead = !tail.hold(&output);
                 if tail.dead {
                     tenant.want = Want::Nothing;
                     self.deferred.push(Event::Gone { conn, how: Gone::Failed });
                 }
             }
-            self.pool.put(bytes);
+            self.pool.put(output);
             return;
         }
         let sent = loop {
-            match sys::send(&tenant.socket, &bytes) {
+            match sys::send(&tenant.socket, &output, 0, &mut self.slices) {
                 Ok(sent) => break sent,
                 Err(error) => match error.raw_os_error() {
                     Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => break 0,
                     Some(libc::EINTR) => {}
                     _ => {
-                        self.pool.put(bytes);
+                        self.pool.put(output);
                         let gone = self.send_failed(conn);
                         self.deferred.extend(gone);
                         return;
@@ -616,12 +620,13 @@ impl Engine for Epoll {
                 },
             }
         };
-        if sent == bytes.len() {
-            self.pool.put(bytes);
+        if sent == output.len() {
+            self.pool.put(output);
             return;
         }
-        let unsent = bytes.len() - sent;
-        tenant.tail = Some(Box::new(Tail { bytes, sent, ..Tail::default() }));
+        let unsent = output.len() - sent;
+        output.settle();
+        tenant.tail = Some(Box::new(Tail { output, sent, ..Tail::default() }));
         Counters::count(&self.settings.counters.sends_short);
         self.deferred.push(Event::Stalled { conn, unsent });
         self.watch_room(conn, true);

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use millrace_core::time::Millis;
 
+use crate::send_buffer::SendBuffer;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
 
 mod buffer_ring;
@@ -121,9 +122,9 @@ pub(crate) trait Engine: Sized {
     fn receive(&mut self, conn: ConnId);
     fn pause(&mut self, conn: ConnId);
     /// An empty buffer for output.
-    fn buffer(&mut self) -> Vec<u8>;
-    fn recycle(&mut self, buffer: Vec<u8>);
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>);
+    fn buffer(&mut self) -> SendBuffer;
+    fn recycle(&mut self, buffer: SendBuffer);
+    fn send(&mut self, conn: ConnId, output: SendBuffer);
     fn close(&mut self, conn: ConnId, how: Close, now: Millis);
     /// Gives a socket to another shard. A descriptor that is returned goes there through the mesh.
     fn hand_over(&mut self, conn: ConnId, to: ShardId, token: u64) -> Option<OwnedFd>;
@@ -225,23 +226,25 @@ fn is_of_one_connection(errno: i32) -> bool {
 /// Bytes of a send that wait for the socket.
 #[derive(Debug, Default)]
 struct Tail {
-    bytes: Vec<u8>,
+    output: SendBuffer,
     sent: usize,
     /// What was given to `send` since, against the rule or before the short send was known.
-    held: Vec<u8>,
+    held: SendBuffer,
     /// Nothing is sent on this connection any more: a send failed, or too much is held.
     dead: bool,
 }
 
 impl Tail {
     /// Takes what cannot be sent now; false if that is too much.
-    fn hold(&mut self, bytes: &[u8]) -> bool {
+    fn hold(&mut self, output: &SendBuffer) -> bool {
         let behind = !self.held.is_empty();
-        self.held.extend_from_slice(bytes);
+        self.held.append(output);
+        self.held.settle();
         !behind || self.held.len() <= HELD_BYTES_MAX
     }
 
-    fn rest(&self) -> &[u8] {
-        &self.bytes[self.sent..]
+    /// How many bytes are still to be sent, without what is held.
+    fn left(&self) -> usize {
+        self.output.len() - self.sent
     }
 }

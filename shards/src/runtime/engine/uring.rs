@@ -30,6 +30,7 @@ use crate::berths::Berths;
 use crate::room::shrink;
 use crate::runtime::control::Bell;
 use crate::runtime::sys::Address;
+use crate::send_buffer::SendBuffer;
 use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
 
 mod accept;
@@ -109,6 +110,10 @@ pub(crate) struct Uring {
     flights: VecDeque<Flight>,
     /// Number of the first of `flights`.
     flights_base: u32,
+    /// Headers of gathered sends, in the order of their entries.
+    gathers: VecDeque<Box<Gather>>,
+    /// One that is free.
+    gather: Option<Box<Gather>>,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
     /// Slots whose close is queued: their berths are given back once the kernel has it.
@@ -151,7 +156,21 @@ struct Flight {
     /// Which entry of the submission queue it is.
     entry: u64,
     conn: ConnId,
-    bytes: Vec<u8>,
+    output: SendBuffer,
+}
+
+/// What a gathered send points to. The kernel reads it when it takes the entry; the bytes must stay until the end.
+struct Gather {
+    /// Which entry of the submission queue it is.
+    entry: u64,
+    header: libc::msghdr,
+    slices: Vec<libc::iovec>,
+}
+
+impl Default for Gather {
+    fn default() -> Self {
+        Self { entry: 0, header: crate::runtime::sys::no_header(), slices: Vec::new() }
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -265,6 +284,8 @@ impl Uring {
             pushed: 0,
             flights: VecDeque::new(),
             flights_base: 0,
+            gathers: VecDeque::new(),
+            gather: None,
             unsettled: false,
             leaving: 0,
             starved: VecDeque::new(),
@@ -520,35 +541,35 @@ impl Engine for Uring {
     }
 
     #[inline]
-    fn buffer(&mut self) -> Vec<u8> {
+    fn buffer(&mut self) -> SendBuffer {
         self.pool.take()
     }
 
     #[inline]
-    fn recycle(&mut self, buffer: Vec<u8>) {
+    fn recycle(&mut self, buffer: SendBuffer) {
         self.pool.put(buffer);
     }
 
-    fn send(&mut self, conn: ConnId, bytes: Vec<u8>) {
+    fn send(&mut self, conn: ConnId, output: SendBuffer) {
         let Some(tenant) = self.slots.get_mut(conn).filter(|tenant| tenant.state == State::Open) else {
-            self.pool.put(bytes);
+            self.pool.put(output);
             return;
         };
-        if bytes.is_empty() {
-            self.pool.put(bytes);
+        if output.is_empty() {
+            self.pool.put(output);
         } else if tenant.flying || tenant.tail.is_some() {
             let tail = tenant.tail.get_or_insert_default();
             if !tail.dead {
-                tail.dead = !tail.hold(&bytes);
+                tail.dead = !tail.hold(&output);
                 self.unsettled = true;
                 if tail.dead {
                     tenant.want = Want::Nothing;
                     self.deferred.push(Event::Gone { conn, how: Gone::Failed });
                 }
             }
-            self.pool.put(bytes);
+            self.pool.put(output);
         } else {
-            self.fly(conn, bytes);
+            self.fly(conn, output);
         }
     }
 
@@ -609,6 +630,8 @@ impl Engine for Uring {
     fn give_back(&mut self, buffers: &mut BufferRing) {
         self.pool.give_back();
         shrink(&mut self.flights);
+        shrink(&mut self.gathers);
+        self.gather = None;
         shrink(&mut self.starved);
         shrink(&mut self.backlog);
         shrink(&mut self.heard);

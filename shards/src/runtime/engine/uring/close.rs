@@ -90,7 +90,7 @@ impl Uring {
         let tenant = self.slots.vacate(conn).expect("looked at above");
         self.count_open();
         if let Some(tail) = tenant.tail {
-            self.pool.put(tail.bytes);
+            self.pool.put(tail.output);
         }
         // Nothing is in flight but a send that is earlier in the queue and does not wait. The kernel gives the slot to
         // a new socket only after it has executed this, so the table may forget the connection now.

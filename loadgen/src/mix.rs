@@ -212,7 +212,7 @@ fn plain(scenario: &str, error: &clap::Error) -> String {
 }
 
 /// Words apart by spaces; quotes keep together what has some.
-fn split(text: &str) -> Result<Vec<String>, String> {
+pub(crate) fn split(text: &str) -> Result<Vec<String>, String> {
     let (mut words, mut word, mut quote, mut begun) = (Vec::new(), String::new(), None, false);
     for letter in text.chars() {
         match (quote, letter) {

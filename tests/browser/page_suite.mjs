@@ -1,4 +1,4 @@
-// The load generator's pages in a real browser: `page_suite.mjs STALL.html CONN.html HOSTILE.html [SHOTS]`.
+// The load generator's pages in a real browser: `page_suite.mjs STALL.html CONN.html MIXED.html HOSTILE.html [SHOTS]`.
 // Prints a line for each check; exit code 0 if all hold. With a folder SHOTS it leaves pictures there.
 // The package is found through MILLRACE_NODE_MODULES, the browser through MILLRACE_CHROMIUM.
 
@@ -10,7 +10,7 @@ import { pathToFileURL } from "node:url";
 const require = createRequire(`${process.env.MILLRACE_NODE_MODULES}/`);
 const { chromium } = require("playwright-core");
 
-const [stall, conn, hostile, shots] = process.argv.slice(2);
+const [stall, conn, mixed, hostile, shots] = process.argv.slice(2);
 const browser = await chromium.launch({
   executablePath: process.env.MILLRACE_CHROMIUM ?? "/usr/bin/chromium",
   args: ["--no-sandbox"],
@@ -193,6 +193,15 @@ for (const theme of ["light", "dark"]) {
     await shot(page, `conn-${theme}`);
   }));
 }
+
+await check("each stream of a mix has its row", () => withPage(mixed, { width: 390 }, async (page) => {
+  const table = page.locator("section", { has: page.locator("h3", { hasText: "Streams of the mix" }) });
+  const rows = await table.locator("tbody tr").evaluateAll((found) => found.map((row) => [...row.cells].map((cell) => cell.textContent)));
+  assert.deepEqual(rows.map((cells) => cells.slice(0, 2)), [["telemetry", "fan-in"], ["pairs", "pairs"]]);
+  assert.ok(rows.every((cells) => cells.length === 12 && cells[5] === "0" && / [mun]?s$/.test(cells[10])), JSON.stringify(rows));
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390, "nothing is wider than the page");
+  await shot(page, "mixed");
+}));
 
 await check("hostile text stays text", () => withPage(hostile, {}, async (page) => {
   assert.ok((await page.locator("main").textContent()).includes("<img src=x onerror=alert(1)>"));

@@ -40,6 +40,9 @@ fn pages_can_be_read_in_a_browser() {
     assert_eq!(stalled.wait().expect("it ends").code(), Some(99));
     let conn = ["conn", "-c", "300", "-R", "300", "-d", "3s", "--warm-up", "0s"];
     assert!(run(&broker, &conn, &page("conn")).status().expect("it ends").success());
+    let mixed = ["mixed", "-d", "3s", "--warm-up", "0s", "--rate", "400"];
+    let streams = ["--stream", "fan-in --pubs 4 --subs 1 --name telemetry --weight 3", "--stream", "pairs -c 2 -q 1"];
+    assert!(run(&broker, &[&mixed[..], &streams].concat(), &page("mixed")).status().expect("it ends").success());
     let hostile = "</script><script>alert(1)</script><img src=x onerror=alert(1)>\"'/%i";
     let talk = ["pairs", "-c", "2", "--rate", "100", "-d", "2s", "--warm-up", "0s", "--prefix", "<b onclick=x>"];
     assert!(
@@ -48,7 +51,7 @@ fn pages_can_be_read_in_a_browser() {
 
     let suite = Path::new(env!("CARGO_MANIFEST_DIR")).join("browser/page_suite.mjs");
     let mut node = Command::new("node");
-    node.arg(suite).args(["stall", "conn", "hostile"].map(page));
+    node.arg(suite).args(["stall", "conn", "mixed", "hostile"].map(page));
     node.args(std::env::var_os("MILLRACE_TEST_SHOTS"));
     node.env("MILLRACE_NODE_MODULES", cache().join("node/node_modules"));
     let output = node.stdin(Stdio::null()).output().expect("./tests/run browser installs node");
@@ -56,6 +59,6 @@ fn pages_can_be_read_in_a_browser() {
     print!("{said}");
     let held = said.lines().filter(|line| line.starts_with("ok ")).count();
     let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && held == 12, "{held} of 12 checks hold:\n{said}{errors}");
+    assert!(output.status.success() && held == 13, "{held} of 13 checks hold:\n{said}{errors}");
     std::fs::remove_dir_all(dir).expect("it is ours");
 }

@@ -5,6 +5,7 @@
 
 mod again;
 mod base64;
+mod command;
 mod compare;
 mod files;
 mod html;

@@ -9,7 +9,23 @@ use super::saved::Saved;
 use super::{Report, table};
 use crate::format::{count, duration};
 
+/// Members of a mix's configuration that are those of its streams together.
+const TOGETHER: &[&str] =
+    &["scenario", "publishers", "subscribers", "idle", "qos", "loop", "rate_per_s", "connect_rate_per_s", "limit"];
+
 impl Report {
+    /// The configuration of the run. What only streams of a mix have, each its own, is null.
+    pub(super) fn config_json(&self) -> Value {
+        let mut config = config_json(&self.plan);
+        let parts: Vec<Value> = self.parts.iter().map(|part| config_json(&part.plan)).collect();
+        for (name, value) in config.as_object_mut().into_iter().flatten() {
+            if !TOGETHER.contains(&name.as_str()) && parts.iter().any(|part| part[name] != *value) {
+                *value = Value::Null;
+            }
+        }
+        config
+    }
+
     /// Takes the parts in: what only they can tell is added up.
     pub(super) fn set_parts(&mut self, parts: Vec<Self>) {
         if parts.is_empty() {

@@ -76,6 +76,8 @@ pub(crate) struct Messages {
     pub(crate) sent: u64,
     pub(crate) unsent: u64,
     pub(crate) acked: u64,
+    /// Sent once more because no answer came.
+    pub(crate) resent: u64,
     /// None where nobody was to receive anything.
     pub(crate) expected: Option<u64>,
     pub(crate) received: u64,

@@ -126,7 +126,9 @@ impl Saved {
                 count(messages.reordered)
             )?;
         }
-        for (number, word) in [(messages.unsent, "due but unsent"), (messages.foreign, "of others")] {
+        for (number, word) in
+            [(messages.resent, "sent again"), (messages.unsent, "due but unsent"), (messages.foreign, "of others")]
+        {
             if number > 0 {
                 write!(out, "   {} {word}", count(number))?;
             }

@@ -1,6 +1,6 @@
 //! What makes a comparison unfair: other configurations, another machine, runs that are not valid.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::report::members::readable;
 use crate::report::saved::Saved;
@@ -41,11 +41,17 @@ fn differences(base: &Saved, run: &Saved) -> Vec<String> {
             found.push(format!("{shown} {new} (not {})", readable(name, base).1));
         }
     };
-    for (name, value) in run.config.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
-        if let Some(other) = base.config.get(name) {
-            look(name, &fair(base, name, other), &fair(run, name, value));
+    for (stream, config) in configs(run) {
+        let Some((_, others)) = configs(base).find(|(name, _)| *name == stream) else { continue };
+        for (name, value) in config.iter().filter(|(name, _)| !OWN.contains(&name.as_str())) {
+            if let Some(other) = others.get(name) {
+                let shown = if stream.is_empty() { name.clone() } else { format!("{stream}: {name}") };
+                look(&shown, &fair(base, name, other), &fair(run, name, value));
+            }
         }
     }
+    look("streams", &streams(base), &streams(run));
+    look("agents", &machines(base), &machines(run));
     for (name, value) in &run.environment {
         if let Some(other) = base.environment.get(name) {
             look(name, other, value);
@@ -53,6 +59,20 @@ fn differences(base: &Saved, run: &Saved) -> Vec<String> {
     }
     look("load tool", &base.program.version.clone().into(), &run.program.version.clone().into());
     found
+}
+
+/// The configuration of the whole run, whose name is empty, and of each stream of a mix.
+fn configs(run: &Saved) -> impl Iterator<Item = (&str, &Map<String, Value>)> {
+    let parts = run.parts.iter().flatten().map(|part| (part.name.as_str(), &part.config));
+    std::iter::once(("", &run.config)).chain(parts)
+}
+
+fn streams(run: &Saved) -> Value {
+    run.parts.iter().flatten().map(|part| part.name.clone()).collect()
+}
+
+fn machines(run: &Saved) -> Value {
+    run.agents.as_ref().map_or(0, |agents| agents.members.len()).into()
 }
 
 /// A member without what is this run's alone: its tag in topics, the port of its broker.
@@ -81,6 +101,7 @@ mod tests {
             "config": {
                 "tag": tag, "topic": format!("load/{tag:04x}/%i"), "targets": [format!("127.0.0.{}:{port}", 1 + qos)], "qos": qos,
             },
+            "parts": [{ "name": "telemetry", "config": { "tag": tag, "payload_bytes": 16 + u64::from(qos) } }],
             "environment": { "kernel": kernel },
             "verdict": { "valid": kernel != "none" },
         });
@@ -104,8 +125,18 @@ mod tests {
             warnings,
             [
                 "B b was limited by the load tool: ",
-                "B b is not like a: targets 127.0.0.2 (not 127.0.0.1), qos 1 (not 0), kernel none (not 6.1)",
+                "B b is not like a: targets 127.0.0.2 (not 127.0.0.1), qos 1 (not 0), \
+                 telemetry: payload bytes 17 (not 16), kernel none (not 6.1)",
             ]
         );
+    }
+
+    #[test]
+    fn other_streams_and_machines_are_named() {
+        let (base, mut other) = (run(1, 1883, 0, "6.1"), run(2, 1883, 0, "6.1"));
+        other.parts.get_or_insert_default()[0].name = "commands".to_owned();
+        other.agents.get_or_insert_default().members.resize_with(2, Default::default);
+        let wanted = "B b is not like a: streams commands (not telemetry), agents 2 (not 0)";
+        assert_eq!(of(base, other), [wanted]);
     }
 }

@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 use super::charts;
 use super::markup::Markup;
 use crate::format::{bytes, count, duration};
+use crate::report::command;
 use crate::report::members::readable;
 use crate::report::saved::{Saved, Streams};
 
@@ -71,7 +72,7 @@ pub(super) fn write(page: &mut Markup, saved: &Saved) {
     object(page, "Environment", &environment);
     page.raw("</div>\n");
     if !saved.command.is_empty() {
-        page.raw("<section class=\"card\"><h3>Run it again</h3><pre>").text(&command(&saved.command));
+        page.raw("<section class=\"card\"><h3>Run it again</h3><pre>").text(&command::shown(&saved.command));
         page.raw("</pre></section>\n");
     }
 }
@@ -107,6 +108,7 @@ fn write_accounts(page: &mut Markup, saved: &Saved) {
         let rows = [
             ("sent", count(messages.sent)),
             ("acknowledged", count(messages.acked)),
+            ("sent again", count(messages.resent)),
             ("expected to arrive", some(messages.expected)),
             ("received", count(messages.received)),
             ("lost", some(messages.lost)),
@@ -241,17 +243,6 @@ fn object(page: &mut Markup, title: &'static str, object: &Map<String, Value>) {
     page.raw("</tbody></table></section>\n");
 }
 
-/// A command line that a shell reads as it was.
-fn command(words: &[String]) -> String {
-    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./:=,@%+".contains(letter);
-    let quoted = words.iter().enumerate().map(|(at, word)| match word {
-        path if at == 0 => path.rsplit('/').next().unwrap_or(path).to_owned(),
-        plain if !plain.is_empty() && plain.chars().all(is_plain) => plain.clone(),
-        other => format!("'{}'", other.replace('\'', "'\\''")),
-    });
-    quoted.collect::<Vec<_>>().join(" ")
-}
-
 /// Seconds since 1970 as a date of the Gregorian calendar and a time, in UTC.
 fn date(unix: u64) -> String {
     let (days, second) = (unix / 86_400, unix % 86_400);
@@ -281,12 +272,5 @@ mod tests {
         ] {
             assert_eq!(date(unix), text);
         }
-    }
-
-    #[test]
-    fn a_command_can_be_typed_again() {
-        let words = ["/usr/bin/millrace-load", "pairs", "-t", "a b/%i", "-m", "it's", "", "--expect", "p99<5ms"];
-        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
-        assert_eq!(command(&words), "millrace-load pairs -t 'a b/%i' -m 'it'\\''s' '' --expect 'p99<5ms'");
     }
 }

@@ -133,7 +133,7 @@ pub(crate) struct Latency {
     /// From when it is counted, in words.
     pub(crate) from: String,
     hdr_v2_base64: String,
-    /// `min_ns`, `mean_ns`, and one for each of [`PERCENTILES`].
+    /// `min_ns`, `mean_ns`, and one for each of [`PERCENTILES`](crate::expect::PERCENTILES).
     #[serde(flatten)]
     numbers: BTreeMap<String, Value>,
 }
@@ -241,7 +241,7 @@ impl From<Verdict> for Condition {
 }
 
 impl Latency {
-    /// A number by its name in [`PERCENTILES`]; none above the greatest value.
+    /// A number by its name in [`PERCENTILES`](crate::expect::PERCENTILES); none above the greatest value.
     pub(crate) fn percentile(&self, name: &str) -> Option<u64> {
         let number = |name: &str| self.numbers.get(name).and_then(Value::as_u64);
         let max = number("max_ns")?;

@@ -31,7 +31,7 @@ impl Report {
             "written_at_unix_s": written,
             "command": command::kept(std::env::args()),
             "interrupted": self.interrupted,
-            "headline": table::headline(&self.plan),
+            "headline": table::headline(&self.plan, &self.parts),
             "config": self.config_json(),
             "environment": {
                 "kernel": host::kernel(),

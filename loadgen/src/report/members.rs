@@ -17,11 +17,13 @@ pub(super) fn readable(name: &str, value: &Value) -> (String, String) {
             },
         },
         Value::Bool(yes) => (words(name), if *yes { "yes" } else { "no" }.to_owned()),
+        Value::Array(values) if values.is_empty() => (words(name), "none".to_owned()),
         Value::Array(values) => {
             let shown: Vec<String> = values.iter().map(|value| readable(name, value).1).collect();
             (words(name), shown.join(", "))
         }
         Value::String(text) => (words(name), text.clone()),
+        Value::Null => (words(name.strip_suffix("_ns").unwrap_or(name)), "none".to_owned()),
         other => (words(name), other.to_string()),
     }
 }
@@ -48,6 +50,8 @@ mod tests {
             ("duration_ns", serde_json::json!(10_000_000_000_u64), ("duration", "10 s")),
             ("clean_start", serde_json::json!(true), ("clean start", "yes")),
             ("targets", serde_json::json!(["a:1", "b:2"]), ("targets", "a:1, b:2")),
+            ("targets", serde_json::json!([]), ("targets", "none")),
+            ("in_flight", serde_json::json!(null), ("in flight", "none")),
             ("publishers", serde_json::json!(5000), ("publishers", "5,000")),
             ("rate_per_s", serde_json::json!(500.0), ("rate per s", "500")),
             ("busy", serde_json::json!(0.25), ("busy", "0.25")),

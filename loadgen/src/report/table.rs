@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use super::Report;
 use super::saved::{Condition, Latency, Saved, Streams};
 use crate::expect::{Expectation, Verdict};
 use crate::format::{bytes, count, duration, many, span};
@@ -154,8 +155,8 @@ pub(super) fn for_terminal(text: &str) -> String {
     text.chars().map(|letter| if letter.is_control() && letter != '\n' { '\u{fffd}' } else { letter }).collect()
 }
 
-/// What a plan is, in one line.
-pub(super) fn headline(plan: &Plan) -> String {
+/// What a plan is, in one line. Streams of a mix may speak several versions.
+pub(super) fn headline(plan: &Plan, streams: &[Report]) -> String {
     let mut out = format!("{}  ", plan.scenario);
     let _ = match plan.audience {
         _ if plan.scenario == "mixed" => {
@@ -181,7 +182,11 @@ pub(super) fn headline(plan: &Plan) -> String {
             (Pace::Closed, None) => write!(out, ", flood"),
         };
     }
-    let _ = write!(out, ", {}, MQTT {}", span(plan.duration), plan.identity.version);
+    let _ = write!(out, ", {}", span(plan.duration));
+    let version = plan.identity.version;
+    if streams.iter().all(|stream| stream.plan.identity.version == version) {
+        let _ = write!(out, ", MQTT {version}");
+    }
     out
 }
 

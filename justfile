@@ -7,7 +7,7 @@ run *arguments:
 # All that can be said without running the broker.
 check:
     cargo fmt --all --check
-    cargo clippy --workspace --all-targets --features millrace-tests/clients,millrace-tests/long,millrace-bench/criterion -- -D warnings
+    cargo clippy --workspace --all-targets --features millrace-tests/clients,millrace-tests/browser,millrace-tests/long,millrace-bench/criterion -- -D warnings
     RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --quiet
     if command -v cargo-deny >/dev/null; then cargo deny check; else echo "cargo-deny is not installed: skipped"; fi
     cargo test -p millrace-tests --test house

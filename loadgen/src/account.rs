@@ -128,6 +128,15 @@ impl Bits {
         }
     }
 
+    /// As they were told by [`words`](Self::words).
+    pub(crate) fn from_words(words: Vec<u64>, received: u64) -> Self {
+        Self { words, received }
+    }
+
+    pub(crate) fn words(&self) -> &[u64] {
+        &self.words
+    }
+
     pub(crate) fn unique(&self) -> u64 {
         self.words.iter().map(|word| u64::from(word.count_ones())).sum()
     }

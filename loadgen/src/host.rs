@@ -20,6 +20,13 @@ impl HostWatch {
         self.begun = ticks();
     }
 
+    /// Begins, unless it has begun.
+    pub(crate) fn begin_once(&mut self) {
+        if self.begun.is_none() {
+            self.begin();
+        }
+    }
+
     pub(crate) fn end(&mut self) {
         self.ended = ticks();
     }
@@ -52,9 +59,19 @@ pub(crate) struct BrokerWatch {
     /// Time and processor time in nanoseconds, and resident bytes.
     begun: Option<Look>,
     ended: Option<Look>,
+    /// What the last sample saw.
+    last: Look,
     /// Resident bytes before anything was connected, and the most that was seen.
     pub(crate) rss_before: u64,
     pub(crate) rss_peak: u64,
+}
+
+/// The broker's process between two samples.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct BrokerSample {
+    /// Processors that it kept busy.
+    pub(crate) cores: f64,
+    pub(crate) rss: u64,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -68,7 +85,7 @@ impl BrokerWatch {
     /// None if there is no such process that we may look at.
     pub(crate) fn new(pid: u32) -> Option<Self> {
         let look = look(pid)?;
-        Some(Self { pid, begun: None, ended: None, rss_before: look.rss, rss_peak: look.rss })
+        Some(Self { pid, begun: None, ended: None, last: look, rss_before: look.rss, rss_peak: look.rss })
     }
 
     pub(crate) fn begin(&mut self) {
@@ -76,8 +93,13 @@ impl BrokerWatch {
         self.sample();
     }
 
-    pub(crate) fn sample(&mut self) {
-        self.rss_peak = self.rss_peak.max(look(self.pid).map_or(0, |look| look.rss));
+    /// What it did since the last sample; none if it is gone.
+    pub(crate) fn sample(&mut self) -> Option<BrokerSample> {
+        let look = look(self.pid)?;
+        let last = std::mem::replace(&mut self.last, look);
+        self.rss_peak = self.rss_peak.max(look.rss);
+        let cores = look.cpu.saturating_sub(last.cpu) as f64 / look.at.saturating_sub(last.at).max(1) as f64;
+        Some(BrokerSample { cores, rss: look.rss })
     }
 
     pub(crate) fn end(&mut self) {

@@ -6,9 +6,12 @@ use std::time::Duration;
 use clap::Args;
 use millrace_core::packet::{ProtocolVersion, QoS};
 
+use crate::agents::LISTEN;
 use crate::expect::Expectation;
 use crate::format::{parse_count, parse_millis, parse_rate, parse_seconds, parse_size, parse_some};
+use crate::mix::Stream;
 use crate::progress::Style;
+use crate::properties::{ConnectProperties, MessageProperties, SubscribeProperties};
 
 /// Connections that only stay.
 #[derive(Args, Debug)]
@@ -45,6 +48,8 @@ pub(crate) struct SubOptions {
     #[arg(long, short = 'q', default_value = "0", value_parser = qos)]
     pub(crate) qos: QoS,
     #[command(flatten)]
+    pub(crate) subscribe: SubscribeProperties,
+    #[command(flatten)]
     pub(crate) common: CommonOptions,
 }
 
@@ -80,6 +85,25 @@ pub(crate) struct FanOptions {
     pub(crate) receive: ReceiveOptions,
     #[command(flatten)]
     pub(crate) common: CommonOptions,
+}
+
+/// Several scenarios at once.
+#[derive(Args, Debug)]
+pub(crate) struct MixedOptions {
+    /// A stream: a scenario, its options, --name and --weight, as in 'fan-in --pubs 100 -s 64 --weight 7'
+    #[arg(long, required = true, value_name = "WORDS")]
+    pub(crate) stream: Vec<String>,
+    /// Connections in all, dealt out by weight to streams that do not say how many they have
+    #[arg(long, short = 'c', value_parser = parse_some)]
+    pub(crate) clients: Option<u32>,
+    /// Open loop: messages a second in all, dealt out by weight to streams without a pace of their own
+    #[arg(long, value_parser = parse_rate)]
+    pub(crate) rate: Option<f64>,
+    #[command(flatten)]
+    pub(crate) common: CommonOptions,
+    /// The streams, when they have been read.
+    #[arg(skip)]
+    pub(crate) streams: Vec<Stream>,
 }
 
 /// Retained messages, and a storm of subscribers.
@@ -155,6 +179,8 @@ pub(crate) struct ReceiveOptions {
     /// QoS of the subscriptions; without it that of the messages
     #[arg(long, value_parser = qos)]
     pub(crate) sub_qos: Option<QoS>,
+    #[command(flatten)]
+    pub(crate) subscribe: SubscribeProperties,
 }
 
 /// What is published, and how fast.
@@ -167,11 +193,12 @@ pub(crate) struct MessageOptions {
     /// QoS
     #[arg(long, short = 'q', default_value = "0", value_parser = qos)]
     pub(crate) qos: QoS,
-    /// Payload size, such as 64 or 4KiB; the first 28 bytes are the stamp by which messages are accounted for
+    /// Payload size, such as 64 or 4KiB; the first 28 bytes, below that 16, are the stamp by which messages are accounted for
     #[arg(long, short = 's', default_value = "256", value_parser = parse_size)]
     pub(crate) size: usize,
-    /// This payload instead, for which neither loss nor latency can be told
-    #[arg(long, short = 'm', conflicts_with = "size", allow_hyphen_values = true)]
+    /// This payload instead, for which neither loss nor latency can be told; template://FILE fills in %TIMESTAMP%,
+    /// %TIMESTAMPMS%, %TIMESTAMPUS%, %TIMESTAMPNS%, %UNIQUE%, %CLIENTID%, %SEQUENCE% and %RANDOM% (--size letters)
+    #[arg(long, short = 'm', allow_hyphen_values = true)]
     pub(crate) message: Option<String>,
     /// Retain the messages
     #[arg(long, short = 'r')]
@@ -192,6 +219,20 @@ pub(crate) struct MessageOptions {
     /// End after so many messages in all
     #[arg(long, short = 'L', value_parser = parse_some)]
     pub(crate) limit: Option<u32>,
+    /// Send again what is not acknowledged in this time (a bare number is in ms); not in version 5, which forbids it
+    #[arg(long, value_parser = parse_millis)]
+    pub(crate) retry_interval: Option<Duration>,
+    /// With a rate: each publisher begins so much later than its turn, at least (a bare number is in ms)
+    #[arg(long, requires = "max_random_wait", value_parser = parse_millis)]
+    pub(crate) min_random_wait: Option<Duration>,
+    /// And at most; without it publishers begin evenly spread over the time between two messages of one
+    #[arg(long, value_parser = parse_millis)]
+    pub(crate) max_random_wait: Option<Duration>,
+    /// Taken for the sake of scripts: nobody publishes before all are connected, or have failed to
+    #[arg(long, short = 'w', hide = true)]
+    wait_before_publishing: bool,
+    #[command(flatten)]
+    pub(crate) properties: MessageProperties,
 }
 
 /// How clients connect, how long it lasts and what is told of it.
@@ -199,6 +240,8 @@ pub(crate) struct MessageOptions {
 pub(crate) struct CommonOptions {
     #[command(flatten)]
     pub(crate) connect: ConnectOptions,
+    #[command(flatten)]
+    pub(crate) agents: AgentsOptions,
     #[command(flatten)]
     pub(crate) time: TimeOptions,
     #[command(flatten)]
@@ -233,6 +276,9 @@ pub(crate) struct ConnectOptions {
     /// In front of each client id; without it one that no other run has
     #[arg(long)]
     pub(crate) prefix: Option<String>,
+    /// Client ids of numbers alone, behind --prefix if there is one
+    #[arg(long)]
+    pub(crate) shortids: bool,
     /// Number of the first client
     #[arg(long, short = 'n', default_value_t = 0)]
     pub(crate) startnumber: u64,
@@ -266,9 +312,46 @@ pub(crate) struct ConnectOptions {
     /// How long one connection may take until it is ready
     #[arg(long, default_value = "10s", value_parser = parse_seconds)]
     pub(crate) connect_timeout: Duration,
+    /// How often a connection that does not get ready is tried again, after a second each
+    #[arg(long, default_value_t = 0)]
+    pub(crate) num_retry_connect: u32,
+    /// How often a connection that is lost comes back, after a second each: a number, or infinity
+    #[arg(long, default_value = "0", value_parser = reconnects)]
+    pub(crate) reconnect: Times,
+    #[command(flatten)]
+    pub(crate) properties: ConnectProperties,
     /// Threads, each with a ring of its own; without it one for each core, two at most, more if descriptors ask for it
     #[arg(long, value_parser = parse_some)]
     pub(crate) workers: Option<u32>,
+}
+
+/// On which machines it runs.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Several machines")]
+pub(crate) struct AgentsOptions {
+    /// Agents that do the work, apart by commas, such as 10.0.0.2:9465,10.0.0.3:9465; --workers are those of each
+    #[arg(long, value_name = "LIST")]
+    pub(crate) agents: Option<String>,
+    /// File with the token that the agents have; without it MILLRACE_LOAD_TOKEN
+    #[arg(long, value_name = "FILE", requires = "agents")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+/// An agent.
+#[derive(Args, Clone, Debug)]
+pub(crate) struct AgentOptions {
+    /// Where it listens; what others can reach needs a token
+    #[arg(long, value_name = "ADDRESS", default_value = LISTEN)]
+    pub(crate) listen: String,
+    /// File with the token that a leader must have, of 16 letters at least; without it MILLRACE_LOAD_TOKEN
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+    /// Source addresses of this machine, instead of those of the leader
+    #[arg(long, value_name = "LIST")]
+    pub(crate) ifaddr: Option<String>,
+    /// End after one run
+    #[arg(long)]
+    pub(crate) once: bool,
 }
 
 /// How long it lasts.
@@ -308,12 +391,36 @@ pub(crate) struct OutputOptions {
     /// Write percentile distributions for HdrHistogram's plotter: FILE.delivery.hgrm and so on
     #[arg(long, value_name = "FILE")]
     pub(crate) hgrm: Option<PathBuf>,
+    /// Write a page with charts that needs nothing but a browser, - for standard output
+    #[arg(long, value_name = "FILE")]
+    pub(crate) html: Option<PathBuf>,
+    /// Percentiles in the JSON besides the usual ones, apart by commas, such as 75,99.5
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = percentile)]
+    pub(crate) percentiles: Vec<f64>,
     /// What is said while it runs
     #[arg(long, default_value = "auto")]
     pub(crate) progress: Style,
     /// Say what would be done, and what this host lacks for it; connect nowhere
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+/// A number of times, or always.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Times(pub(crate) Option<u32>);
+
+fn reconnects(text: &str) -> Result<Times, String> {
+    match text {
+        "infinity" => Ok(Times(None)),
+        number => parse_count(number).map(|number| Times(Some(number))),
+    }
+}
+
+fn percentile(text: &str) -> Result<f64, String> {
+    let number = text.trim().trim_start_matches('p').parse::<f64>().ok();
+    number
+        .filter(|number| *number > 0.0 && *number < 100.0)
+        .ok_or_else(|| "a percentile is between 0 and 100".to_owned())
 }
 
 fn qos(text: &str) -> Result<QoS, String> {

@@ -28,6 +28,15 @@ impl Schedule {
         self
     }
 
+    /// Moves the end; nothing is due at or behind it.
+    pub(crate) fn end_at(&mut self, end: u64) {
+        self.end = end;
+    }
+
+    pub(crate) fn is_over(&self, due: u64) -> bool {
+        due >= self.end
+    }
+
     /// When message `number` is due.
     #[inline]
     pub(crate) fn due(&self, number: u64) -> u64 {
@@ -68,6 +77,14 @@ impl Schedule {
     #[inline]
     pub(crate) fn share(&self, count: u64, publisher: u32) -> u64 {
         (count + self.publishers - 1 - u64::from(publisher)) / self.publishers
+    }
+
+    /// When the `nth` message of a publisher is due that begins so much later than its turn; none if it is behind the
+    /// end or the limit.
+    pub(crate) fn due_later(&self, publisher: u32, nth: u64, wait: u64) -> Option<u64> {
+        let due = self.due_of(publisher, nth) + wait;
+        let number = nth * self.publishers + u64::from(publisher);
+        (due < self.end && number < self.limit).then_some(due)
     }
 
     /// When the `nth` message of a publisher is due.
@@ -123,6 +140,17 @@ mod tests {
         assert_eq!(schedule.count(u64::MAX - 1), 17);
         assert_eq!((schedule.next(17), schedule.next(16).is_some()), (None, true));
         assert_eq!((schedule.share(17, 1), schedule.share(17, 2)), (4, 3));
+    }
+
+    #[test]
+    fn who_begins_later_ends_with_the_others() {
+        let schedule = Schedule::new(0, 1_000_000_000, 10.0, 2, Some(7));
+        assert_eq!(schedule.due_later(1, 0, 5), Some(100_000_005));
+        assert_eq!(
+            (schedule.due_later(0, 3, 300_000_000), schedule.due_later(0, 3, 400_000_000)),
+            (Some(900_000_000), None)
+        );
+        assert_eq!(schedule.due_later(1, 3, 0), None, "that would be the eighth");
     }
 
     #[test]

@@ -3,8 +3,11 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use millrace_core::codec::properties::PropertiesBuf;
 use millrace_core::packet::{ProtocolVersion, QoS};
 
+use crate::payload::PayloadTemplate;
+use crate::properties::{Description, Subscription};
 use crate::template::{Template, Values};
 
 /// Publishers times subscribers up to which each has a line of its own.
@@ -61,13 +64,16 @@ pub(crate) enum Payload {
     Stamped(usize),
     /// These bytes, for which nothing can be accounted.
     Literal(Vec<u8>),
+    /// Others for each message, of which nothing can be told either.
+    Template(PayloadTemplate),
 }
 
 impl Payload {
-    pub(crate) const fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         match self {
             Self::Stamped(size) => *size,
             Self::Literal(bytes) => bytes.len(),
+            Self::Template(template) => template.size(),
         }
     }
 }
@@ -79,6 +85,7 @@ pub(crate) struct Will {
     pub(crate) payload: Vec<u8>,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
+    pub(crate) properties: PropertiesBuf,
 }
 
 /// How clients introduce themselves.
@@ -89,11 +96,15 @@ pub(crate) struct Identity {
     pub(crate) clean_start: bool,
     /// Seconds; 5.0 only.
     pub(crate) session_expiry: u32,
+    /// Of CONNECT, but for the Session Expiry Interval.
+    pub(crate) properties: PropertiesBuf,
     pub(crate) username: Option<Template>,
     pub(crate) password: Option<Template>,
     pub(crate) will: Option<Will>,
     /// In front of each client id.
     pub(crate) prefix: String,
+    /// Client ids have no letter for their kind.
+    pub(crate) short_ids: bool,
     /// Number of the first client.
     pub(crate) first_number: u64,
 }
@@ -110,6 +121,10 @@ pub(crate) struct Ramp {
     pub(crate) pending: u32,
     /// What one connection may take until it is ready.
     pub(crate) timeout: Duration,
+    /// How often a connection that did not get ready is tried again.
+    pub(crate) retries: u32,
+    /// How often a connection that was lost comes back; none for always.
+    pub(crate) reconnects: Option<u32>,
 }
 
 /// See the head of this file.
@@ -117,6 +132,8 @@ pub(crate) struct Ramp {
 pub(crate) struct Plan {
     /// Its subcommand.
     pub(crate) scenario: &'static str,
+    /// What a stream of a mix is called.
+    pub(crate) name: String,
     pub(crate) story: Story,
     /// Tells this run's messages from others.
     pub(crate) tag: u16,
@@ -131,11 +148,17 @@ pub(crate) struct Plan {
     /// What subscribers subscribe to; none for clients that only stay.
     pub(crate) filter: Option<Template>,
     pub(crate) subscribe_qos: QoS,
+    pub(crate) subscription: Subscription,
     pub(crate) topic: Template,
     pub(crate) qos: QoS,
     pub(crate) retain: bool,
     pub(crate) payload: Payload,
+    pub(crate) description: Description,
+    /// When what is not acknowledged is sent again.
+    pub(crate) retry_interval: Option<Duration>,
     pub(crate) pace: Pace,
+    /// How much later than its turn each publisher begins, at least and at most.
+    pub(crate) random_wait: Option<(Duration, Duration)>,
     /// Messages of one publisher under way: unacknowledged, or with QoS 0 undelivered. None for no bound.
     pub(crate) window: Option<u32>,
     /// Messages of all publishers together.
@@ -151,6 +174,11 @@ impl Plan {
         self.subscribers + self.publishers + self.idle
     }
 
+    /// Whether anybody is to get messages.
+    pub(crate) fn receives(&self) -> bool {
+        self.copies() > 0 || self.audience == Audience::Strangers
+    }
+
     /// Whether each publisher and subscriber gets a line of its own in the account.
     pub(crate) fn has_lines(&self) -> bool {
         let streams = u64::from(self.publishers) * self.copies();
@@ -163,6 +191,13 @@ impl Plan {
     pub(crate) fn limit_of(&self, publisher: u32) -> u64 {
         let publishers = u64::from(self.publishers);
         self.limit.map_or(u64::MAX, |limit| limit / publishers + u64::from(u64::from(publisher) < limit % publishers))
+    }
+
+    /// How much later than its turn a publisher begins, in nanoseconds.
+    pub(crate) fn wait_of(&self, publisher: u32) -> u64 {
+        let Some((least, most)) = self.random_wait else { return 0 };
+        let (least, most) = (least.as_nanos() as u64, most.as_nanos() as u64);
+        least + mix(u64::from(publisher) ^ u64::from(self.tag) << 32) % (most - least + 1)
     }
 
     /// How often each message of a publisher is to be delivered.
@@ -191,6 +226,9 @@ impl Plan {
     }
 
     pub(crate) fn client_id(&self, client: u32) -> String {
+        if self.identity.short_ids {
+            return format!("{}{}", self.identity.prefix, self.identity.first_number + u64::from(client));
+        }
         let (kind, _) = self.kind(client);
         format!("{}{kind}{}", self.identity.prefix, self.number(client))
     }

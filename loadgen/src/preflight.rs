@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use crate::format::{bytes, count, many};
 use crate::plan::{Pace, Plan};
+use crate::run_plan::RunPlan;
 use crate::{host, sys};
 
 /// Connections from one source address to one destination port up to which connect() stays quick.
@@ -24,6 +25,12 @@ pub(crate) struct Offer {
     pub(crate) memory: Option<u64>,
 }
 
+impl Offer {
+    pub(crate) fn here() -> Self {
+        Self { ports: host::port_range(), descriptors: sys::raise_file_limit(), memory: host::memory_available() }
+    }
+}
+
 /// What was found.
 #[derive(Debug)]
 pub(crate) struct Preflight {
@@ -34,13 +41,11 @@ pub(crate) struct Preflight {
 
 impl Preflight {
     /// Looks at this host, and fits the plan to it where the plan leaves a choice.
-    pub(crate) fn new(plan: &mut Plan, workers_given: bool) -> Self {
-        let offer =
-            Offer { ports: host::port_range(), descriptors: sys::raise_file_limit(), memory: host::memory_available() };
-        Self::with(plan, workers_given, offer)
+    pub(crate) fn new(plan: &mut RunPlan, workers_given: bool) -> Self {
+        Self::with(plan, workers_given, Offer::here())
     }
 
-    fn with(plan: &mut Plan, workers_given: bool, offer: Offer) -> Self {
+    fn with(plan: &mut RunPlan, workers_given: bool, offer: Offer) -> Self {
         let mut found = Self { offer, errors: Vec::new(), warnings: Vec::new() };
         spread(plan);
         found.check_descriptors(plan, workers_given);
@@ -66,61 +71,43 @@ impl Preflight {
     }
 
     /// The plan in words.
-    pub(crate) fn describe(&self, plan: &Plan) -> String {
+    pub(crate) fn describe(&self, plan: &RunPlan) -> String {
         let mut out = String::new();
-        let connections = u64::from(plan.connections());
-        let clients = match (plan.subscribers, plan.publishers) {
-            (subscribers @ 1.., publishers @ 1..) => {
-                format!(" ({}, {})", many(subscribers, "subscriber"), many(publishers, "publisher"))
-            }
-            _ => String::new(),
-        };
-        let clients = match plan.idle {
-            0 => clients,
-            idle => format!("{clients} of which {} only stay", count(idle.into())),
-        };
+        let whole = &plan.whole;
+        let connections = u64::from(whole.connections());
         let _ = writeln!(
             out,
-            "{}  {}{clients}, {}, MQTT {}",
-            plan.scenario,
-            many(plan.connections(), "connection"),
-            many(plan.workers, "worker"),
-            plan.identity.version
+            "{}  {}{}, {}, MQTT {}",
+            whole.scenario,
+            many(whole.connections(), "connection"),
+            clients(whole),
+            many(whole.workers, "worker"),
+            whole.identity.version
         );
-        let targets: Vec<String> = plan.ramp.targets.iter().map(SocketAddr::to_string).collect();
+        let targets: Vec<String> = whole.ramp.targets.iter().map(SocketAddr::to_string).collect();
         let _ = writeln!(out, "  to         {}", targets.join(", "));
         let _ = writeln!(
             out,
             "  from       {}, at most {} connections each to one of them",
-            match plan.ramp.sources.as_slice() {
+            match whole.ramp.sources.as_slice() {
                 [] => "an address of the kernel's choice".to_owned(),
                 [one] => one.to_string(),
-                [first, .., last] => format!("{} addresses, {first} to {last}", plan.ramp.sources.len()),
+                [first, .., last] => format!("{} addresses, {first} to {last}", whole.ramp.sources.len()),
             },
             count(per_pair(plan))
         );
-        if plan.publishers > 0 {
-            let size = plan.payload.len() as u64;
-            match plan.pace {
-                Pace::Open(rate) => {
-                    let seconds = (plan.warm_up + plan.duration).as_secs_f64();
-                    let messages = plan.limit.unwrap_or(u64::MAX).min((rate * seconds) as u64);
-                    let _ = writeln!(
-                        out,
-                        "  messages   {} of {size} B at {}/s, open loop: {} payload out, {} deliveries",
-                        count(messages),
-                        count(rate as u64),
-                        bytes(messages * size),
-                        count(messages * plan.copies())
-                    );
-                }
-                Pace::Closed => {
-                    let window = plan
-                        .window
-                        .map_or("no bound".to_owned(), |window| format!("{} under way each", count(window.into())));
-                    let _ = writeln!(out, "  messages   of {size} B as fast as they are taken, {window}, closed loop");
-                }
+        for part in &plan.parts {
+            if plan.is_mixed() {
+                let _ = writeln!(
+                    out,
+                    "  {:<10} {}, {}{}",
+                    part.name,
+                    part.scenario,
+                    many(part.connections(), "connection"),
+                    clients(part)
+                );
             }
+            describe_messages(part, &mut out);
         }
         let _ = writeln!(
             out,
@@ -131,10 +118,25 @@ impl Preflight {
         out
     }
 
-    fn check_descriptors(&mut self, plan: &mut Plan, workers_given: bool) {
-        let connections = u64::from(plan.connections());
+    /// The plan of a run on other machines in words.
+    pub(crate) fn describe_shared(plan: &RunPlan) -> String {
+        let whole = &plan.whole;
+        let mut out = format!(
+            "{}  {}{}, {} in all, MQTT {}\n",
+            whole.scenario,
+            many(whole.connections(), "connection"),
+            clients(whole),
+            many(whole.workers, "worker"),
+            whole.identity.version
+        );
+        plan.parts.iter().for_each(|part| describe_messages(part, &mut out));
+        out
+    }
+
+    fn check_descriptors(&mut self, plan: &mut RunPlan, workers_given: bool) {
+        let connections = u64::from(plan.local_connections());
         // Rings, standard streams, and sockets on their way into a table.
-        let own = 32 + 4 * u64::from(plan.workers);
+        let own = 32 + 4 * u64::from(plan.local_workers());
         let limit = self.offer.descriptors;
         if limit <= own {
             self.errors.push(format!(
@@ -145,7 +147,7 @@ impl Preflight {
             return;
         }
         let needed = connections.div_ceil(limit).max(1) as u32;
-        if plan.workers >= needed {
+        if plan.local_workers() >= needed {
             return;
         }
         if workers_given {
@@ -153,25 +155,26 @@ impl Preflight {
                 "[L0005]: {} connections on {} workers, but a table of descriptors has {} places at most\n  \
                  more workers:    --workers {needed}\n  or more places:  ulimit -n {}",
                 count(connections),
-                plan.workers,
+                plan.local_workers(),
                 count(limit),
-                connections.div_ceil(plan.workers.into())
+                connections.div_ceil(plan.local_workers().into())
             ));
         } else {
-            plan.workers = needed;
+            plan.set_workers(needed);
         }
     }
 
-    fn check_ports(&mut self, plan: &Plan) {
+    fn check_ports(&mut self, plan: &RunPlan) {
         let (low, high) = self.offer.ports;
         let ports = u64::from(high - low + 1);
         let each = per_pair(plan);
-        let target = plan.ramp.targets[0];
-        let sources = match plan.ramp.sources.len() {
+        let ramp = &plan.whole.ramp;
+        let target = ramp.targets[0];
+        let sources = match ramp.sources.len() {
             0 | 1 => "one source address".to_owned(),
             many => format!("each of {many} source addresses"),
         };
-        let wanted = u64::from(plan.connections()).div_ceil(plan.ramp.targets.len() as u64).div_ceil(COMFORTABLE);
+        let wanted = u64::from(plan.local_connections()).div_ceil(ramp.targets.len() as u64).div_ceil(COMFORTABLE);
         if each > ports {
             let mut text = format!(
                 "[L0004]: {} connections from {sources} to {target}, but only {} local ports are free",
@@ -194,8 +197,8 @@ impl Preflight {
         }
     }
 
-    fn check_memory(&mut self, plan: &Plan) {
-        let needed = own_bytes(plan) + u64::from(plan.connections()) * KERNEL_BYTES;
+    fn check_memory(&mut self, plan: &RunPlan) {
+        let needed = own_bytes(plan) + u64::from(plan.local_connections()) * KERNEL_BYTES;
         if let Some(free) = self.offer.memory
             && needed > free
         {
@@ -203,38 +206,85 @@ impl Preflight {
                 "[L0007]: about {} of memory are needed for {} connections, {} are free\n  mend it:         fewer \
                  connections on this machine",
                 bytes(needed),
-                count(plan.connections().into()),
+                count(plan.local_connections().into()),
                 bytes(free)
             ));
         }
     }
 }
 
+/// How the clients of a plan are divided, in words.
+fn clients(plan: &Plan) -> String {
+    let clients = match (plan.subscribers, plan.publishers) {
+        (subscribers @ 1.., publishers @ 1..) => {
+            format!(" ({}, {})", many(subscribers, "subscriber"), many(publishers, "publisher"))
+        }
+        _ => String::new(),
+    };
+    match plan.idle {
+        0 => clients,
+        idle => format!("{clients} of which {} only stay", count(idle.into())),
+    }
+}
+
+fn describe_messages(plan: &Plan, out: &mut String) {
+    if plan.publishers == 0 {
+        return;
+    }
+    let size = plan.payload.len() as u64;
+    let _ = match plan.pace {
+        Pace::Open(rate) => {
+            let seconds = (plan.warm_up + plan.duration).as_secs_f64();
+            let messages = plan.limit.unwrap_or(u64::MAX).min((rate * seconds) as u64);
+            writeln!(
+                out,
+                "  messages   {} of {size} B at {}/s, open loop: {} payload out, {} deliveries",
+                count(messages),
+                count(rate as u64),
+                bytes(messages * size),
+                count(messages * plan.copies())
+            )
+        }
+        Pace::Closed => {
+            let window =
+                plan.window.map_or("no bound".to_owned(), |window| format!("{} under way each", count(window.into())));
+            writeln!(out, "  messages   of {size} B as fast as they are taken, {window}, closed loop")
+        }
+    };
+}
+
 /// On loopback source addresses cost nothing: as many as the connections want.
-fn spread(plan: &mut Plan) {
-    let loopback = plan.ramp.targets.iter().all(|target| matches!(target.ip(), IpAddr::V4(v4) if v4.is_loopback()));
-    if loopback && plan.ramp.sources.is_empty() && per_pair(plan) > COMFORTABLE {
-        let targets = plan.ramp.targets.len() as u64;
-        let wanted = u64::from(plan.connections()).div_ceil(targets).div_ceil(COMFORTABLE);
+fn spread(plan: &mut RunPlan) {
+    let ramp = &plan.whole.ramp;
+    let loopback = ramp.targets.iter().all(|target| matches!(target.ip(), IpAddr::V4(v4) if v4.is_loopback()));
+    if loopback && ramp.sources.is_empty() && per_pair(plan) > COMFORTABLE {
+        let targets = ramp.targets.len() as u64;
+        let wanted = u64::from(plan.local_connections()).div_ceil(targets).div_ceil(COMFORTABLE);
         let first = u32::from(Ipv4Addr::new(127, 0, 0, 2));
-        plan.ramp.sources = (0..wanted as u32).map(|at| IpAddr::V4(Ipv4Addr::from(first + at))).collect();
+        let sources: Vec<IpAddr> = (0..wanted as u32).map(|at| IpAddr::V4(Ipv4Addr::from(first + at))).collect();
+        plan.set_sources(&sources);
     }
 }
 
 /// The most connections that one source address has to one destination port.
-fn per_pair(plan: &Plan) -> u64 {
-    let sources = plan.ramp.sources.len().max(1) as u64;
-    let each = u64::from(plan.connections()).div_ceil(sources);
-    each.div_ceil(plan.ramp.targets.len() as u64)
+fn per_pair(plan: &RunPlan) -> u64 {
+    let ramp = &plan.whole.ramp;
+    let sources = ramp.sources.len().max(1) as u64;
+    let each = u64::from(plan.local_connections()).div_ceil(sources);
+    each.div_ceil(ramp.targets.len() as u64)
 }
 
-fn own_bytes(plan: &Plan) -> u64 {
+fn own_bytes(plan: &RunPlan) -> u64 {
+    let rings = (64 << 20) + u64::from(plan.local_workers()) * (1 << 20);
+    plan.parts.iter().map(|part| accounts(part)).sum::<u64>() + rings
+}
+
+fn accounts(plan: &Plan) -> u64 {
     let streams = u64::from(plan.subscribers).min(1_000_000)
         * if plan.copies() > 1 { u64::from(plan.publishers) } else { 1 }
         * 56;
-    let rings = (64 << 20) + u64::from(plan.workers) * (1 << 20);
     let accounts = if plan.publishers > 0 { streams } else { 0 };
-    u64::from(plan.connections()) * CONNECTION_BYTES + u64::from(plan.publishers) * PUBLISHER_BYTES + accounts + rings
+    u64::from(plan.connections()) * CONNECTION_BYTES + u64::from(plan.publishers) * PUBLISHER_BYTES + accounts
 }
 
 /// So many addresses, as they could be typed.
@@ -257,9 +307,9 @@ mod tests {
 
     const OFFER: Offer = Offer { ports: (32_768, 60_999), descriptors: 20_000, memory: Some(24 << 30) };
 
-    fn found(arguments: &[&str], offer: Offer) -> (Plan, Preflight) {
+    fn found(arguments: &[&str], offer: Offer) -> (RunPlan, Preflight) {
         let scenario = parse(arguments).expect("legal");
-        let mut plan = scenario::plan(&scenario).expect("legal");
+        let mut plan = scenario::run_plan(&scenario, 7, &crate::files::Files::default()).expect("legal");
         let given = scenario.common().connect.workers.is_some();
         let found = Preflight::with(&mut plan, given, offer);
         (plan, found)
@@ -275,9 +325,9 @@ mod tests {
     fn loopback_is_spread_without_being_asked() {
         let (plan, found) = found(&["conn", "-c", "60k"], OFFER);
         assert!(!found.refuses());
-        assert_eq!(plan.ramp.sources.len(), 5);
+        assert_eq!(plan.whole.ramp.sources.len(), 5);
         assert!(per_pair(&plan) <= COMFORTABLE);
-        assert_eq!(plan.workers, 3, "20,000 descriptors a table");
+        assert_eq!(plan.whole.workers, 3, "20,000 descriptors a table");
     }
 
     #[test]
@@ -312,7 +362,7 @@ mod tests {
     fn a_million_connections_fit_one_machine() {
         let (plan, found) = found(&["conn", "-c", "1m"], OFFER);
         assert!(!found.refuses(), "{}", found.findings());
-        assert_eq!((plan.workers, plan.ramp.sources.len()), (50, 72));
+        assert_eq!((plan.whole.workers, plan.whole.ramp.sources.len()), (50, 72));
         assert!(per_pair(&plan) <= COMFORTABLE);
         assert!(found.describe(&plan).contains("1,000,000 connections"));
     }

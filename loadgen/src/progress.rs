@@ -8,6 +8,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 
 use crate::format::{count, duration, span};
+use crate::host::BrokerSample;
 use crate::stats::Counts;
 
 /// One second of the measured time.
@@ -21,9 +22,24 @@ pub(crate) struct Sample {
     pub(crate) open: u64,
     /// Connections that failed or were lost so far.
     pub(crate) lost: u64,
+    /// Latencies that came in, of deliveries or else of acknowledgements.
+    pub(crate) latencies: u64,
     pub(crate) p50: u64,
+    pub(crate) p90: u64,
     pub(crate) p99: u64,
+    pub(crate) p99_9: u64,
     pub(crate) max: u64,
+    pub(crate) broker: Option<BrokerSample>,
+}
+
+/// A moment of the ramp.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RampSample {
+    /// Nanoseconds since the first connect.
+    pub(crate) at: u64,
+    pub(crate) ready: u64,
+    pub(crate) failed: u64,
+    pub(crate) broker: Option<BrokerSample>,
 }
 
 impl Sample {
@@ -36,9 +52,13 @@ impl Sample {
             acked_rate: rate(now.acked, before.acked),
             open: now.open,
             lost: now.failed + now.dropped,
+            latencies: latencies.len(),
             p50: latencies.value_at_quantile(0.5),
+            p90: latencies.value_at_quantile(0.9),
             p99: latencies.value_at_quantile(0.99),
+            p99_9: latencies.value_at_quantile(0.999),
             max: latencies.max(),
+            broker: None,
         }
     }
 }

@@ -41,10 +41,19 @@ impl Latencies {
         }
     }
 
-    /// Whether there are more messages in it than before.
-    pub(crate) fn moved(&self, before: &mut u64) -> bool {
-        let now = self.delivery.len() + self.ack.len();
-        std::mem::replace(before, now) != now
+    /// All of them, in order.
+    pub(crate) fn all(&self) -> [&Histogram<u64>; 6] {
+        [&self.connect, &self.reconnect, &self.delivery, &self.delivery_sent, &self.ack, &self.lag]
+    }
+
+    pub(crate) fn all_mut(&mut self) -> [&mut Histogram<u64>; 6] {
+        let Self { connect, reconnect, delivery, delivery_sent, ack, lag } = self;
+        [connect, reconnect, delivery, delivery_sent, ack, lag]
+    }
+
+    /// Messages in it.
+    pub(crate) fn records(&self) -> u64 {
+        self.delivery.len() + self.ack.len()
     }
 
     pub(crate) fn join(&mut self, other: &Self) {
@@ -102,6 +111,8 @@ counts! {
     unsent,
     /// Deliveries that were to follow from what was sent.
     expected,
+    /// Messages sent once more because they were not acknowledged.
+    resent,
     /// Messages acknowledged (QoS 1 and 2).
     acked,
     /// Messages that came, each copy.

@@ -5,6 +5,7 @@ use std::io;
 use std::mem;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 fn check(result: i32) -> io::Result<i32> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
@@ -18,9 +19,27 @@ fn clock(id: libc::clockid_t) -> u64 {
     time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
 }
 
+/// What is added to the clock of this machine, so that all machines of a run have the same.
+static CLOCK_OFFSET: AtomicI64 = AtomicI64::new(0);
+
 /// Nanoseconds of the clock that all workers share.
 pub(crate) fn now() -> u64 {
+    own_now().wrapping_add_signed(CLOCK_OFFSET.load(Ordering::Relaxed))
+}
+
+/// Nanoseconds of this machine's own clock.
+pub(crate) fn own_now() -> u64 {
     clock(libc::CLOCK_MONOTONIC)
+}
+
+/// Sets the clock by another's. Nothing may be under way.
+pub(crate) fn set_clock(offset: i64) {
+    CLOCK_OFFSET.store(offset, Ordering::Relaxed);
+}
+
+/// Nanoseconds since 1970.
+pub(crate) fn wall_clock() -> u64 {
+    clock(libc::CLOCK_REALTIME)
 }
 
 /// Nanoseconds that this thread has spent on a processor.

@@ -1,7 +1,7 @@
 //! Topic names, filters, client ids and user names with letters that stand for something: `%c`, `%i`, `%u`, `%s`,
 //! `%rand_N`, `%%`.
 
-use std::fmt::Write as _;
+use std::fmt::{self, Write as _};
 
 /// What stands for the letters.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,6 +99,20 @@ impl Template {
     }
 }
 
+/// As it was typed.
+impl fmt::Display for Template {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            Part::Text(text) => f.write_str(&text.replace('%', "%%")),
+            Part::ClientId => f.write_str("%c"),
+            Part::Number => f.write_str("%i"),
+            Part::User => f.write_str("%u"),
+            Part::Sequence => f.write_str("%s"),
+            Part::Random(most) => write!(f, "%rand_{most}"),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -116,6 +130,13 @@ mod tests {
         assert_eq!(rendered("%rand_100/x"), "23/x");
         assert_eq!(rendered("100%%"), "100%");
         assert_eq!(rendered(""), "");
+    }
+
+    #[test]
+    fn a_template_is_shown_as_it_was_typed() {
+        for text in ["a/%c/%i/%u/%s", "%rand_100/x", "100%%", ""] {
+            assert_eq!(Template::parse(text).expect(text).to_string(), text);
+        }
     }
 
     #[test]

@@ -1,53 +1,98 @@
-//! The report as files for other programs: CSV by the second, percentile distributions for plotters.
+//! The report as files: CSV by the second and percentile distributions for other programs, and who writes which.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use hdrhistogram::Histogram;
+use serde_json::Value;
 
-use super::Report;
+use super::html;
+use super::saved::{Latency, Saved};
 use crate::cli::say;
 use crate::expect::LATENCIES;
 
 /// Lines for each halving of the distance to 100 %.
 const TICKS: u32 = 5;
 
+fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
 /// Writes a file, or to standard output for `-`.
 pub(super) fn put(path: &Path, text: &str) -> Result<(), String> {
-    if path.as_os_str() == "-" {
+    if is_stdout(path) {
         say(text);
         return Ok(());
     }
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
 }
 
-impl Report {
-    pub(super) fn csv(&self) -> String {
-        let mut out = "second,sent_per_s,received_per_s,acked_per_s,connected,p50_ns,p99_ns,max_ns\n".to_owned();
-        for sample in &self.samples {
-            let _ = writeln!(
+/// Where a report goes besides the terminal.
+#[derive(Default)]
+pub(super) struct Files<'a> {
+    pub(super) json: Option<(&'a Path, &'a Value)>,
+    pub(super) csv: Option<&'a Path>,
+    pub(super) hgrm: Option<&'a Path>,
+    pub(super) html: Option<&'a Path>,
+}
+
+impl Saved {
+    /// Writes all of it, the table to standard output unless something else goes there.
+    pub(super) fn write(&self, files: &Files<'_>) -> Result<(), String> {
+        let table = self.table();
+        if [files.json.map(|(path, _)| path), files.csv, files.html].into_iter().flatten().any(is_stdout) {
+            eprint!("{table}");
+        } else {
+            say(&table);
+        }
+        if let Some((path, json)) = files.json {
+            put(path, &format!("{json:#}\n"))?;
+        }
+        if let Some(path) = files.csv {
+            put(path, &self.csv())?;
+        }
+        if let Some(path) = files.hgrm {
+            self.write_hgrm(path)?;
+        }
+        if let Some(path) = files.html {
+            put(path, &html::page(self))?;
+        }
+        Ok(())
+    }
+
+    fn csv(&self) -> String {
+        let mut out = "second,sent_per_s,received_per_s,acked_per_s,connected,p50_ns,p99_ns,max_ns,p90_ns,p99_9_ns,\
+                       broker_cores,broker_rss_bytes\n"
+            .to_owned();
+        for point in &self.series {
+            let _ = write!(
                 out,
-                "{:.3},{:.0},{:.0},{:.0},{},{},{},{}",
-                sample.at as f64 / 1e9,
-                sample.sent_rate,
-                sample.received_rate,
-                sample.acked_rate,
-                sample.open,
-                sample.p50,
-                sample.p99,
-                sample.max
+                "{:.3},{},{},{},{},{},{},{},{},{},",
+                point.at_ns as f64 / 1e9,
+                point.sent_per_s,
+                point.received_per_s,
+                point.acked_per_s,
+                point.connected,
+                point.p50_ns,
+                point.p99_ns,
+                point.max_ns,
+                point.p90_ns,
+                point.p99_9_ns
             );
+            let cores = point.broker_cores.map_or_else(String::new, |cores| cores.to_string());
+            let rss = point.broker_rss_bytes.map_or_else(String::new, |rss| rss.to_string());
+            let _ = writeln!(out, "{cores},{rss}");
         }
         out
     }
 
-    pub(super) fn write_hgrm(&self, path: &Path) -> Result<(), String> {
+    fn write_hgrm(&self, path: &Path) -> Result<(), String> {
         for name in LATENCIES {
-            let Some(histogram) = self.latency(name).filter(|histogram| !histogram.is_empty()) else { continue };
+            let Some(histogram) = self.latency.get(*name).and_then(Latency::histogram) else { continue };
             let mut file: PathBuf = path.to_owned();
             let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
             file.set_file_name(format!("{stem}.{name}.hgrm"));
-            put(&file, &distribution(histogram))?;
+            put(&file, &distribution(&histogram))?;
         }
         Ok(())
     }

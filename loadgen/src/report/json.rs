@@ -7,50 +7,32 @@ use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer as _, V2Serializer};
 use serde_json::{Map, Value, json};
 
-use super::Report;
+use super::{Report, base64, command, saved, table};
 use crate::expect::{LATENCIES, PERCENTILES};
-use crate::host;
-use crate::plan::{Audience, Pace, Plan};
+use crate::host::{self, BrokerSample};
+use crate::plan::{Audience, Pace, Plan, Story};
+use crate::progress::{RampSample, Sample};
 
 impl Report {
     pub(super) fn json(&self) -> Value {
         let counts = &self.counts;
-        let mut latency = Map::new();
-        for name in LATENCIES {
-            if let Some(histogram) = self.latency(name).filter(|histogram| !histogram.is_empty()) {
-                latency.insert((*name).to_owned(), latency_json(histogram));
-            }
-        }
-        let receives = self.plan.copies() > 0 || self.plan.audience == Audience::Strangers;
+        let receives = self.plan.receives();
         let expectations: Vec<Value> = self
             .expectations
             .iter()
             .map(|verdict| json!({ "condition": verdict.text, "held": verdict.held, "met": verdict.met }))
             .collect();
-        let series: Vec<Value> = self
-            .samples
-            .iter()
-            .map(|sample| {
-                json!({
-                    "at_ns": sample.at,
-                    "sent_per_s": whole(sample.sent_rate),
-                    "received_per_s": whole(sample.received_rate),
-                    "acked_per_s": whole(sample.acked_rate),
-                    "connected": sample.open,
-                    "p50_ns": sample.p50,
-                    "p99_ns": sample.p99,
-                    "max_ns": sample.max,
-                })
-            })
-            .collect();
+        let series: Vec<Value> = self.samples.iter().map(sample_json).collect();
+        let ramp: Vec<Value> = self.ramp.iter().map(ramp_json).collect();
         let written = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
         json!({
-            "schema": "millrace-load/1",
+            "schema": saved::SCHEMA,
             "program": { "name": "millrace-load", "version": env!("CARGO_PKG_VERSION") },
             "written_at_unix_s": written,
-            "command": std::env::args().collect::<Vec<_>>(),
+            "command": command::kept(std::env::args()),
             "interrupted": self.interrupted,
-            "config": config_json(&self.plan),
+            "headline": table::headline(&self.plan, &self.parts),
+            "config": self.config_json(),
             "environment": {
                 "kernel": host::kernel(),
                 "cpu": host::cpu_model(),
@@ -66,18 +48,9 @@ impl Report {
                 "ramp_ns": (self.rates.ramp_seconds * 1e9) as u64,
                 "per_s": whole(self.rates.connects),
             },
-            "messages": {
-                "sent": counts.sent,
-                "unsent": counts.unsent,
-                "acked": counts.acked,
-                "expected": if receives { json!(counts.expected) } else { Value::Null },
-                "received": counts.received,
-                "lost": if receives { json!(self.lost) } else { Value::Null },
-                "doubled": counts.doubled,
-                "reordered": counts.reordered,
-                "foreign": counts.foreign,
-            },
+            "messages": self.messages_json(),
             "measured": {
+                "begins_ns": self.begins,
                 "duration_ns": (self.rates.seconds * 1e9) as u64,
                 "sent": counts.sent_measured,
                 "received": counts.received_measured,
@@ -89,7 +62,9 @@ impl Report {
             },
             "streams": self.streams.as_ref().map(super::streams::Streams::json),
             "bytes": { "sent": counts.bytes_sent, "received": counts.bytes_received },
-            "latency": latency,
+            "latency": latencies_json(self),
+            "parts": self.parts_json(),
+            "agents": self.agents_json(),
             "errors": self.errors,
             "broker": self.broker.map(|broker| json!({
                 "pid": broker.pid,
@@ -109,28 +84,115 @@ impl Report {
             },
             "expectations": expectations,
             "verdict": { "valid": self.limits.is_empty(), "limited_by_the_load_tool": self.limits },
+            "series_latency": if receives { "delivery" } else { "ack" },
             "series": series,
+            "ramp": ramp,
         })
+    }
+
+    pub(super) fn messages_json(&self) -> Value {
+        let counts = &self.counts;
+        let receives = self.plan.receives();
+        json!({
+            "sent": counts.sent,
+            "unsent": counts.unsent,
+            "acked": counts.acked,
+            "resent": counts.resent,
+            "expected": if receives { json!(counts.expected) } else { Value::Null },
+            "received": counts.received,
+            "lost": if receives { json!(self.lost) } else { Value::Null },
+            "doubled": counts.doubled,
+            "reordered": counts.reordered,
+            "foreign": counts.foreign,
+        })
+    }
+
+    /// From when a latency is counted.
+    fn from(&self, latency: &str) -> String {
+        let strangers = self.parts.is_empty() && self.plan.audience == Audience::Strangers;
+        let open = matches!(self.plan.pace, Pace::Open(_)) || strangers;
+        let from = match (self.plan.story, open) {
+            (Story::Plain | Story::Reconnect(_), true) => "from the intended time of sending",
+            (Story::Plain | Story::Reconnect(_), false) => "from the time of sending",
+            (Story::Offline, _) => "from the time their receiver was to return",
+            (Story::Retained, _) => "from SUBSCRIBE",
+        };
+        let from = match latency {
+            "delivery" => from,
+            "delivery_sent" => "from the actual time of sending",
+            "ack" if open => from,
+            "ack" => "from the time of sending",
+            "connect" => "until CONNACK",
+            "reconnect" => "until CONNACK, from the time it was to return",
+            _ => "how late it was sent though it could have been",
+        };
+        from.to_owned()
     }
 }
 
-fn latency_json(histogram: &Histogram<u64>) -> Value {
+fn sample_json(sample: &Sample) -> Value {
+    let mut point = json!({
+        "at_ns": sample.at,
+        "sent_per_s": whole(sample.sent_rate),
+        "received_per_s": whole(sample.received_rate),
+        "acked_per_s": whole(sample.acked_rate),
+        "connected": sample.open,
+        "latencies": sample.latencies,
+        "p50_ns": sample.p50,
+        "p90_ns": sample.p90,
+        "p99_ns": sample.p99,
+        "p99_9_ns": sample.p99_9,
+        "max_ns": sample.max,
+    });
+    add_broker(&mut point, sample.broker);
+    point
+}
+
+fn ramp_json(sample: &RampSample) -> Value {
+    let mut point = json!({ "at_ns": sample.at, "ready": sample.ready, "failed": sample.failed });
+    add_broker(&mut point, sample.broker);
+    point
+}
+
+fn add_broker(point: &mut Value, broker: Option<BrokerSample>) {
+    if let Some(broker) = broker {
+        point["broker_cores"] = rounded(broker.cores).into();
+        point["broker_rss_bytes"] = broker.rss.into();
+    }
+}
+
+pub(super) fn latencies_json(report: &Report) -> Value {
+    let mut latency = Map::new();
+    for name in LATENCIES {
+        if let Some(histogram) = report.latency(name).filter(|histogram| !histogram.is_empty()) {
+            latency.insert((*name).to_owned(), latency_json(histogram, &report.from(name), &report.percentiles));
+        }
+    }
+    latency.into()
+}
+
+fn latency_json(histogram: &Histogram<u64>, from: &str, more: &[f64]) -> Value {
     let mut object = Map::new();
     object.insert("count".to_owned(), histogram.len().into());
+    object.insert("from".to_owned(), from.into());
     object.insert("min_ns".to_owned(), histogram.min().into());
     object.insert("mean_ns".to_owned(), (histogram.mean() as u64).into());
     for (name, quantile) in PERCENTILES {
         let value = if *quantile < 1.0 { histogram.value_at_quantile(*quantile) } else { histogram.max() };
         object.insert(format!("{}_ns", name.replace('.', "_")), value.into());
     }
+    for percentile in more {
+        let name = format!("p{}_ns", percentile.to_string().replace('.', "_"));
+        object.insert(name, histogram.value_at_quantile(percentile / 100.0).into());
+    }
     let mut bytes = Vec::new();
     if V2Serializer::new().serialize(histogram, &mut bytes).is_ok() {
-        object.insert("hdr_v2_base64".to_owned(), base64(&bytes).into());
+        object.insert("hdr_v2_base64".to_owned(), base64::encode(&bytes).into());
     }
     object.into()
 }
 
-fn config_json(plan: &Plan) -> Value {
+pub(super) fn config_json(plan: &Plan) -> Value {
     let (pace, rate) = match plan.pace {
         _ if plan.publishers == 0 => (Value::Null, None),
         Pace::Open(rate) => (json!("open"), Some(rate)),
@@ -138,6 +200,7 @@ fn config_json(plan: &Plan) -> Value {
     };
     json!({
         "scenario": plan.scenario,
+        "sends_ahead": plan.story.sends_ahead(),
         "tag": plan.tag,
         "workers": plan.workers,
         "targets": plan.ramp.targets.iter().map(ToString::to_string).collect::<Vec<_>>(),
@@ -146,6 +209,9 @@ fn config_json(plan: &Plan) -> Value {
         "version": plan.identity.version.to_string(),
         "keep_alive_s": plan.identity.keep_alive,
         "clean_start": plan.identity.clean_start,
+        "client_prefix": plan.identity.prefix,
+        "topic": (plan.publishers > 0).then(|| plan.topic.to_string()),
+        "filter": plan.filter.as_ref().map(ToString::to_string),
         "publishers": plan.publishers,
         "subscribers": plan.subscribers,
         "idle": plan.idle,
@@ -163,7 +229,7 @@ fn config_json(plan: &Plan) -> Value {
 }
 
 /// A rate as an integer.
-fn whole(value: f64) -> u64 {
+pub(super) fn whole(value: f64) -> u64 {
     value.round() as u64
 }
 
@@ -172,37 +238,16 @@ fn rounded(value: f64) -> f64 {
     (value * 1000.0).round() / 1000.0
 }
 
-/// RFC 4648, with padding.
-fn base64(bytes: &[u8]) -> String {
-    const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
-    for chunk in bytes.chunks(3) {
-        let word = chunk.iter().fold(0_u32, |word, byte| word << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-        for at in 0..4 {
-            let letter = LETTERS[(word >> (18 - 6 * at) & 63) as usize];
-            out.push(if at <= chunk.len() { char::from(letter) } else { '=' });
-        }
-    }
-    out
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn base64_is_padded() {
-        for (bytes, text) in [("", ""), ("f", "Zg=="), ("fo", "Zm8="), ("foo", "Zm9v"), ("foobar", "Zm9vYmFy")] {
-            assert_eq!(base64(bytes.as_bytes()), text);
-        }
-    }
-
-    #[test]
     fn a_latency_has_all_its_percentiles_and_itself() {
         let mut histogram = crate::stats::histogram();
         histogram.record(1_234_567).expect("in bounds");
-        let json = latency_json(&histogram);
-        for name in ["count", "min_ns", "p50_ns", "p99_9_ns", "p99_99_ns", "max_ns"] {
+        let json = latency_json(&histogram, "until CONNACK", &[75.0, 99.5]);
+        for name in ["p75_ns", "p99_5_ns", "count", "min_ns", "p50_ns", "p99_9_ns", "p99_99_ns", "max_ns"] {
             assert!(json[name].is_u64(), "{name} in {json}");
         }
         // The cookie of an uncompressed V2 histogram.

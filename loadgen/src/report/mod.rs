@@ -1,11 +1,22 @@
 //! What a run has brought, added up and judged.
 //!
-//! Not here: how it looks as a table (`table.rs`), as JSON (`json.rs`), in the other files (`files.rs`).
+//! All that is shown goes through its JSON: `json.rs` makes it, `saved.rs` reads it, whether a moment or a year later.
+//! Not here: how that looks as a table (`table.rs`), as a page (`html/`), in the other files (`files.rs`).
 
+mod again;
+mod base64;
+mod command;
+mod compare;
 mod files;
+mod html;
 mod json;
+mod machines;
+mod members;
+mod parts;
+mod saved;
 mod streams;
 mod table;
+mod values;
 mod verdict;
 
 use std::collections::BTreeMap;
@@ -14,14 +25,21 @@ use std::sync::Arc;
 use hdrhistogram::Histogram;
 
 use crate::account::Bits;
-use crate::cli::say;
+use crate::agents::AgentAccount;
 use crate::control::Run;
 use crate::exit::Exit;
-use crate::expect::{Expectation, PERCENTILES, Verdict};
+use crate::expect::{Expectation, Verdict};
 use crate::options::OutputOptions;
 use crate::plan::{Audience, Plan, Story};
-use crate::progress::Sample;
+use crate::progress::{RampSample, Sample};
+use crate::run_plan::RunPlan;
 use crate::stats::{Counts, Latencies, Stats};
+
+use files::Files;
+
+pub(crate) use again::{ReportOptions, again};
+pub(crate) use compare::{CompareOptions, compare};
+pub(crate) use saved::Saved;
 
 /// See the head of this file.
 pub(crate) struct Report {
@@ -35,10 +53,18 @@ pub(crate) struct Report {
     broker: Option<Broker>,
     tool: Tool,
     samples: Vec<Sample>,
+    ramp: Vec<RampSample>,
+    /// Nanoseconds from the first connect to the measured time.
+    begins: u64,
     expectations: Vec<Verdict>,
     /// Why the load tool, and not the broker, was what was measured; empty if it was not.
     limits: Vec<String>,
     interrupted: bool,
+    /// The streams of a mix.
+    parts: Vec<Self>,
+    agents: Vec<AgentAccount>,
+    /// Percentiles that are told besides the usual ones.
+    percentiles: Vec<f64>,
 }
 
 /// Of the measured time, in seconds and messages a second.
@@ -84,10 +110,27 @@ impl Tool {
 }
 
 impl Report {
-    pub(crate) fn new(plan: &Arc<Plan>, run: Run, expectations: &[Expectation]) -> Self {
+    pub(crate) fn new(plan: &RunPlan, run: &Run, expectations: &[Expectation]) -> Self {
+        let parts = match plan.is_mixed() {
+            true => plan.parts.iter().enumerate().map(|(at, part)| Self::of(part, Some(at), run)).collect(),
+            false => Vec::new(),
+        };
+        let mut report = Self::of(&plan.whole, None, run);
+        report.set_parts(parts);
+        report.limits = verdict::limits(&report);
+        if !expectations.is_empty() {
+            let saved = report.saved();
+            report.expectations = expectations.iter().map(|expectation| saved.judge(expectation)).collect();
+        }
+        report
+    }
+
+    /// The account of one part of the run, or of all.
+    fn of(plan: &Arc<Plan>, part: Option<usize>, run: &Run) -> Self {
+        let outcomes = || run.outcomes.iter().filter(|outcome| part.is_none_or(|part| part == outcome.part));
         let mut stats = Stats::new();
         let mut group: Vec<Bits> = Vec::new();
-        for outcome in &run.outcomes {
+        for outcome in outcomes() {
             stats.join(&outcome.stats);
             if group.is_empty() {
                 group.clone_from(&outcome.group);
@@ -121,12 +164,12 @@ impl Report {
             ramp_seconds,
         };
         let tool = Tool {
-            busy: run.outcomes.iter().map(|outcome| outcome.busy).collect(),
-            waited: run.outcomes.iter().map(|outcome| outcome.waited).collect(),
-            stolen: run.host.stolen(),
+            busy: run.loads.iter().map(|load| load.busy).collect(),
+            waited: run.loads.iter().map(|load| load.waited).collect(),
+            stolen: run.stolen,
         };
         let messages = if counts.received_measured > 0 { counts.received_measured } else { counts.sent_measured };
-        let broker = run.broker.and_then(|watch| {
+        let broker = run.broker.as_ref().and_then(|watch| {
             let (cpu, span) = watch.cpu()?;
             let rss = watch.rss()?;
             Some(Broker {
@@ -139,78 +182,33 @@ impl Report {
                     .then(|| rss.saturating_sub(watch.rss_before) as f64 / counts.ready as f64),
             })
         });
-        let mut report = Self {
+        Self {
             plan: Arc::clone(plan),
             counts,
             lost,
             latencies,
-            streams: plan.has_lines().then(|| streams::Streams::new(&run.outcomes)),
+            streams: plan.has_lines().then(|| streams::Streams::new(outcomes())),
             errors,
             rates,
             broker,
             tool,
-            samples: run.samples,
+            samples: run.samples.clone(),
+            ramp: run.ramp.clone(),
+            begins: run.timeline.map_or(0, |timeline| timeline.measure.saturating_sub(run.begun)),
             expectations: Vec::new(),
             limits: Vec::new(),
             interrupted: run.interrupted,
-        };
-        report.limits = verdict::limits(&report);
-        report.expectations = expectations
-            .iter()
-            .map(|expectation| {
-                let met = report.value(&expectation.name);
-                expectation.judge(met, report.counts.expected.max(report.counts.sent) as f64)
-            })
-            .collect();
-        report
-    }
-
-    /// The number that a name of `--expect` stands for.
-    fn value(&self, name: &str) -> Option<f64> {
-        let counts = &self.counts;
-        let number = match name {
-            "sent" => counts.sent,
-            "acked" => counts.acked,
-            "received" => counts.received,
-            "lost" => self.lost,
-            "doubled" => counts.doubled,
-            "reordered" => counts.reordered,
-            "unsent" => counts.unsent,
-            "foreign" => counts.foreign,
-            "ready" => counts.ready,
-            "failed" => counts.failed,
-            "dropped" => counts.dropped,
-            "returned" => counts.returned,
-            "resumed" => counts.resumed,
-            "errors" => self.errors.values().sum(),
-            _ => return self.other_value(name),
-        };
-        Some(number as f64)
-    }
-
-    fn other_value(&self, name: &str) -> Option<f64> {
-        let broker = self.broker.as_ref();
-        match name {
-            "rate" => Some(self.rate()),
-            "sent_rate" => Some(self.rates.sent),
-            "received_rate" => Some(self.rates.received),
-            "acked_rate" => Some(self.rates.acked),
-            "connect_rate" => Some(self.rates.connects),
-            "broker.cpu_us_per_message" => broker.and_then(|broker| broker.us_per_message),
-            "broker.cores" => broker.map(|broker| broker.cores),
-            "broker.rss_bytes" => broker.map(|broker| broker.rss_peak as f64),
-            "broker.bytes_per_connection" => broker.and_then(|broker| broker.bytes_per_connection),
-            _ => self.latency_value(name),
+            parts: Vec::new(),
+            agents: run.agents.clone(),
+            percentiles: Vec::new(),
         }
     }
 
-    fn latency_value(&self, name: &str) -> Option<f64> {
-        let (histogram, percentile) = match name.split_once('.') {
-            Some((latency, percentile)) if self.latency(latency).is_some() => (self.latency(latency)?, percentile),
-            _ => (self.main_latency()?.1, name),
-        };
-        let (_, quantile) = PERCENTILES.iter().find(|(known, _)| *known == percentile)?;
-        (!histogram.is_empty()).then(|| histogram.value_at_quantile(*quantile) as f64)
+    /// Tells these percentiles as well.
+    pub(crate) fn with_percentiles(mut self, percentiles: &[f64]) -> Self {
+        self.percentiles = percentiles.to_vec();
+        self.parts.iter_mut().for_each(|part| part.percentiles = percentiles.to_vec());
+        self
     }
 
     fn latency(&self, name: &str) -> Option<&Histogram<u64>> {
@@ -225,13 +223,6 @@ impl Report {
         })
     }
 
-    /// What `p99` means without more words.
-    fn main_latency(&self) -> Option<(&'static str, &Histogram<u64>)> {
-        ["delivery", "ack", "reconnect", "connect"]
-            .into_iter()
-            .find_map(|name| self.latency(name).filter(|histogram| !histogram.is_empty()).map(|found| (name, found)))
-    }
-
     /// What `rate` means: deliveries, else acknowledgements, else messages sent, else connects.
     fn rate(&self) -> f64 {
         let Rates { sent, received, acked, connects, .. } = self.rates;
@@ -241,40 +232,35 @@ impl Report {
         if self.plan.publishers == 0 && self.plan.audience != Audience::Strangers {
             return connects;
         }
-        match (self.plan.copies() > 0 || self.plan.audience == Audience::Strangers, acked > 0.0) {
+        match (self.plan.receives(), acked > 0.0) {
             (true, _) => received,
             (false, true) => acked,
             (false, false) => sent,
         }
     }
 
-    /// Writes what was asked for, the table to standard output unless something else goes there.
+    /// What a file of it would bring back.
+    fn saved(&self) -> Saved {
+        Saved::from_json(self.json()).expect("a report that was just made has its own schema")
+    }
+
+    /// Writes what was asked for.
     pub(crate) fn write(&self, output: &OutputOptions) -> Result<(), String> {
-        let is_stdout = |path: &Option<std::path::PathBuf>| path.as_ref().is_some_and(|path| path.as_os_str() == "-");
-        let table = self.table();
-        if is_stdout(&output.json) || is_stdout(&output.csv) {
-            eprint!("{table}");
-        } else {
-            say(&table);
-        }
-        if let Some(path) = &output.json {
-            let mut text = format!("{:#}", self.json());
-            text.push('\n');
-            files::put(path, &text)?;
-        }
-        if let Some(path) = &output.csv {
-            files::put(path, &self.csv())?;
-        }
-        if let Some(path) = &output.hgrm {
-            self.write_hgrm(path)?;
-        }
-        Ok(())
+        let json = self.json();
+        self.saved().write(&Files {
+            json: output.json.as_deref().map(|path| (path, &json)),
+            csv: output.csv.as_deref(),
+            hgrm: output.hgrm.as_deref(),
+            html: output.html.as_deref(),
+        })
     }
 
     pub(crate) fn exit(&self, strict: bool) -> Exit {
         if self.interrupted {
             Exit::Interrupted
-        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready {
+        } else if self.agents.iter().any(|agent| agent.lost.is_some()) {
+            Exit::Failed
+        } else if self.counts.ready == 0 || self.counts.dropped >= self.counts.ready && self.counts.open == 0 {
             // Nothing connected, or nothing was left.
             Exit::Failed
         } else if self.expectations.iter().any(|verdict| !verdict.held) {

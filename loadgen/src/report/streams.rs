@@ -3,7 +3,6 @@
 use serde_json::{Value, json};
 
 use crate::account::Line;
-use crate::format::count;
 use crate::worker::Outcome;
 
 /// Streams that are named.
@@ -21,10 +20,10 @@ pub(super) struct Streams {
 }
 
 impl Streams {
-    pub(super) fn new(outcomes: &[Outcome]) -> Self {
-        let mut sent: Vec<(u32, u64)> = outcomes.iter().flat_map(|outcome| outcome.sent.iter().copied()).collect();
+    pub(super) fn new<'a>(outcomes: impl Iterator<Item = &'a Outcome> + Clone) -> Self {
+        let mut sent: Vec<(u32, u64)> = outcomes.clone().flat_map(|outcome| outcome.sent.iter().copied()).collect();
         sent.sort_unstable();
-        let lines: Vec<Line> = outcomes.iter().flat_map(|outcome| outcome.lines.iter().copied()).collect();
+        let lines: Vec<Line> = outcomes.flat_map(|outcome| outcome.lines.iter().copied()).collect();
         Self::of(&sent, &lines)
     }
 
@@ -47,20 +46,6 @@ impl Streams {
         bad.truncate(WORST);
         streams.worst = bad;
         streams
-    }
-
-    /// The worst in words; none if all are whole.
-    pub(super) fn lines(&self) -> impl Iterator<Item = String> {
-        self.worst.iter().map(|(lost, line)| {
-            format!(
-                "publisher {} to subscriber {}: lost {}, doubled {}, reordered {}",
-                line.publisher,
-                line.subscriber,
-                count(*lost),
-                count(line.doubled),
-                count(line.reordered)
-            )
-        })
     }
 
     pub(super) fn json(&self) -> Value {
@@ -104,8 +89,8 @@ mod tests {
         let lines = [line(0, 0, 10, 0, 0), line(0, 1, 9, 0, 0), line(1, 0, 20, 2, 1), line(1, 1, 15, 0, 0)];
         let streams = Streams::of(&sent, &lines);
         assert_eq!((streams.number, streams.with_loss, streams.with_doubles, streams.with_reordering), (4, 2, 1, 1));
-        let named: Vec<String> = streams.lines().collect();
-        assert_eq!(named[0], "publisher 1 to subscriber 1: lost 5, doubled 0, reordered 0");
-        assert_eq!(named.len(), 3);
+        let named = streams.json()["worst"].clone();
+        let worst = json!({ "publisher": 1, "subscriber": 1, "lost": 5, "doubled": 0, "reordered": 0 });
+        assert_eq!((named.as_array().map(Vec::len), &named[0]), (Some(3), &worst));
     }
 }

@@ -5,7 +5,8 @@
 //! - a worker that was ready to run waited for a processor for over 10 % of it: others on this host took its time;
 //! - what could have been sent was sent over 1 ms late at the 99th percentile: the schedule was not kept by us (what
 //!   waits for the broker, for a full socket or a full window, is not counted here);
-//! - the hypervisor took over 5 % of the processors' time: every figure contains waits that nobody on this host caused.
+//! - the hypervisor took over 5 % of the processors' time: every figure contains waits that nobody on this host caused;
+//! - messages went from one agent to another, and their clocks are known to no better than 1 ms.
 
 use super::Report;
 use crate::format::duration;
@@ -13,12 +14,17 @@ use crate::format::duration;
 const BUSY_MAX: f64 = 0.90;
 const WAITED_MAX: f64 = 0.10;
 const LAG_P99_MAX_NS: u64 = 1_000_000;
+const CLOCKS_APART_MAX_NS: u64 = 1_000_000;
 const STOLEN_MAX: f64 = 0.05;
 
 /// What speaks against the run; nothing if it is valid.
 pub(super) fn limits(report: &Report) -> Vec<String> {
     let lag = report.latencies.lag.value_at_quantile(0.99);
-    judge(report.tool.busiest(), report.tool.longest_wait(), lag, report.tool.stolen)
+    let mut reasons = judge(report.tool.busiest(), report.tool.longest_wait(), lag, report.tool.stolen);
+    if let Some(error) = report.clock_error().filter(|error| *error > CLOCKS_APART_MAX_NS) {
+        reasons.push(format!("clocks of agents are {} apart, perhaps", duration(error)));
+    }
+    reasons
 }
 
 fn judge(busiest: f64, waited: f64, lag_p99: u64, stolen: f64) -> Vec<String> {

@@ -86,8 +86,16 @@ pub(super) struct Publisher {
     pub(super) receive_maximum: u16,
     /// In the list of those to look at.
     pub(super) queued: bool,
+    /// Topic Aliases that the broker takes.
+    pub(super) alias_maximum: u16,
+    /// The broker knows what the alias stands for.
+    pub(super) alias_known: bool,
     /// Owes messages that could not leave when they were due.
     pub(super) behind: bool,
+    /// How much later than its turn it begins.
+    pub(super) wait: u64,
+    /// Messages that have become due, where that is later than their turn.
+    pub(super) released: u64,
     /// The sequence of the next message.
     pub(super) sent: u64,
     /// Retained messages that were taken back.
@@ -108,6 +116,7 @@ pub(super) struct Window {
 #[derive(Clone, Copy)]
 pub(super) struct Slot {
     pub(super) intended: u64,
+    pub(super) sequence: u64,
     pub(super) used: bool,
     /// PUBREC has come.
     pub(super) received: bool,
@@ -119,8 +128,8 @@ impl Window {
     }
 
     /// A Packet Identifier for a message that was due at `intended`.
-    pub(super) fn take(&mut self, intended: u64) -> u16 {
-        let slot = Slot { intended, used: true, received: false };
+    pub(super) fn take(&mut self, intended: u64, sequence: u64) -> u16 {
+        let slot = Slot { intended, sequence, used: true, received: false };
         match self.free.pop() {
             Some(id) => {
                 self.slots[usize::from(id) - 1] = slot;
@@ -135,6 +144,12 @@ impl Window {
 
     pub(super) fn get(&mut self, id: u16) -> Option<&mut Slot> {
         self.slots.get_mut(usize::from(id).checked_sub(1)?).filter(|slot| slot.used)
+    }
+
+    /// Those that wait, with their Packet Identifiers.
+    pub(super) fn waiting(&self) -> Vec<(u16, Slot)> {
+        let ids = (1..=u16::MAX).zip(&self.slots);
+        ids.filter(|(_, slot)| slot.used).map(|(id, slot)| (id, *slot)).collect()
     }
 
     pub(super) fn release(&mut self, id: u16) {

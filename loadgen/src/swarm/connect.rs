@@ -1,12 +1,12 @@
 //! How connections come: the ramp, and the handshake with its deadline.
 
 use millrace_core::codec::encode;
-use millrace_core::codec::properties::{Properties, PropertiesBuf, Property};
+use millrace_core::codec::properties::Property;
 use millrace_core::packet::{ConnAck, Connect, Packet, PacketId, QoS, SubAck, Subscribe, SubscriptionOptions, Will};
 use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Role, State};
-use super::{Stage, Swarm};
+use super::{Berth, Stage, Swarm};
 use crate::plan::{Audience, Story};
 use crate::uring::ConnId;
 
@@ -102,7 +102,7 @@ impl Swarm {
         next
     }
 
-    fn begin(&mut self, slot: u32, since: u64, now: u64) {
+    pub(super) fn begin(&mut self, slot: u32, since: u64, now: u64) {
         self.ramp.pending += 1;
         self.stats.counts.begun += 1;
         let conn = &mut self.conns[slot as usize];
@@ -115,7 +115,8 @@ impl Swarm {
 
     /// The source address of a connection, and which of the targets it goes to.
     pub(crate) fn route(&self, conn: ConnId) -> (usize, Option<std::net::IpAddr>) {
-        let client = self.client_of(conn.slot) as usize;
+        let Berth { base, worker, workers } = self.berth;
+        let client = (base + conn.slot) as usize * workers as usize + worker as usize;
         let ramp = &self.plan.ramp;
         let source = (!ramp.sources.is_empty()).then(|| ramp.sources[client % ramp.sources.len()]);
         // One target after the other would pair each with the same source addresses for ever.
@@ -129,7 +130,11 @@ impl Swarm {
             met.state = State::Gone;
             met.generation += 1;
             self.ramp.pending -= 1;
-            self.stats.counts.failed += 1;
+            if self.may_come_back(conn.slot, false) {
+                self.conns[conn.slot as usize].state = State::Waiting;
+            } else {
+                self.stats.counts.failed += 1;
+            }
         }
     }
 
@@ -158,7 +163,7 @@ impl Swarm {
         let identity = &plan.identity;
         let client = self.client_of(slot);
         let client_id = plan.client_id(client);
-        let mut properties = PropertiesBuf::new();
+        let mut properties = identity.properties.clone();
         let keeps = plan.story == Story::Offline && slot < self.subscribers;
         if identity.version.is_v5() && identity.session_expiry > 0 && (keeps || plan.story != Story::Offline) {
             properties.push_u32(Property::SessionExpiryInterval, identity.session_expiry);
@@ -170,7 +175,7 @@ impl Swarm {
         let will = identity.will.as_ref().zip(will_topic.as_deref()).map(|(will, topic)| Will {
             qos: will.qos,
             retain: will.retain,
-            properties: Properties::EMPTY,
+            properties: will.properties.as_properties(),
             topic,
             payload: &will.payload,
         });
@@ -198,16 +203,21 @@ impl Swarm {
             return self.give_up(slot);
         }
         let latency = now.saturating_sub(self.conns[slot as usize].since);
-        match self.stage {
-            Some(Stage::Back(_)) => self.stats.latencies.reconnect.saturating_record(latency),
-            _ => self.stats.latencies.connect.saturating_record(latency),
+        let returns = self.has_come_back(slot) || matches!(self.stage, Some(Stage::Back(_)));
+        match returns {
+            true => self.stats.latencies.reconnect.saturating_record(latency),
+            false => self.stats.latencies.connect.saturating_record(latency),
         }
         self.stats.counts.resumed += u64::from(connack.session_present);
         let receive_maximum = connack.properties.u16(Property::ReceiveMaximum).unwrap_or(u16::MAX);
         match &mut self.conns[slot as usize].role {
             Role::Publisher(publisher) => {
                 publisher.receive_maximum = receive_maximum;
+                publisher.alias_maximum = connack.properties.u16(Property::TopicAliasMaximum).unwrap_or(0);
+                let session_present = connack.session_present;
+                self.forget_aliases(slot);
                 self.ready(slot);
+                self.send_again_all(slot, session_present);
             }
             Role::Subscriber(subscriber) => {
                 if !connack.session_present
@@ -233,9 +243,9 @@ impl Swarm {
         if plan.audience == Audience::Group {
             filter = format!("$share/{}group/{filter}", plan.identity.prefix);
         }
-        let options = SubscriptionOptions { qos: plan.subscribe_qos, ..SubscriptionOptions::default() };
-        let subscribe =
-            Subscribe { packet_id: PacketId::MIN, properties: Properties::EMPTY, filters: vec![(&filter, options)] };
+        let options = SubscriptionOptions { qos: plan.subscribe_qos, ..plan.subscription.options };
+        let properties = plan.subscription.properties.as_properties();
+        let subscribe = Subscribe { packet_id: PacketId::MIN, properties, filters: vec![(&filter, options)] };
         let conn = &mut self.conns[slot as usize];
         conn.state = State::Subscribing;
         encode(version, &Packet::Subscribe(subscribe), self.outbox.of(slot, conn));
@@ -263,9 +273,9 @@ impl Swarm {
     fn ready(&mut self, slot: u32) {
         self.conns[slot as usize].state = State::Ready;
         self.ramp.pending -= 1;
-        match self.stage {
-            Some(Stage::Back(_)) => self.stats.counts.returned += 1,
-            _ => self.stats.counts.ready += 1,
+        match self.has_come_back(slot) || matches!(self.stage, Some(Stage::Back(_))) {
+            true => self.stats.counts.returned += 1,
+            false => self.stats.counts.ready += 1,
         }
         self.stats.counts.open += 1;
         if matches!(self.conns[slot as usize].role, Role::Publisher(_)) {
@@ -277,8 +287,9 @@ impl Swarm {
 
 /// A connect that failed leaves a descriptor on which nothing is in flight.
 fn met_closing(swarm: &mut Swarm, conn: ConnId) {
-    swarm.stats.counts.failed += 1;
     swarm.ramp.pending -= 1;
-    swarm.conns[conn.slot as usize].state = State::Closing;
+    let again = swarm.may_come_back(conn.slot, false);
+    swarm.stats.counts.failed += u64::from(!again);
+    swarm.conns[conn.slot as usize].state = if again { State::Dropping } else { State::Closing };
     swarm.order_close(conn);
 }

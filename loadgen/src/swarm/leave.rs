@@ -132,17 +132,19 @@ impl Swarm {
                 self.stats.counts.dropped += 1;
                 self.stats.counts.open -= 1;
             }
-            State::Connecting | State::Greeting | State::Subscribing => {
-                self.stats.counts.failed += 1;
-                self.ramp.pending -= 1;
-            }
+            State::Connecting | State::Greeting | State::Subscribing => self.ramp.pending -= 1,
             State::Waiting | State::Leaving | State::Dropping | State::Closing | State::Gone => return,
+        }
+        let was_ready = self.conns[slot as usize].state == State::Ready;
+        let again = self.may_come_back(slot, was_ready);
+        if !was_ready && !again {
+            self.stats.counts.failed += 1;
         }
         let was_connecting = self.conns[slot as usize].state == State::Connecting;
         let met = &mut self.conns[slot as usize];
         self.outbox.clear(met);
         met.partial = None;
-        met.state = State::Closing;
+        met.state = if again { State::Dropping } else { State::Closing };
         if was_connecting || met.armed || met.stalled {
             self.orders.cancels.push(conn);
         } else {

@@ -5,19 +5,26 @@
 //! counted as expected at once, so that a loss cannot hide.
 //! Not here: the ring (`uring/`), stages of the run (`control.rs`).
 
+mod arrived;
+mod comeback;
 mod conn;
 mod connect;
 mod leave;
+mod message;
 mod publish;
 mod receive;
+mod recent;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use conn::{Conn, Outbox, Publisher, Role};
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 
 use crate::account::Bits;
 use crate::pacing::Schedule;
@@ -77,10 +84,21 @@ pub(crate) struct Orders {
     pub(crate) closes: Vec<ConnId>,
 }
 
+/// Which connections of this machine a swarm's are: source addresses are dealt out by it.
+#[derive(Clone, Copy, Debug)]
+struct Berth {
+    /// The first slot in the ring.
+    base: u32,
+    /// Which of how many workers of this machine.
+    worker: u32,
+    workers: u32,
+}
+
 /// See the head of this file.
 pub(crate) struct Swarm {
     plan: Arc<Plan>,
     worker: u32,
+    berth: Berth,
     /// Our subscribers; they have the first slots.
     subscribers: u32,
     publishers: u32,
@@ -106,8 +124,19 @@ pub(crate) struct Swarm {
     /// Deliveries by publisher, where windows count them.
     delivered: Arc<[AtomicU64]>,
     progress: publish::Progress,
+    recent: recent::Recent,
     /// What groups have got, by publisher.
     group: Vec<Bits>,
+    /// Publishers that begin later than their turn, by when their next message is due.
+    late: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Connections that have failed or were lost, by slot.
+    troubles: HashMap<u32, comeback::Trouble, FixedState>,
+    /// Connections that try again, by when.
+    comebacks: VecDeque<(u64, u32)>,
+    /// Messages that may have to be sent again, by when.
+    unanswered: VecDeque<comeback::Pending>,
+    /// The time of the last step or event.
+    now: u64,
 }
 
 impl Swarm {
@@ -123,12 +152,14 @@ impl Swarm {
         let filler = match &plan.payload {
             Payload::Stamped(size) => (0..*size).map(|at| b'a' + (at % 26) as u8).collect(),
             Payload::Literal(bytes) => bytes.clone(),
+            Payload::Template(_) => Vec::new(),
         };
         // A partner's delivery queues its publisher; others may be heard on any worker, and by many.
         let told = plan.audience == Audience::Partner || Self::delivered_len(&plan) == 0;
         let floods = plan.pace == Pace::Closed && (plan.window.is_none() || !told);
         Self {
             worker,
+            berth: Berth { base: 0, worker, workers: plan.workers },
             subscribers,
             publishers,
             conns,
@@ -146,9 +177,20 @@ impl Swarm {
             filler,
             delivered,
             progress: publish::Progress::default(),
+            recent: recent::Recent::default(),
             group: vec![Bits::default(); if plan.audience == Audience::Group { plan.publishers as usize } else { 0 }],
+            late: BinaryHeap::new(),
+            troubles: HashMap::default(),
+            comebacks: VecDeque::new(),
+            unanswered: VecDeque::new(),
+            now: 0,
             plan,
         }
+    }
+
+    /// Says where the swarm's connections are among those of this machine.
+    pub(crate) fn settle(&mut self, base: u32, worker: u32, workers: u32) {
+        self.berth = Berth { base, worker, workers };
     }
 
     /// How many deliveries are to be counted by publisher: only windows of QoS 0 need it.
@@ -160,7 +202,12 @@ impl Swarm {
     /// Does all that is due; says when something will be again.
     pub(crate) fn step(&mut self, stage: Stage, now: u64) -> u64 {
         let continues = stage.continues(self.stage);
+        self.now = now;
         self.stage = Some(stage);
+        if let (Stage::Run(timeline), Some(schedule)) = (stage, &mut self.schedule) {
+            // A run may end before its time.
+            schedule.end_at(timeline.end);
+        }
         if !continues {
             match stage {
                 Stage::Ramp => self.ramp_begin(0, self.conns.len() as u32, now),
@@ -171,7 +218,7 @@ impl Swarm {
             }
         }
         let mut next = self.ramp_step(now);
-        next = next.min(self.pulse_step(now));
+        next = next.min(self.pulse_step(now)).min(self.comeback_step(now)).min(self.retry_step(now));
         match stage {
             Stage::Run(timeline) => next.min(self.publish_step(timeline, now)),
             Stage::Clear => next.min(self.clear_step(now)),

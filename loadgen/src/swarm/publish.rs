@@ -1,17 +1,18 @@
 //! The sending side: what is due, what the window allows, and what becomes of acknowledgements.
 
+use std::cmp::Reverse;
 use std::sync::atomic::Ordering;
 
 use millrace_core::codec::acks::{AckKind, encode_ack};
 use millrace_core::codec::publish::Delivery;
-use millrace_core::packet::{Ack, PacketId, QoS};
+use millrace_core::packet::{Ack, QoS};
 use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Conn, Role, State};
+use super::message::delivery;
 use super::{Swarm, Timeline};
 use crate::pacing::Schedule;
-use crate::plan::{Audience, Pace, Payload};
-use crate::stamp::Stamp;
+use crate::plan::Pace;
 
 /// Bytes gathered for one connection before they are sent.
 const GATHER_MAX: usize = 64 * 1024;
@@ -43,14 +44,93 @@ impl Swarm {
             let schedule = Schedule::new(timeline.start, timeline.end, rate * share, self.publishers, limit);
             self.schedule = Some(schedule.shifted(part));
         }
-        for publisher in 0..self.publishers {
-            self.look_at(self.subscribers + publisher);
+        self.late.clear();
+        let random = self.plan.random_wait.is_some();
+        for number in 0..self.publishers {
+            let slot = self.subscribers + number;
+            self.look_at(slot);
+            let wait = self.plan.wait_of(self.publisher_number(number));
+            if let (Some(publisher), true) = (self.publisher(slot), random) {
+                publisher.wait = wait;
+                self.release_next(number);
+            }
         }
+    }
+
+    /// Says when the next message of a publisher is due that begins later than its turn.
+    fn release_next(&mut self, number: u32) {
+        let Some(schedule) = self.schedule else { return };
+        let slot = self.subscribers + number;
+        let due =
+            self.publisher(slot).and_then(|publisher| schedule.due_later(number, publisher.released, publisher.wait));
+        self.late.extend(due.map(|due| Reverse((due, number))));
+    }
+
+    /// How many messages of a publisher have become due.
+    fn owed(&self, number: u32) -> u64 {
+        match (&self.conns[(self.subscribers + number) as usize].role, self.schedule) {
+            (Role::Publisher(publisher), _) if self.plan.random_wait.is_some() => publisher.released,
+            (_, Some(schedule)) => schedule.share(self.passed, number),
+            (_, None) => 0,
+        }
+    }
+
+    /// Publishes what is due of those who begin later than their turn; says when the next message is.
+    fn late_step(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let mut budget = STEP_MAX;
+        while let Some(Reverse((due, number))) = self.late.peek().copied() {
+            if due > now || schedule.is_over(due) {
+                let next = if schedule.is_over(due) { u64::MAX } else { due };
+                return self.catch_up_all(schedule, now).min(next);
+            }
+            if budget == 0 {
+                self.catch_up_all(schedule, now);
+                return now;
+            }
+            budget -= 1;
+            self.late.pop();
+            let slot = self.subscribers + number;
+            if let Some(publisher) = self.publisher(slot) {
+                publisher.released += 1;
+            }
+            self.release_next(number);
+            self.publish_or_owe(slot, due, now);
+        }
+        self.catch_up_all(schedule, now)
+    }
+
+    /// A message has become due: it leaves, or is owed.
+    fn publish_or_owe(&mut self, slot: u32, due: u64, now: u64) {
+        if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
+            return;
+        }
+        if self.takes(slot) > 0 {
+            if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
+                self.stats.latencies.lag.saturating_record(now - due);
+            }
+            self.publish(slot, 1, due, now);
+        } else {
+            self.fall_behind(slot);
+        }
+    }
+
+    /// Sends what publishers owe that may have room again; says when to look again.
+    fn catch_up_all(&mut self, schedule: Schedule, now: u64) -> u64 {
+        let mut queue = std::mem::take(&mut self.queue);
+        for slot in queue.drain(..) {
+            self.catch_up(schedule, slot, now);
+        }
+        if self.queue.is_empty() {
+            self.queue = queue;
+            return u64::MAX;
+        }
+        now
     }
 
     /// Publishes what is due or what windows allow.
     pub(super) fn publish_step(&mut self, timeline: Timeline, now: u64) -> u64 {
         match self.schedule {
+            Some(schedule) if self.plan.random_wait.is_some() => self.late_step(schedule, now),
             Some(schedule) => self.open_step(schedule, now),
             None if self.publishers > 0 => self.closed_step(timeline, now),
             None => u64::MAX,
@@ -81,7 +161,7 @@ impl Swarm {
         publisher.cleared += 1;
         self.stats.counts.cleared += 1;
         let topic = self.plan.render(&self.plan.topic, client, sequence);
-        let empty = Delivery { qos: QoS::AtMostOnce, ..delivery(&self.plan, None, &topic, &[]) };
+        let empty = Delivery { qos: QoS::AtMostOnce, ..delivery(&self.plan, None, &topic, &[], &[]) };
         empty.encode(self.plan.identity.version, self.outbox.of(slot, conn));
         true
     }
@@ -95,29 +175,13 @@ impl Swarm {
             let slot = self.subscribers + number;
             let due = schedule.due(self.passed);
             self.passed += 1;
-            if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
-                continue;
-            }
-            if self.may_publish(slot) {
-                if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
-                    self.stats.latencies.lag.saturating_record(now - due);
-                }
-                self.publish(slot, due, now);
-            } else {
-                self.fall_behind(slot);
-            }
+            self.publish_or_owe(slot, due, now);
         }
-        let mut queue = std::mem::take(&mut self.queue);
-        for slot in queue.drain(..) {
-            self.catch_up(schedule, slot, now);
-        }
-        if self.queue.is_empty() {
-            self.queue = queue;
-        }
-        if self.passed < count || !self.queue.is_empty() {
+        let again = self.catch_up_all(schedule, now);
+        if self.passed < count {
             return now;
         }
-        schedule.next(self.passed).unwrap_or(u64::MAX)
+        again.min(schedule.next(self.passed).unwrap_or(u64::MAX))
     }
 
     /// A message is due that cannot leave. Whatever is in the way will say when it is gone, but for our own buffer.
@@ -133,12 +197,12 @@ impl Swarm {
     /// Sends what a publisher owes, each message with the time at which it was due.
     fn catch_up(&mut self, schedule: Schedule, slot: u32, now: u64) {
         let number = slot - self.subscribers;
-        let owed = schedule.share(self.passed, number);
+        let owed = self.owed(number);
         let Some(publisher) = self.publisher(slot) else { return };
         publisher.queued = false;
-        let mut sent = publisher.sent;
-        while sent < owed && self.may_publish(slot) {
-            self.publish(slot, schedule.due_of(number, sent), now);
+        let (mut sent, wait) = (publisher.sent, publisher.wait);
+        while sent < owed && self.takes(slot) > 0 {
+            self.publish(slot, 1, schedule.due_of(number, sent) + wait, now);
             sent += 1;
         }
         if let Some(publisher) = self.publisher(slot) {
@@ -191,11 +255,16 @@ impl Swarm {
     /// Publishes as much as the window of this publisher allows.
     fn fill(&mut self, slot: u32, now: u64) {
         let limit = self.plan.limit_of(self.publisher_number(slot - self.subscribers));
-        let mut room = self.room(slot);
-        while room > 0 && self.may_publish(slot) && self.publisher(slot).is_some_and(|publisher| publisher.sent < limit)
-        {
-            self.publish(slot, now, now);
-            room -= 1;
+        let room = self.room(slot);
+        let Some(publisher) = self.publisher(slot) else { return };
+        let mut room = room.min(limit.saturating_sub(publisher.sent));
+        while room > 0 {
+            let count = self.takes(slot).min(room);
+            if count == 0 {
+                break;
+            }
+            self.publish(slot, count, now, now);
+            room -= count;
         }
         if room > 0 && self.is_full(slot) && !self.floods {
             self.look_at(slot);
@@ -251,19 +320,26 @@ impl Swarm {
         }
     }
 
-    /// Whether this publisher's connection takes another message.
+    /// How many messages this publisher's connection takes.
     #[inline]
-    fn may_publish(&self, slot: u32) -> bool {
+    fn takes(&self, slot: u32) -> u64 {
         let conn = &self.conns[slot as usize];
-        let Role::Publisher(publisher) = &conn.role else { return false };
-        if conn.state != State::Ready || conn.stalled || self.outbox.len(conn) >= GATHER_MAX {
-            return false;
+        let Role::Publisher(publisher) = &conn.role else { return 0 };
+        let gathered = self.outbox.len(conn);
+        if conn.state != State::Ready || conn.stalled || gathered >= GATHER_MAX {
+            return 0;
         }
-        if self.plan.qos == QoS::AtMostOnce {
-            return true;
-        }
-        let window = self.plan.window.unwrap_or(u32::MAX).min(u32::from(publisher.receive_maximum));
-        (publisher.window.len() as u32) < window
+        // Those without a head have any size.
+        let each = publisher.head.len() + self.filler.len();
+        let fit = if publisher.head.is_empty() { 1 } else { (GATHER_MAX - gathered).div_ceil(each) };
+        let window = match self.plan.qos {
+            QoS::AtMostOnce => usize::MAX,
+            _ => {
+                let window = self.plan.window.unwrap_or(u32::MAX).min(u32::from(publisher.receive_maximum));
+                (window as usize).saturating_sub(publisher.window.len())
+            }
+        };
+        fit.min(window) as u64
     }
 
     /// Whether only our own buffer is in the way, which the end of this step empties.
@@ -280,63 +356,6 @@ impl Swarm {
         {
             publisher.queued = true;
             self.queue.push(slot);
-        }
-    }
-
-    fn publish(&mut self, slot: u32, intended: u64, now: u64) {
-        let measured = self.timeline().is_some_and(|timeline| timeline.measures(intended));
-        let number = self.publisher_number(slot - self.subscribers);
-        let conn = &mut self.conns[slot as usize];
-        let place = self.outbox.place(slot, conn);
-        let Role::Publisher(publisher) = &mut conn.role else { return };
-        let packet_id = match self.plan.qos {
-            QoS::AtMostOnce => None,
-            _ => PacketId::new(publisher.window.take(intended)),
-        };
-        let sequence = publisher.sent;
-        publisher.sent += 1;
-        let out = self.outbox.bytes(place);
-        if publisher.head.is_empty() {
-            let client = self.plan.subscribers + number;
-            let topic = self.plan.render(&self.plan.topic, client, sequence);
-            let start = out.len();
-            delivery(&self.plan, packet_id, &topic, &self.filler).encode(self.plan.identity.version, out);
-            out.truncate(out.len() - self.filler.len());
-            debug_assert!(out.len() > start);
-        } else {
-            let at = out.len() + usize::from(publisher.packet_id_at);
-            out.extend_from_slice(&publisher.head);
-            if let Some(id) = packet_id {
-                out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
-            }
-        }
-        match &self.plan.payload {
-            Payload::Stamped(_) => {
-                let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
-                Stamp { tag: self.plan.tag, publisher: number, sequence, intended, lag }.write(out);
-                out.extend_from_slice(&self.filler[Stamp::BYTES..]);
-            }
-            Payload::Literal(bytes) => out.extend_from_slice(bytes),
-        }
-        self.stats.counts.sent += 1;
-        self.stats.counts.expected += self.plan.copies();
-        self.stats.counts.sent_measured += u64::from(measured);
-    }
-
-    /// Encodes once what all messages of a publisher begin with.
-    pub(super) fn make_head(&mut self, slot: u32) {
-        if self.plan.topic.varies() {
-            return;
-        }
-        let plan = &self.plan;
-        let topic = plan.render(&plan.topic, self.client_of(slot), 0);
-        let packet_id = (plan.qos != QoS::AtMostOnce).then_some(PacketId::MIN);
-        let mut packet = Vec::new();
-        let at = delivery(plan, packet_id, &topic, &self.filler).encode(plan.identity.version, &mut packet);
-        packet.truncate(packet.len() - self.filler.len());
-        if let Some(publisher) = self.publisher(slot) {
-            publisher.head = packet.into_boxed_slice();
-            publisher.packet_id_at = at.map_or(0, |at| u16::try_from(at).unwrap_or(u16::MAX));
         }
     }
 
@@ -372,17 +391,16 @@ impl Swarm {
         if refused {
             self.stats.error(format!("publish refused: {}", ack.reason_code));
         } else if timeline.is_some_and(|timeline| timeline.measures(intended)) {
-            self.stats.latencies.ack.saturating_record(now.saturating_sub(intended));
+            self.ack_took(now.saturating_sub(intended));
         }
         self.look_at(slot);
     }
 
     /// At the end: what was due and never left.
     pub(super) fn settle_unsent(&mut self) {
-        let Some(schedule) = self.schedule else { return };
         let mut unsent = 0;
         for number in 0..self.publishers {
-            let owed = schedule.share(self.passed, number);
+            let owed = self.owed(number);
             if let Some(publisher) = self.publisher(self.subscribers + number) {
                 unsent += owed.saturating_sub(publisher.sent);
             }
@@ -410,9 +428,7 @@ impl Swarm {
         if self.timeline().is_none_or(|timeline| now < timeline.end) {
             return u64::from(self.publishers);
         }
-        let owed = |number: u32, sent: u64| {
-            self.schedule.map_or(0, |schedule| schedule.share(self.passed, number).saturating_sub(sent))
-        };
+        let owed = |number: u32, sent: u64| self.owed(number).saturating_sub(sent);
         let publishers = self.our_publishers();
         publishers
             .filter(|(conn, _)| conn.state == State::Ready)
@@ -421,38 +437,5 @@ impl Swarm {
                 Role::Subscriber(_) => 0,
             })
             .sum()
-    }
-
-    /// A partner's message has come: its publisher may have room again.
-    #[inline]
-    pub(super) fn count_delivered(&mut self, publisher: u32) {
-        if let Some(count) = self.delivered.get(publisher as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-            if self.plan.audience == Audience::Partner
-                && let Some(slot) = self.slot_of_publisher(publisher)
-            {
-                self.look_at(slot);
-            }
-        }
-    }
-}
-
-fn delivery<'a>(
-    plan: &crate::plan::Plan,
-    packet_id: Option<PacketId>,
-    topic: &'a str,
-    payload: &'a [u8],
-) -> Delivery<'a> {
-    Delivery {
-        dup: false,
-        qos: plan.qos,
-        retain: plan.retain,
-        packet_id,
-        topic,
-        topic_alias: None,
-        message_expiry: None,
-        subscription_ids: &[],
-        properties: &[],
-        payload,
     }
 }

@@ -197,7 +197,9 @@ struct Trial {
 
 impl Trial {
     fn new(arguments: &[&str], mischief: Mischief) -> Self {
-        let plan = Arc::new(scenario::plan(&parse(arguments).expect("legal")).expect("legal"));
+        let plan = scenario::run_plan(&parse(arguments).expect("legal"), 7, &crate::files::Files::default())
+            .expect("legal")
+            .whole;
         let delivered: Arc<[AtomicU64]> = (0..Swarm::delivered_len(&plan)).map(|_| AtomicU64::new(0)).collect();
         let swarms = (0..plan.workers).map(|worker| Swarm::new(Arc::clone(&plan), worker, delivered.clone())).collect();
         let broker = Broker::new(plan.identity.version, mischief);
@@ -351,6 +353,50 @@ fn packets_may_come_in_pieces_of_any_size() {
 }
 
 #[test]
+fn a_run_that_ends_before_its_time_sends_no_more() {
+    for wait in [&[][..], &["--max-random-wait", "20"]] {
+        let arguments = [&["pairs", "-c", "4", "--rate", "1k", "--workers", "2"], wait].concat();
+        let mut trial = Trial::new(&arguments, Mischief::default());
+        trial.pass(100);
+        let start = trial.now + MS;
+        let timeline = Timeline { start, measure: start, end: start + 10_000 * MS };
+        trial.stage = Stage::Run(timeline);
+        trial.pass(200);
+        trial.stage = Stage::Run(Timeline { end: trial.now, ..timeline });
+        trial.pass(500);
+        let counts = trial.sum().counts;
+        assert!((150..=201).contains(&counts.sent), "{}", counts.sent);
+        assert_eq!(counts.unique, counts.sent);
+    }
+}
+
+#[test]
+fn publishers_may_begin_at_random_and_keep_their_pace() {
+    let arguments = [
+        "pairs",
+        "-c",
+        "5",
+        "-q",
+        "1",
+        "-I",
+        "100",
+        "--min-random-wait",
+        "50",
+        "--max-random-wait",
+        "200",
+        "--workers",
+        "2",
+    ];
+    let mut trial = Trial::new(&arguments, Mischief::default());
+    trial.run(1000);
+    let stats = trial.sum();
+    let counts = stats.counts;
+    assert!((35..=48).contains(&counts.sent), "{} of 50 were due by then", counts.sent);
+    assert_eq!((counts.unique, counts.unsent, counts.reordered), (counts.sent, 0, 0));
+    assert!(stats.latencies.delivery.max() <= 2 * MS, "they are due later, not late");
+}
+
+#[test]
 fn a_closed_window_holds_messages_back_in_the_closed_loop() {
     let mut trial = Trial::new(
         &["pairs", "-c", "2", "-q", "1", "-F", "5", "--workers", "1"],
@@ -483,8 +529,8 @@ fn strangers_are_accounted_from_where_they_were_first_heard() {
     trial.pass(20);
     let conn = trial.swarms[0].id_of(0);
     for sequence in [100, 101, 103, 103, 104] {
-        let mut payload = Vec::new();
-        crate::stamp::Stamp { tag: 9, publisher: 4, sequence, intended: 5, lag: 0 }.write(&mut payload);
+        let mut payload = [0; 28];
+        crate::stamp::Stamp { tag: 9, publisher: 4, sequence, intended: 5, lag: 0 }.put(&mut payload);
         let publish = Publish {
             dup: false,
             qos: QoS::AtMostOnce,

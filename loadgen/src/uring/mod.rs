@@ -69,6 +69,21 @@ pub(crate) enum Event {
     Closed { conn: ConnId },
 }
 
+impl Event {
+    /// The connection that it is about.
+    pub(crate) const fn conn(&self) -> ConnId {
+        match self {
+            Self::Connected { conn, .. }
+            | Self::Received { conn, .. }
+            | Self::ReceiveEnded { conn, .. }
+            | Self::Stalled { conn }
+            | Self::Drained { conn }
+            | Self::Broken { conn, .. }
+            | Self::Closed { conn } => *conn,
+        }
+    }
+}
+
 /// How large a ring is.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Size {

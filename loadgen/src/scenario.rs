@@ -211,13 +211,13 @@ fn ahead(base: Plan, options: &AheadOptions, messages: u64, last_levels: &str) -
 }
 
 fn stamped(size: usize) -> Result<Payload, String> {
-    match Stamp::bytes_in(size) {
-        None => Err(format!(
+    if size < Stamp::SHORT_BYTES {
+        return Err(format!(
             "--size {size} has no room for the stamp of {} bytes by which messages are accounted for",
             Stamp::SHORT_BYTES
-        )),
-        Some(_) => Ok(Payload::Stamped(size)),
+        ));
     }
+    Ok(Payload::Stamped(size))
 }
 
 fn with_messages(base: Plan, options: &MessageOptions, time: &TimeOptions, files: &Files) -> Result<Plan, String> {

@@ -41,40 +41,26 @@ impl Stamp {
     /// Publishers that a short one can tell apart.
     pub(crate) const SHORT_PUBLISHERS: u32 = 1 << 24;
 
-    /// The bytes of the stamp in a payload of this size; none if there is no room.
-    pub(crate) const fn bytes_in(size: usize) -> Option<usize> {
-        match size {
-            Self::BYTES.. => Some(Self::BYTES),
-            Self::SHORT_BYTES.. => Some(Self::SHORT_BYTES),
-            _ => None,
-        }
-    }
-
-    /// Appends the stamp for a payload of this size.
+    /// Writes the stamp over the front of a payload, which has room for it.
     #[inline]
-    pub(crate) fn write(&self, size: usize, out: &mut Vec<u8>) {
-        if size < Self::BYTES {
-            return self.write_short(out);
-        }
-        let mut bytes = [0; Self::BYTES];
+    pub(crate) fn put(&self, payload: &mut [u8]) {
+        let Some(bytes) = payload.first_chunk_mut::<{ Self::BYTES }>() else { return self.put_short(payload) };
         bytes[..2].copy_from_slice(&MAGIC.to_be_bytes());
         bytes[2..4].copy_from_slice(&self.tag.to_be_bytes());
         bytes[4..8].copy_from_slice(&self.publisher.to_be_bytes());
         bytes[8..16].copy_from_slice(&self.sequence.to_be_bytes());
         bytes[16..24].copy_from_slice(&self.intended.to_be_bytes());
         bytes[24..].copy_from_slice(&self.lag.to_be_bytes());
-        out.extend_from_slice(&bytes);
     }
 
-    fn write_short(&self, out: &mut Vec<u8>) {
-        let mut bytes = [0; Self::SHORT_BYTES];
+    fn put_short(&self, payload: &mut [u8]) {
+        let bytes = payload.first_chunk_mut::<{ Self::SHORT_BYTES }>().expect("a plan refuses smaller payloads");
         bytes[0] = MAGIC_SHORT;
         bytes[1..3].copy_from_slice(&self.tag.to_be_bytes());
         bytes[3..6].copy_from_slice(&self.publisher.to_be_bytes()[1..]);
         bytes[6..10].copy_from_slice(&(self.sequence as u32).to_be_bytes());
         bytes[10..15].copy_from_slice(&(self.intended >> SHORT_UNIT).to_be_bytes()[3..]);
         bytes[15] = float(self.lag);
-        out.extend_from_slice(&bytes);
     }
 
     /// The stamp of a payload that has come now, if it has one.
@@ -137,10 +123,9 @@ mod tests {
     #[test]
     fn a_stamp_is_read_as_it_was_written() {
         let stamp = Stamp { tag: 7, publisher: 123_456, sequence: SEQUENCE_END - 1, intended: 42, lag: u32::MAX };
-        let mut payload = Vec::new();
-        stamp.write(100, &mut payload);
-        assert_eq!(payload.len(), Stamp::BYTES);
-        payload.extend_from_slice(b"filler");
+        let mut payload = [b'x'; 100];
+        stamp.put(&mut payload);
+        assert!(payload[Stamp::BYTES..].iter().all(|byte| *byte == b'x'));
         assert_eq!(Stamp::read(&payload, 50), Some(stamp));
     }
 
@@ -152,10 +137,9 @@ mod tests {
                 let Some(intended) = u64::checked_sub(now, ago) else { continue };
                 let lag = (ago / 3) as u32;
                 let stamp = Stamp { tag: 7, publisher: 123_456, sequence: u64::from(u32::MAX), intended, lag };
-                let mut payload = Vec::new();
-                stamp.write(20, &mut payload);
-                assert_eq!(payload.len(), Stamp::SHORT_BYTES);
-                payload.extend_from_slice(b"abcd");
+                let mut payload = *b"....................abcd";
+                stamp.put(&mut payload);
+                assert_eq!(payload[Stamp::SHORT_BYTES..], *b"....abcd");
                 let read = Stamp::read(&payload, now).expect("it is one");
                 assert_eq!((read.tag, read.publisher, read.sequence), (stamp.tag, stamp.publisher, stamp.sequence));
                 assert!(intended - read.intended < 256, "{intended} and {}", read.intended);
@@ -177,8 +161,8 @@ mod tests {
         assert_eq!(Stamp::read(b"", 9), None);
         assert_eq!(Stamp::read(&[b'x'; 64], 9), None);
         assert_eq!(Stamp::read(&[0x4D; Stamp::BYTES - 1], 9), None);
-        let mut damaged = Vec::new();
-        Stamp { tag: 1, publisher: 0, sequence: SEQUENCE_END, intended: 0, lag: 0 }.write(28, &mut damaged);
+        let mut damaged = [0; 28];
+        Stamp { tag: 1, publisher: 0, sequence: SEQUENCE_END, intended: 0, lag: 0 }.put(&mut damaged);
         assert_eq!(Stamp::read(&damaged, 9), None);
     }
 }

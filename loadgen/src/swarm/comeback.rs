@@ -136,7 +136,8 @@ impl Swarm {
         }
         waiting.received = false;
         let (intended, sequence) = (waiting.intended, waiting.sequence);
-        self.put_message(slot, Some(packet_id), known, sequence, intended);
+        let now = self.now.max(intended);
+        self.put_message(slot, Some(packet_id), known, sequence, intended, now);
         self.stats.counts.resent += 1;
     }
 

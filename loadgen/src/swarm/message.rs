@@ -1,4 +1,4 @@
-//! Messages as bytes: encoded whole, or a head made once for each publisher with a stamp behind it.
+//! Messages as bytes: encoded whole, or copies that begin with a head made once for each publisher.
 
 use std::sync::Arc;
 
@@ -17,21 +17,70 @@ use crate::sys;
 const ALIAS: u16 = 1;
 
 impl Swarm {
-    /// Appends what is behind the head to what waits for this connection.
-    pub(super) fn put_payload(&mut self, slot: u32, sequence: u64, intended: u64, now: u64) {
-        let publisher = self.publisher_number(slot - self.subscribers);
-        let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
-        let mut stamped = 0;
-        if let Payload::Stamped(size) = &self.plan.payload {
-            let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
-            let start = out.len();
-            Stamp { tag: self.plan.tag, publisher, sequence, intended, lag }.write(*size, out);
-            stamped = out.len() - start;
+    /// Publishes so many messages that were due at the same time.
+    #[inline]
+    pub(super) fn publish(&mut self, slot: u32, count: u64, intended: u64, now: u64) {
+        let measured = self.timeline().is_some_and(|timeline| timeline.measures(intended));
+        let headed = self.publisher(slot).is_some_and(|publisher| !publisher.head.is_empty());
+        if headed && self.plan.retry_interval.is_none() {
+            self.put_messages(slot, count, intended, now);
+        } else {
+            (0..count).for_each(|_| self.put_one(slot, intended, now));
         }
-        out.extend_from_slice(&self.filler[stamped..]);
+        self.stats.counts.sent += count;
+        self.stats.counts.expected += count * self.plan.copies();
+        self.stats.counts.sent_measured += if measured { count } else { 0 };
     }
 
-    /// Encodes a whole message, which is slower than to begin it with a head that was made before.
+    /// Appends messages that begin with the publisher's head. They are alike but for the Packet Identifier and the
+    /// sequence, so all but the first are copies of it.
+    fn put_messages(&mut self, slot: u32, count: u64, intended: u64, now: u64) {
+        let number = self.publisher_number(slot - self.subscribers);
+        let conn = &mut self.conns[slot as usize];
+        let place = self.outbox.place(slot, conn);
+        let out = self.outbox.bytes(place);
+        let Role::Publisher(publisher) = &mut conn.role else { return };
+        let mut stamp = stamp_of(&self.plan, number, publisher.sent, intended, now);
+        let (start, head, each) = (out.len(), publisher.head.len(), publisher.head.len() + self.filler.len());
+        out.reserve(count as usize * each);
+        for nth in 0..count as usize {
+            let at = start + nth * each;
+            if nth == 0 {
+                out.extend_from_slice(&publisher.head);
+                out.extend_from_slice(&self.filler);
+            } else {
+                out.extend_from_within(start..start + each);
+            }
+            if self.plan.qos != QoS::AtMostOnce {
+                let id_at = at + usize::from(publisher.packet_id_at);
+                let id = publisher.window.take(intended, publisher.sent);
+                out[id_at..id_at + 2].copy_from_slice(&id.to_be_bytes());
+            }
+            if let Some(stamp) = &mut stamp {
+                stamp.sequence = publisher.sent;
+                stamp.put(&mut out[at + head..]);
+            }
+            publisher.sent += 1;
+        }
+    }
+
+    /// Appends a message that is like no other, or that may have to be sent again.
+    fn put_one(&mut self, slot: u32, intended: u64, now: u64) {
+        let qos = self.plan.qos;
+        let Some(publisher) = self.publisher(slot) else { return };
+        let sequence = publisher.sent;
+        publisher.sent += 1;
+        let packet_id = match qos {
+            QoS::AtMostOnce => None,
+            _ => PacketId::new(publisher.window.take(intended, sequence)),
+        };
+        self.put_message(slot, packet_id, false, sequence, intended, now);
+        if let Some(id) = packet_id {
+            self.watch(slot, id.get(), sequence, now);
+        }
+    }
+
+    /// Encodes a whole message.
     pub(super) fn put_message(
         &mut self,
         slot: u32,
@@ -39,6 +88,7 @@ impl Swarm {
         dup: bool,
         sequence: u64,
         intended: u64,
+        now: u64,
     ) {
         let client = self.client_of(slot);
         let plan = Arc::clone(&self.plan);
@@ -60,11 +110,13 @@ impl Swarm {
             }
             Payload::Stamped(_) | Payload::Literal(_) => {
                 let message = delivery(&plan, packet_id, &topic, &properties, &self.filler);
+                let number = self.publisher_number(slot - self.subscribers);
                 let out = self.outbox.of(slot, &mut self.conns[slot as usize]);
                 Delivery { dup, topic_alias, ..message }.encode(version, out);
-                out.truncate(out.len() - self.filler.len());
-                let now = self.now.max(intended);
-                self.put_payload(slot, sequence, intended, now);
+                if let Some(stamp) = stamp_of(&plan, number, sequence, intended, now) {
+                    let payload_at = out.len() - self.filler.len();
+                    stamp.put(&mut out[payload_at..]);
+                }
             }
         }
         if topic_alias.is_some() && !dup {
@@ -117,6 +169,12 @@ impl Swarm {
             publisher.packet_id_at = at.map_or(0, |at| u16::try_from(at).unwrap_or(u16::MAX));
         }
     }
+}
+
+/// What a message carries in front of its payload, if it is to carry anything.
+fn stamp_of(plan: &Plan, publisher: u32, sequence: u64, intended: u64, now: u64) -> Option<Stamp> {
+    let lag = u32::try_from(now - intended).unwrap_or(u32::MAX);
+    matches!(plan.payload, Payload::Stamped(_)).then_some(Stamp { tag: plan.tag, publisher, sequence, intended, lag })
 }
 
 /// The properties of a client's messages.

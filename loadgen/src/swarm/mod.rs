@@ -5,6 +5,7 @@
 //! counted as expected at once, so that a loss cannot hide.
 //! Not here: the ring (`uring/`), stages of the run (`control.rs`).
 
+mod arrived;
 mod comeback;
 mod conn;
 mod connect;
@@ -12,6 +13,7 @@ mod leave;
 mod message;
 mod publish;
 mod receive;
+mod recent;
 #[cfg(test)]
 mod tests;
 
@@ -122,6 +124,7 @@ pub(crate) struct Swarm {
     /// Deliveries by publisher, where windows count them.
     delivered: Arc<[AtomicU64]>,
     progress: publish::Progress,
+    recent: recent::Recent,
     /// What groups have got, by publisher.
     group: Vec<Bits>,
     /// Publishers that begin later than their turn, by when their next message is due.
@@ -174,6 +177,7 @@ impl Swarm {
             filler,
             delivered,
             progress: publish::Progress::default(),
+            recent: recent::Recent::default(),
             group: vec![Bits::default(); if plan.audience == Audience::Group { plan.publishers as usize } else { 0 }],
             late: BinaryHeap::new(),
             troubles: HashMap::default(),

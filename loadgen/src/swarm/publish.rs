@@ -5,14 +5,14 @@ use std::sync::atomic::Ordering;
 
 use millrace_core::codec::acks::{AckKind, encode_ack};
 use millrace_core::codec::publish::Delivery;
-use millrace_core::packet::{Ack, PacketId, QoS};
+use millrace_core::packet::{Ack, QoS};
 use millrace_core::reason_code::ReasonCode;
 
 use super::conn::{Conn, Role, State};
 use super::message::delivery;
 use super::{Swarm, Timeline};
 use crate::pacing::Schedule;
-use crate::plan::{Audience, Pace};
+use crate::plan::Pace;
 
 /// Bytes gathered for one connection before they are sent.
 const GATHER_MAX: usize = 64 * 1024;
@@ -104,11 +104,11 @@ impl Swarm {
         if self.publisher(slot).is_some_and(|publisher| publisher.behind) {
             return;
         }
-        if self.may_publish(slot) {
+        if self.takes(slot) > 0 {
             if self.timeline().is_some_and(|timeline| timeline.measures(due)) {
                 self.stats.latencies.lag.saturating_record(now - due);
             }
-            self.publish(slot, due, now);
+            self.publish(slot, 1, due, now);
         } else {
             self.fall_behind(slot);
         }
@@ -201,8 +201,8 @@ impl Swarm {
         let Some(publisher) = self.publisher(slot) else { return };
         publisher.queued = false;
         let (mut sent, wait) = (publisher.sent, publisher.wait);
-        while sent < owed && self.may_publish(slot) {
-            self.publish(slot, schedule.due_of(number, sent) + wait, now);
+        while sent < owed && self.takes(slot) > 0 {
+            self.publish(slot, 1, schedule.due_of(number, sent) + wait, now);
             sent += 1;
         }
         if let Some(publisher) = self.publisher(slot) {
@@ -255,11 +255,16 @@ impl Swarm {
     /// Publishes as much as the window of this publisher allows.
     fn fill(&mut self, slot: u32, now: u64) {
         let limit = self.plan.limit_of(self.publisher_number(slot - self.subscribers));
-        let mut room = self.room(slot);
-        while room > 0 && self.may_publish(slot) && self.publisher(slot).is_some_and(|publisher| publisher.sent < limit)
-        {
-            self.publish(slot, now, now);
-            room -= 1;
+        let room = self.room(slot);
+        let Some(publisher) = self.publisher(slot) else { return };
+        let mut room = room.min(limit.saturating_sub(publisher.sent));
+        while room > 0 {
+            let count = self.takes(slot).min(room);
+            if count == 0 {
+                break;
+            }
+            self.publish(slot, count, now, now);
+            room -= count;
         }
         if room > 0 && self.is_full(slot) && !self.floods {
             self.look_at(slot);
@@ -315,19 +320,26 @@ impl Swarm {
         }
     }
 
-    /// Whether this publisher's connection takes another message.
+    /// How many messages this publisher's connection takes.
     #[inline]
-    fn may_publish(&self, slot: u32) -> bool {
+    fn takes(&self, slot: u32) -> u64 {
         let conn = &self.conns[slot as usize];
-        let Role::Publisher(publisher) = &conn.role else { return false };
-        if conn.state != State::Ready || conn.stalled || self.outbox.len(conn) >= GATHER_MAX {
-            return false;
+        let Role::Publisher(publisher) = &conn.role else { return 0 };
+        let gathered = self.outbox.len(conn);
+        if conn.state != State::Ready || conn.stalled || gathered >= GATHER_MAX {
+            return 0;
         }
-        if self.plan.qos == QoS::AtMostOnce {
-            return true;
-        }
-        let window = self.plan.window.unwrap_or(u32::MAX).min(u32::from(publisher.receive_maximum));
-        (publisher.window.len() as u32) < window
+        // Those without a head have any size.
+        let each = publisher.head.len() + self.filler.len();
+        let fit = if publisher.head.is_empty() { 1 } else { (GATHER_MAX - gathered).div_ceil(each) };
+        let window = match self.plan.qos {
+            QoS::AtMostOnce => usize::MAX,
+            _ => {
+                let window = self.plan.window.unwrap_or(u32::MAX).min(u32::from(publisher.receive_maximum));
+                (window as usize).saturating_sub(publisher.window.len())
+            }
+        };
+        fit.min(window) as u64
     }
 
     /// Whether only our own buffer is in the way, which the end of this step empties.
@@ -344,37 +356,6 @@ impl Swarm {
         {
             publisher.queued = true;
             self.queue.push(slot);
-        }
-    }
-
-    fn publish(&mut self, slot: u32, intended: u64, now: u64) {
-        let measured = self.timeline().is_some_and(|timeline| timeline.measures(intended));
-        let conn = &mut self.conns[slot as usize];
-        let Role::Publisher(publisher) = &mut conn.role else { return };
-        let sequence = publisher.sent;
-        publisher.sent += 1;
-        let packet_id = match self.plan.qos {
-            QoS::AtMostOnce => None,
-            _ => PacketId::new(publisher.window.take(intended, sequence)),
-        };
-        if publisher.head.is_empty() {
-            self.put_message(slot, packet_id, false, sequence, intended);
-        } else {
-            let place = self.outbox.place(slot, conn);
-            let Role::Publisher(publisher) = &conn.role else { return };
-            let out = self.outbox.bytes(place);
-            let at = out.len() + usize::from(publisher.packet_id_at);
-            out.extend_from_slice(&publisher.head);
-            if let Some(id) = packet_id {
-                out[at..at + 2].copy_from_slice(&id.get().to_be_bytes());
-            }
-            self.put_payload(slot, sequence, intended, now);
-        }
-        self.stats.counts.sent += 1;
-        self.stats.counts.expected += self.plan.copies();
-        self.stats.counts.sent_measured += u64::from(measured);
-        if let Some(id) = packet_id {
-            self.watch(slot, id.get(), sequence, now);
         }
     }
 
@@ -410,7 +391,7 @@ impl Swarm {
         if refused {
             self.stats.error(format!("publish refused: {}", ack.reason_code));
         } else if timeline.is_some_and(|timeline| timeline.measures(intended)) {
-            self.stats.latencies.ack.saturating_record(now.saturating_sub(intended));
+            self.ack_took(now.saturating_sub(intended));
         }
         self.look_at(slot);
     }
@@ -456,18 +437,5 @@ impl Swarm {
                 Role::Subscriber(_) => 0,
             })
             .sum()
-    }
-
-    /// A partner's message has come: its publisher may have room again.
-    #[inline]
-    pub(super) fn count_delivered(&mut self, publisher: u32) {
-        if let Some(count) = self.delivered.get(publisher as usize) {
-            count.fetch_add(1, Ordering::Relaxed);
-            if self.plan.audience == Audience::Partner
-                && let Some(slot) = self.slot_of_publisher(publisher)
-            {
-                self.look_at(slot);
-            }
-        }
     }
 }

@@ -3,9 +3,10 @@
 use millrace_core::codec::acks::{AckKind, encode_ack};
 use millrace_core::codec::publish::decode_to_client;
 use millrace_core::codec::{Direction, FixedHeader, decode};
-use millrace_core::packet::{Packet, PacketId, PacketType, Publish, QoS};
+use millrace_core::packet::{Packet, PacketId, PacketType, QoS};
 use millrace_core::reason_code::ReasonCode;
 
+use super::arrived::{Arrived, Pattern};
 use super::conn::{Role, Subscriber};
 use super::{Swarm, Timeline};
 use crate::account::{Bits, Line, Seen, Stream};
@@ -29,21 +30,27 @@ impl Swarm {
         }
         self.stats.counts.bytes_received += bytes.len() as u64;
         let slot = conn.slot;
-        match self.conns[slot as usize].partial.take() {
-            None => {
-                let taken = self.packets(slot, bytes, now);
-                if taken < bytes.len() && self.conns[slot as usize].is_open() {
-                    self.conns[slot as usize].partial = Some(Box::new(bytes[taken..].to_vec()));
-                }
+        let mut bytes = bytes;
+        if let Some(mut partial) = self.conns[slot as usize].partial.take() {
+            complete(&mut partial, &mut bytes);
+            let taken = self.packets(slot, &partial, now);
+            if taken < partial.len() {
+                self.keep(slot, partial);
             }
-            Some(mut partial) => {
-                partial.extend_from_slice(bytes);
-                let taken = self.packets(slot, &partial, now);
-                if taken < partial.len() && self.conns[slot as usize].is_open() {
-                    partial.drain(..taken);
-                    self.conns[slot as usize].partial = Some(partial);
-                }
-            }
+        }
+        let taken = self.packets(slot, bytes, now);
+        if taken < bytes.len() {
+            self.keep(slot, Box::new(bytes[taken..].to_vec()));
+        }
+        self.settle_recent();
+    }
+
+    /// Keeps the beginning of a packet until its end comes.
+    #[expect(clippy::box_collection, reason = "as the connection has it")]
+    fn keep(&mut self, slot: u32, partial: Box<Vec<u8>>) {
+        let conn = &mut self.conns[slot as usize];
+        if conn.is_open() {
+            conn.partial = Some(partial);
         }
     }
 
@@ -51,9 +58,17 @@ impl Swarm {
     fn packets(&mut self, slot: u32, bytes: &[u8], now: u64) -> usize {
         let version = self.plan.identity.version;
         let timeline = self.timeline();
+        let mut pattern: Option<Pattern<'_>> = None;
         let mut at = 0;
         while self.conns[slot as usize].is_open() {
             let rest = &bytes[at..];
+            if let Some(pattern) = &pattern
+                && let Some(arrived) = pattern.read(rest)
+            {
+                at += pattern.len();
+                self.publish_received(slot, arrived, timeline, now);
+                continue;
+            }
             let header = match FixedHeader::parse(rest) {
                 Ok(Some(header)) => header,
                 Ok(None) => break,
@@ -65,8 +80,12 @@ impl Swarm {
             let Some(packet) = rest.get(..header.packet_len()) else { break };
             at += packet.len();
             if header.packet_type() == PacketType::Publish {
-                match decode_to_client(version, header.first, &packet[usize::from(header.header_len)..]) {
-                    Ok(publish) => self.publish_received(slot, &publish, timeline, now),
+                let header_len = usize::from(header.header_len);
+                match decode_to_client(version, header.first, &packet[header_len..]) {
+                    Ok(publish) => {
+                        let new = pattern.insert(Pattern::new(packet, header_len, &publish));
+                        self.publish_received(slot, new.first(), timeline, now);
+                    }
                     Err(error) => self.breach(slot, &error.to_string()),
                 }
                 continue;
@@ -97,7 +116,7 @@ impl Swarm {
     }
 
     #[inline]
-    fn publish_received(&mut self, slot: u32, publish: &Publish<'_>, timeline: Option<Timeline>, now: u64) {
+    fn publish_received(&mut self, slot: u32, publish: Arrived<'_>, timeline: Option<Timeline>, now: u64) {
         let version = self.plan.identity.version;
         let conn = &mut self.conns[slot as usize];
         match (publish.qos, publish.packet_id) {
@@ -136,12 +155,12 @@ impl Swarm {
         if self.plan.story.sends_ahead() {
             // It was sent before: what counts is how long its receiver has waited since it came.
             let latency = now.saturating_sub(self.conns[slot as usize].since);
-            self.stats.latencies.delivery.saturating_record(latency);
+            self.delivery_took(latency);
         } else if timeline.is_some_and(|timeline| timeline.measures(if strangers { now } else { stamp.intended })) {
             let latency = now.saturating_sub(stamp.intended);
-            self.stats.latencies.delivery.saturating_record(latency);
+            self.delivery_took(latency);
             if self.schedule.is_some() || strangers {
-                self.stats.latencies.delivery_sent.saturating_record(latency.saturating_sub(u64::from(stamp.lag)));
+                self.delivery_took_from_sent(latency.saturating_sub(u64::from(stamp.lag)));
             }
         }
         let seen = match self.plan.audience {
@@ -266,6 +285,25 @@ impl Swarm {
             }
         }
         self.stats.counts.missed = missed;
+    }
+}
+
+/// Moves as many bytes to the beginning of a packet as it lacks; the rest can be read where it is.
+fn complete(partial: &mut Vec<u8>, bytes: &mut &[u8]) {
+    while !bytes.is_empty() {
+        let whole = match FixedHeader::parse(partial) {
+            Ok(Some(header)) => header.packet_len(),
+            Ok(None) => partial.len() + 1,
+            // Reading it will tell.
+            Err(_) => return,
+        };
+        let lacks = whole.saturating_sub(partial.len());
+        if lacks == 0 {
+            return;
+        }
+        let (more, rest) = bytes.split_at(lacks.min(bytes.len()));
+        partial.extend_from_slice(more);
+        *bytes = rest;
     }
 }
 

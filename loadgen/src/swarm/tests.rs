@@ -529,8 +529,8 @@ fn strangers_are_accounted_from_where_they_were_first_heard() {
     trial.pass(20);
     let conn = trial.swarms[0].id_of(0);
     for sequence in [100, 101, 103, 103, 104] {
-        let mut payload = Vec::new();
-        crate::stamp::Stamp { tag: 9, publisher: 4, sequence, intended: 5, lag: 0 }.write(28, &mut payload);
+        let mut payload = [0; 28];
+        crate::stamp::Stamp { tag: 9, publisher: 4, sequence, intended: 5, lag: 0 }.put(&mut payload);
         let publish = Publish {
             dup: false,
             qos: QoS::AtMostOnce,

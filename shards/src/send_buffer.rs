@@ -3,7 +3,7 @@
 //! Small payloads are copied behind their heads, which is cheaper than a reference count; a large one is sent from
 //! the memory it arrived in, whoever else still reads it.
 //!
-//! Invariants: parts are in the order of their places, none is empty, and there are at most [`PARTS_MAX`].
+//! Invariants: parts are in the order of their places, none is empty, and there are at most `PARTS_MAX`.
 
 use bytes::Bytes;
 

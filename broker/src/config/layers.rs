@@ -105,7 +105,7 @@ fn finish(mut tree: Table, file: Option<PathBuf>, mut diagnostics: Vec<Diagnosti
             let found: Vec<Diagnostic> = findings.iter().map(report::diagnostic).collect();
             diagnostics.extend(found.into_iter().filter(|d| !on_broken_line(d)));
             if let Some(rest) = rest {
-                validate::bounds(&rest, &tree, &mut diagnostics);
+                validate::each(&rest, &tree, &mut diagnostics);
             }
             in_order(&mut diagnostics);
             return Err(diagnostics);
@@ -361,7 +361,8 @@ mod tests {
         let file = dir.write(
             "bad.toml",
             "shards = \"two\"\n[log]\nlevel = \"inf\"\n[listeners.default]\nmax_conections = 50_000\nport = 70000\n[mqtt]\n\
-             maximum_qos = 3\n[sessions]\nv3_expiry = 30\n[rules.hot]\nsinks = [\"local\"]\n",
+             maximum_qos = 3\n[sessions]\nv3_expiry = 30\n[rules.hot]\nsinks = [\"local\"]\n\
+             [rules.cold]\nsql = \"SELEC x\"\n",
         );
         let name = file.display().to_string();
         let told = wrong(&inputs(
@@ -399,10 +400,14 @@ error[C0106]: [rules.hot] has no `sql`
   --> bad.toml:11:8
  11 | [rules.hot]
     |        ^^^ `sql` must be set
+error[R0003]: rules.cold: expected SELECT, found `SELEC`
+  --> bad.toml:14:8
+ 14 | sql = \"SELEC x\"
+    |        ^^^^^ a rule is SELECT fields FROM \"topic/filter\" WHERE condition
 error[C0104]: --set shards is not KEY=VALUE (for example --set listeners.default.port=18830)
 error[C0104]: MILLRACE__LISTENERS__DEFAULT__PROXY_PROTOCOL=\"http\" is not true or false
 error[C0101]: --set listeners.0.prot: unknown key `prot`; did you mean listeners.default.port?
-10 errors; nothing was started
+11 errors; nothing was started
 ";
         assert_eq!(told, expected);
     }

@@ -21,8 +21,7 @@ const NAME_BYTES_MAX: usize = 64;
 #[must_use]
 pub fn check(config: &Config, tree: &Table) -> Vec<Diagnostic> {
     let mut found = Vec::new();
-    bounds(config, tree, &mut found);
-    names(config, tree, &mut found);
+    each(config, tree, &mut found);
     listeners(config, tree, &mut found);
     rules(config, tree, &mut found);
     sinks(config, tree, &mut found);
@@ -47,8 +46,17 @@ fn value_place(tree: &Table, path: &[&str]) -> Option<Place> {
     value_origin(tree, path)?.place()
 }
 
+/// What is wrong with single values, whatever else there is or lacks.
+pub fn each(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
+    bounds(config, tree, found);
+    names(config, tree, found);
+    for (name, rule) in &config.rules {
+        sql(name, &rule.sql, tree, found);
+    }
+}
+
 /// Values that are not within the bounds of their keys.
-pub fn bounds(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
+fn bounds(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
     for (path, value) in flat(config) {
         if let Err(wanted) = keys::check_bounds(&path, &value) {
             let names: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -137,7 +145,6 @@ fn clash(one: &Listener, other: &Listener) -> bool {
 
 fn rules(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
     for (name, rule) in &config.rules {
-        sql(name, &rule.sql, tree, found);
         let mut seen = BTreeSet::new();
         for sink in &rule.sinks {
             let place = || value_place(tree, &["rules", name, "sinks"]);

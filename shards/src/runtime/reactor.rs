@@ -270,9 +270,7 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         let rest = self.pace.rest();
         if E::NAPS && !rest.is_zero() && rest < wait && !self.mesh.is_reading() {
             // Nobody needs to wake a shard that looks for itself in a moment.
-            let wait = Wait { at_most: rest, wanted: pace::EVENTS };
-            self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
-            self.now = sys::now();
+            self.nap(rest);
             return rest;
         }
         let flagged = !wait.is_zero();
@@ -291,12 +289,17 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
         }
         let gather = self.pace.gather();
         if E::NAPS && flagged && !gather.is_zero() && self.events.len() < pace::EVENTS {
-            let nap = Wait { at_most: gather, wanted: pace::EVENTS };
-            self.engine.turn(&mut self.buffers, self.now.monotonic, nap, &mut self.events);
-            self.now = sys::now();
+            self.nap(gather);
             wait += gather;
         }
         wait
+    }
+
+    /// Waits although something may have happened, so that more of it is dealt with in one turn.
+    fn nap(&mut self, at_most: Duration) {
+        let wait = Wait { at_most, wanted: pace::EVENTS };
+        self.engine.turn(&mut self.buffers, self.now.monotonic, wait, &mut self.events);
+        self.now = sys::now();
     }
 
     fn take_events(&mut self) {

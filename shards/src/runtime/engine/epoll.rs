@@ -595,12 +595,9 @@ impl Engine for Epoll {
             return;
         }
         if let Some(tail) = &mut tenant.tail {
-            if !tail.dead {
-                tail.dead = !tail.hold(&output);
-                if tail.dead {
-                    tenant.want = Want::Nothing;
-                    self.deferred.push(Event::Gone { conn, how: Gone::Failed });
-                }
+            if tail.hold(&output) {
+                tenant.want = Want::Nothing;
+                self.deferred.push(Event::Gone { conn, how: Gone::Failed });
             }
             self.pool.put(output);
             return;

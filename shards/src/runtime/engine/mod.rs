@@ -235,12 +235,16 @@ struct Tail {
 }
 
 impl Tail {
-    /// Takes what cannot be sent now; false if that is too much.
+    /// Takes what cannot be sent now; whether that has become too much, which ends the connection.
     fn hold(&mut self, output: &SendBuffer) -> bool {
+        if self.dead {
+            return false;
+        }
         let behind = !self.held.is_empty();
         self.held.append(output);
         self.held.settle();
-        !behind || self.held.len() <= HELD_BYTES_MAX
+        self.dead = behind && self.held.len() > HELD_BYTES_MAX;
+        self.dead
     }
 
     /// How many bytes are still to be sent, without what is held.

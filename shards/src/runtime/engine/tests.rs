@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
+
 use super::epoll::{self, Epoll};
 use super::uring::{self, Uring};
 use super::{Buffers, Counters, Engine, Event, Wait};
@@ -15,7 +17,6 @@ use crate::runtime::control::Bell;
 use crate::runtime::sys;
 use crate::send_buffer::SendBuffer;
 use crate::shard::io::{Close, ConnId, ListenerId, ShardId};
-use bytes::Bytes;
 
 /// An engine with a listener.
 struct Hand<E: Engine> {

@@ -112,8 +112,9 @@ pub(crate) struct Uring {
     flights_base: u32,
     /// Headers of gathered sends, in the order of their entries.
     gathers: VecDeque<Box<Gather>>,
-    /// One that is free.
-    gather: Option<Box<Gather>>,
+    /// Those that are free.
+    #[allow(clippy::vec_box, reason = "they go back to `gathers`, where they may not move")]
+    spare: Vec<Box<Gather>>,
     /// Something is decided only by the completions of what is queued: submit and look before sleeping.
     unsettled: bool,
     /// Slots whose close is queued: their berths are given back once the kernel has it.
@@ -285,7 +286,7 @@ impl Uring {
             flights: VecDeque::new(),
             flights_base: 0,
             gathers: VecDeque::new(),
-            gather: None,
+            spare: Vec::new(),
             unsettled: false,
             leaving: 0,
             starved: VecDeque::new(),
@@ -559,13 +560,10 @@ impl Engine for Uring {
             self.pool.put(output);
         } else if tenant.flying || tenant.tail.is_some() {
             let tail = tenant.tail.get_or_insert_default();
-            if !tail.dead {
-                tail.dead = !tail.hold(&output);
-                self.unsettled = true;
-                if tail.dead {
-                    tenant.want = Want::Nothing;
-                    self.deferred.push(Event::Gone { conn, how: Gone::Failed });
-                }
+            self.unsettled |= !tail.dead;
+            if tail.hold(&output) {
+                tenant.want = Want::Nothing;
+                self.deferred.push(Event::Gone { conn, how: Gone::Failed });
             }
             self.pool.put(output);
         } else {
@@ -631,7 +629,8 @@ impl Engine for Uring {
         self.pool.give_back();
         shrink(&mut self.flights);
         shrink(&mut self.gathers);
-        self.gather = None;
+        self.spare.clear();
+        shrink(&mut self.spare);
         shrink(&mut self.starved);
         shrink(&mut self.backlog);
         shrink(&mut self.heard);

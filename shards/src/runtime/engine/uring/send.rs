@@ -29,7 +29,7 @@ impl Uring {
             let bytes = &output.bytes[skip..];
             return opcode::Send::new(Fixed(conn.slot), bytes.as_ptr(), length_of(bytes)).flags(flags).build();
         }
-        let mut gather = self.gather.take().unwrap_or_default();
+        let mut gather = self.spare.pop().unwrap_or_default();
         gather.header = sys::gather(output, skip, &mut gather.slices);
         gather.entry = self.pushed;
         let entry = opcode::SendMsg::new(Fixed(conn.slot), &raw const gather.header).flags(flags as u32).build();
@@ -63,12 +63,12 @@ impl Uring {
             return;
         }
         tail.output = output;
-        tail.output.settle();
         tail.sent = sent;
         if tail.left() == 0 {
             self.drain_tail(conn, events);
             return;
         }
+        tail.output.settle();
         let unsent = tail.left() + tail.held.len();
         Counters::count(&self.settings.counters.sends_short);
         if tenant.state == State::Open {
@@ -148,7 +148,7 @@ impl Uring {
         }
         let consumed = self.pushed - queued as u64;
         while let Some(gather) = self.gathers.pop_front_if(|gather| gather.entry < consumed) {
-            self.gather = Some(gather);
+            self.spare.push(gather);
         }
         while let Some(flight) = self.flights.front() {
             if flight.entry >= consumed {

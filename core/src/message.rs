@@ -102,9 +102,7 @@ impl Message {
     pub fn bytes(&self) -> usize {
         std::mem::size_of::<Shape>() + 2 * std::mem::size_of::<usize>() + self.0.slice.len()
     }
-}
 
-impl Message {
     /// The payload, by reference.
     fn payload(&self) -> Bytes {
         Bytes::from_owner(Payload(self.clone()))
@@ -125,10 +123,9 @@ impl AsRef<[u8]> for Payload {
 pub const LARGE_BYTES: usize = 4096;
 
 /// Memory in which a message lies and that may be shared.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub enum Memory<'a> {
     /// None is.
-    #[default]
     Borrowed,
     /// There is little in it but this message.
     Own(&'a Bytes),

@@ -35,6 +35,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use millrace_core::codec::{self, Direction, FixedHeader};
+use millrace_core::message::Memory;
 use millrace_core::metrics::{Counter, Counters, Gauge};
 use millrace_core::packet::{Packet, ProtocolVersion};
 use millrace_core::reason_code::ReasonCode;
@@ -218,9 +219,9 @@ impl Shard {
                 Ok(Cut::Incomplete(need)) => need,
                 Ok(Cut::Packet(header)) if is_large_publish(header, partial) => {
                     let packet = Bytes::from(std::mem::take(partial));
-                    return self.on_packet(id, header, &packet, bytes, Some(&packet));
+                    return self.on_packet(id, header, &packet, bytes, Memory::Own(&packet));
                 }
-                Ok(Cut::Packet(header)) => return self.on_packet(id, header, partial, bytes, None),
+                Ok(Cut::Packet(header)) => return self.on_packet(id, header, partial, bytes, Memory::Borrowed),
                 Err((reason, why)) => return self.fail(id, reason, &why),
             };
             let missing = need - partial.len();
@@ -270,7 +271,7 @@ impl Shard {
             match self.next_cut(id, bytes) {
                 Ok(Cut::Packet(header)) => {
                     let (packet, rest) = bytes.split_at(header.packet_len());
-                    if self.on_packet(id, header, packet, rest, None) == Flow::Stop {
+                    if self.on_packet(id, header, packet, rest, Memory::Borrowed) == Flow::Stop {
                         return Flow::Stop;
                     }
                     bytes = rest;
@@ -287,15 +288,7 @@ impl Shard {
         Flow::Next
     }
 
-    /// `memory`: the packet once more, if a part of it may be shared.
-    fn on_packet(
-        &mut self,
-        id: ConnId,
-        header: FixedHeader,
-        packet: &[u8],
-        rest: &[u8],
-        memory: Option<&Bytes>,
-    ) -> Flow {
+    fn on_packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8], rest: &[u8], memory: Memory<'_>) -> Flow {
         self.work += 1;
         let conn = self.conns.at(id.slot);
         match conn.phase {

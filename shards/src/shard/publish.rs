@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use millrace_core::codec::acks::{self, AckKind};
 use millrace_core::codec::properties::{PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
@@ -28,7 +27,7 @@ pub(super) struct Accepted {
 }
 
 impl Shard {
-    pub(super) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>, memory: Option<&Bytes>) -> Flow {
+    pub(super) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>, memory: Memory<'_>) -> Flow {
         let qos = publish.qos;
         self.counters.add(Counter::PacketsReceivedPublish, 1);
         self.counters.add(Counter::messages_received(qos), 1);
@@ -86,8 +85,7 @@ impl Shard {
         let properties = forwardable(publish.properties, &mut scratch);
         let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };
-        let outcome =
-            self.accept_message(&Lazy::within(view, memory.map_or(Memory::Borrowed, Memory::Own)), mountpoint, origin);
+        let outcome = self.accept_message(&Lazy::within(view, memory), mountpoint, origin);
         self.router.properties = scratch;
         self.router.topic = mounted;
         match outcome {

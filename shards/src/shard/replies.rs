@@ -63,14 +63,10 @@ impl Replies {
 
     /// Keeps a reply back.
     pub(super) fn hold(&mut self, conns: &mut Conns, waits: Waits, reply: Reply) {
-        let (mut count, mut pubacks) = (0, 0);
-        if let Reply::Client { conn, packets, .. } = &reply {
-            (count, pubacks) = (1, u32::from(is_puback(packets)));
-            if let Some(conn) = conns.get(*conn) {
-                conn.pending += count;
-                conn.pubacks += pubacks;
-            }
-        }
+        let (count, pubacks) = match &reply {
+            Reply::Client { conn, packets, .. } => (1, count_packet(conns, *conn, packets)),
+            Reply::Shard(..) => (0, 0),
+        };
         self.queue.push(Pending { waits, reply, count, pubacks });
     }
 
@@ -85,14 +81,9 @@ impl Replies {
         if *conn != to || !feeds.is_empty() || !before.cover(&waits) {
             return self.hold(conns, waits, Reply::client(to, packet));
         }
-        let puback = u32::from(is_puback(packet));
         packets.extend_from_slice(packet);
         *count += 1;
-        *pubacks += puback;
-        if let Some(conn) = conns.get(to) {
-            conn.pending += 1;
-            conn.pubacks += puback;
-        }
+        *pubacks += count_packet(conns, to, packet);
     }
 
     /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.
@@ -144,6 +135,12 @@ impl Replies {
     }
 }
 
-fn is_puback(packet: &[u8]) -> bool {
-    packet.first().is_some_and(|first| first >> 4 == PacketType::PubAck as u8)
+/// One more packet waits for a client; returns how many PUBACKs that is.
+fn count_packet(conns: &mut Conns, to: ConnId, packet: &[u8]) -> u32 {
+    let pubacks = u32::from(packet.first().is_some_and(|first| first >> 4 == PacketType::PubAck as u8));
+    if let Some(conn) = conns.get(to) {
+        conn.pending += 1;
+        conn.pubacks += pubacks;
+    }
+    pubacks
 }

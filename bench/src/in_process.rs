@@ -151,13 +151,16 @@ impl InProcess {
     pub fn settle(&mut self) {
         loop {
             for (shard, engine) in &mut self.shards {
+                shard.turn_begins();
                 engine.mesh.open_mail();
                 while let Some((from, frame)) = engine.mesh.pop() {
                     shard.frame(self.now, from, frame, engine);
                 }
+                shard.mail_read(self.now, engine);
                 engine.mesh.close_mail(|_| {});
                 shard.turn(self.now, engine);
                 engine.mesh.flush(|_| {});
+                shard.turn_ended();
             }
             if !self.shards.iter().any(|(_, engine)| engine.mesh.has_mail()) {
                 return;

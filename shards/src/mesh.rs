@@ -160,8 +160,12 @@ impl<T> Endpoint<T> {
         }
     }
 
-    /// Begins reading: what came until now is due, later entries are for the next turn.
+    /// Begins reading: what came until now is due, later entries are for the next turn. If reading stopped before all
+    /// was read, it goes on, and nobody new is read before everybody has been.
     pub fn open_mail(&mut self) {
+        if self.is_reading() {
+            return;
+        }
         for (word, mail) in self.unread.iter_mut().zip(&self.desks[usize::from(self.me)].mail) {
             if mail.load(Ordering::Relaxed) != 0 {
                 *word |= mail.swap(0, Ordering::SeqCst);
@@ -333,9 +337,10 @@ mod tests {
         assert!(shards[2].is_reading() && shards[2].has_mail() && !shards[2].may_sleep());
         shards[0].push(ShardId(2), 3);
         shards[0].flush(|_| {});
-        let rest = read(&mut shards[2]);
-        assert_eq!(rest.iter().filter(|(from, _)| *from == 0).map(|(_, entry)| *entry).collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!(rest.iter().filter(|(from, _)| *from == 1).map(|(_, entry)| *entry).collect::<Vec<_>>(), [0, 1, 2]);
+        // What came meanwhile waits until everybody has been read.
+        assert_eq!(read(&mut shards[2]), [(0, 1), (0, 2), (1, 0), (1, 1), (1, 2)]);
+        assert!(!shards[2].is_reading() && shards[2].has_mail());
+        assert_eq!(read(&mut shards[2]), [(0, 3)]);
         assert!(read(&mut shards[2]).is_empty());
         assert!(!shards[2].is_reading() && !shards[2].has_mail());
     }

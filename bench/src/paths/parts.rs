@@ -1,12 +1,13 @@
 //! Parts on their own: codec, topics, routes, rules.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use millrace_core::codec::publish::Delivery;
 use millrace_core::codec::{self, Direction};
 use millrace_core::packet::{ProtocolVersion, QoS};
-use millrace_core::topic::routes::{RouteTable, ShardSet};
 use millrace_core::topic::trie::FilterTrie;
+use millrace_core::topic::{ExactRoutes, RouteTable, ShardSet};
 use millrace_rules::{Input, Outcome, PublishEvent, Rows, RuleConfig, Rules, Scratch};
 
 use super::{Path, Round};
@@ -114,7 +115,7 @@ fn matching(filter: fn(usize) -> String) -> Round {
 }
 
 fn routing() -> Round {
-    let mut routes = RouteTable::new(7);
+    let mut routes = RouteTable::new(Arc::new(ExactRoutes::new(7)));
     for number in 0..FILTERS {
         routes.add(&topic(number), (number % 8) as u16);
     }

@@ -5,7 +5,7 @@
 //! | is this a Topic Name | [`name`] |
 //! | is this a Topic Filter, does it match | [`filter`] |
 //! | which local filters match this topic | [`trie`] |
-//! | which other shards want this topic | [`routes`] |
+//! | which other shards want this topic | [`routes`], [`exact_routes`] |
 //! | which retained messages match this filter | [`retained`] |
 //!
 //! The maps take text that [`TopicName`] or [`Subscription`] has accepted. Other text harms nothing but its own
@@ -16,12 +16,14 @@ mod text;
 #[cfg(test)]
 mod texts;
 
+pub mod exact_routes;
 pub mod filter;
 pub mod name;
 pub mod retained;
 pub mod routes;
 pub mod trie;
 
+pub use exact_routes::ExactRoutes;
 pub use filter::{FilterError, Share, Subscription, TopicFilter, has_wildcards, matches};
 pub use name::{NameError, TopicLimits, TopicName};
 pub use retained::{Cursor, RetainedTree};
@@ -30,6 +32,8 @@ pub use trie::FilterTrie;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use proptest::prelude::*;
 
     use super::*;
@@ -42,7 +46,8 @@ mod tests {
         #[test]
         fn no_text_makes_a_map_panic(texts in prop::collection::vec("([a\\x00+#/$]|\\PC){0,8}", 1..12)) {
             let mut trie = FilterTrie::<u32>::new();
-            let mut routes = RouteTable::new(1);
+            let exact = Arc::new(ExactRoutes::new(1));
+            let mut routes = RouteTable::new(Arc::clone(&exact));
             let mut retained = RetainedTree::new();
             let mut shards = ShardSet::new();
             for text in &texts {
@@ -75,7 +80,7 @@ mod tests {
                 routes.remove(text, 1);
                 retained.remove(text);
             }
-            prop_assert!(trie.is_empty() && routes.is_empty() && retained.is_empty());
+            prop_assert!(trie.is_empty() && exact.is_empty() && retained.is_empty());
         }
     }
 }

@@ -1,110 +1,69 @@
-//! RouteTable: which other shards want a topic. Each shard has one, and all are told the same changes.
-//!
-//! A filter without wildcards is kept as part of its hash alone, with the shard and how many of that shard's filters
-//! share that part: 8 bytes instead of a text, since every shard pays for it. Two filters of one hash cost a needless
-//! hand-over, which the shard that gets it finds out; a route is never lost by them.
+//! RouteTable: which shards want a topic. Filters without wildcards are in one table for all shards; of those with
+//! wildcards each shard has a table of its own, and all are told the same changes.
 //!
 //! Invariants: each filter of each shard is added once and then removed once (its first local subscriber comes, its
 //! last one goes).
 
+use std::sync::Arc;
+
 use smallvec::SmallVec;
 
+use super::exact_routes::{ExactRoutes, Seen};
 use super::filter::has_wildcards;
-use super::hash::TopicHash;
 use super::trie::FilterTrie;
-use crate::slots::Slots;
 
 /// Shards that there can be in one process.
 pub const SHARDS_MAX: usize = 1024;
 
-const SHARD_BITS: u32 = SHARDS_MAX.ilog2();
-const COUNT_BITS: u32 = 6;
-/// A count that has come here stays, and with it the route: the filters it stands for are no longer known.
-const COUNT_STUCK: u64 = (1 << COUNT_BITS) - 1;
-
-/// Topic Filters to the shards that want what matches them.
+/// Topic Filters to the shards that want what matches them, as one shard knows them.
 #[derive(Debug)]
 pub struct RouteTable {
-    hash: TopicHash,
-    /// Hash of a filter without wildcards to `count << SHARD_BITS | shard`.
-    exact: Slots<{ SHARD_BITS + COUNT_BITS }>,
+    exact: Arc<ExactRoutes>,
     wild: FilterTrie<SmallVec<[u16; 8]>>,
 }
 
 impl RouteTable {
-    /// An empty one. All shards get the same `seed`, which clients must not know.
+    /// One that knows no filter with wildcards.
     #[must_use]
-    pub fn new(seed: u64) -> Self {
-        Self { hash: TopicHash::with_seed(seed), exact: Slots::new(), wild: FilterTrie::with_seed(seed) }
+    pub fn new(exact: Arc<ExactRoutes>) -> Self {
+        let wild = FilterTrie::with_seed(exact.seed());
+        Self { exact, wild }
     }
 
-    /// Whether no shard wants anything.
-    #[inline]
+    /// Whether a change of this filter's routes has to be told to each shard.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.exact.is_empty() && self.wild.is_empty()
-    }
-
-    /// How many pairs of a filter without wildcards and a shard there are, and how many filters with wildcards.
-    #[must_use]
-    pub const fn len(&self) -> (usize, usize) {
-        (self.exact.len(), self.wild.len())
+    pub fn is_told(filter: &str) -> bool {
+        has_wildcards(filter)
     }
 
     /// `shard` now wants what matches `filter` (valid, without share prefix).
     pub fn add(&mut self, filter: &str, shard: u16) {
-        assert!(usize::from(shard) < SHARDS_MAX, "shards are below SHARDS_MAX");
-        if has_wildcards(filter) {
-            let shards = self.wild.entry(filter, SmallVec::new);
-            if !shards.contains(&shard) {
-                shards.push(shard);
-            }
-            return;
+        if !has_wildcards(filter) {
+            return self.exact.add(filter, shard);
         }
-        let hash = self.hash.of(filter.as_bytes());
-        match self.slot(hash, shard) {
-            None => self.exact.insert(hash, slot_data(shard, 1)),
-            Some(COUNT_STUCK) => {}
-            Some(count) => {
-                let old = slot_data(shard, count);
-                self.exact.replace(hash, old, slot_data(shard, count + 1));
-            }
+        let shards = self.wild.entry(filter, SmallVec::new);
+        if !shards.contains(&shard) {
+            shards.push(shard);
         }
     }
 
     /// `shard` no longer wants what matches `filter`, which it has wanted until now.
     pub fn remove(&mut self, filter: &str, shard: u16) {
-        if has_wildcards(filter) {
-            if let Some(shards) = self.wild.get_mut(filter) {
-                shards.retain(|other| *other != shard);
-                if shards.is_empty() {
-                    self.wild.remove(filter);
-                }
-            }
-            return;
+        if !has_wildcards(filter) {
+            return self.exact.remove(filter, shard);
         }
-        let hash = self.hash.of(filter.as_bytes());
-        match self.slot(hash, shard) {
-            None | Some(COUNT_STUCK) => {}
-            Some(1) => {
-                self.exact.remove(hash, slot_data(shard, 1));
-            }
-            Some(count) => {
-                let old = slot_data(shard, count);
-                self.exact.replace(hash, old, slot_data(shard, count - 1));
+        if let Some(shards) = self.wild.get_mut(filter) {
+            shards.retain(|other| *other != shard);
+            if shards.is_empty() {
+                self.wild.remove(filter);
             }
         }
     }
 
-    /// Adds the shards that want `topic` to `into`, and seldom one that does not.
+    /// Adds the shards that want `topic` to `into`, and seldom one that does not. The answer holds until
+    /// [`Self::is_current`] denies it or a filter with wildcards is added or removed here.
     #[inline]
-    pub fn shards(&self, topic: &str, into: &mut ShardSet) {
-        if !self.exact.is_empty() {
-            self.exact.find(self.hash.of(topic.as_bytes()), |data| {
-                into.insert(slot_shard(data));
-                false
-            });
-        }
+    pub fn shards(&self, topic: &str, into: &mut ShardSet) -> Seen {
         if !self.wild.is_empty() {
             self.wild.matches(topic, |shards| {
                 for shard in shards {
@@ -112,31 +71,20 @@ impl RouteTable {
                 }
             });
         }
+        self.exact.shards(topic, into)
+    }
+
+    /// Whether nothing has come or gone since then that a search in filters without wildcards would tell.
+    #[inline]
+    #[must_use]
+    pub fn is_current(&self, seen: Seen) -> bool {
+        self.exact.is_current(seen)
     }
 
     /// Gives some of the memory back that was needed once; returns how many pages.
     pub fn give_back(&mut self, pages: usize) -> usize {
         self.wild.give_back(pages)
     }
-
-    /// What it keeps in memory. Visits all filters with wildcards.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.exact.bytes() + self.wild.bytes()
-    }
-
-    /// The count of this hash and shard.
-    fn slot(&self, hash: u64, shard: u16) -> Option<u64> {
-        self.exact.find(hash, |data| slot_shard(data) == shard).map(|data| data >> SHARD_BITS)
-    }
-}
-
-fn slot_data(shard: u16, count: u64) -> u64 {
-    count << SHARD_BITS | u64::from(shard)
-}
-
-const fn slot_shard(data: u64) -> u16 {
-    (data & ((1 << SHARD_BITS) - 1)) as u16
 }
 
 /// A set of shards, in place; costs what the greatest shard in it costs.

@@ -172,7 +172,9 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
 
     /// Turns once; false when the shard shall end.
     pub(crate) fn turn(&mut self) -> bool {
-        if self.wait() {
+        let is_late = self.wait();
+        self.logic.turn_begins();
+        if is_late {
             self.catch_up();
         }
         self.pace.begin();
@@ -375,6 +377,10 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
                 },
             }
         }
+        if !self.mesh.is_reading() {
+            let (logic, _, mut out) = self.parts();
+            logic.mail_read(now, &mut out);
+        }
         let Self { mesh, engine, .. } = self;
         mesh.close_mail(|shard| engine.wake(shard));
     }
@@ -406,6 +412,9 @@ impl<E: Engine, L: Logic> Reactor<E, L> {
             let Self { mesh, engine, .. } = self;
             self.congested = mesh.waiting() > 0;
             mesh.flush(|shard| engine.wake(shard));
+        }
+        if self.mesh.waiting() == 0 {
+            self.logic.turn_ended();
         }
     }
 

@@ -29,6 +29,12 @@ pub trait Logic {
     }
     /// A mesh frame came.
     fn frame(&mut self, now: Time, from: ShardId, frame: Self::Frame, out: &mut impl Output<Self::Frame>);
+    /// A turn begins: nothing has been handed over in it yet.
+    fn turn_begins(&mut self) {}
+    /// Everything that was sent to other shards so far is in their rings.
+    fn turn_ended(&mut self) {}
+    /// All frames have been handed over that lay in the rings when one of them was handed over first.
+    fn mail_read(&mut self, _now: Time, _out: &mut impl Output<Self::Frame>) {}
     /// Nothing waits for room in a mesh ring any more.
     fn mesh_drained(&mut self, now: Time, out: &mut impl Output<Self::Frame>);
     /// Another thread asks for something.

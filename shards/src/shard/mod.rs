@@ -161,7 +161,7 @@ impl Shard {
             clients: Clients::default(),
             // One seed for all: a simulation is then the same each time.
             filters: FilterTrie::with_seed(shared.seed),
-            routes: RouteTable::new(shared.seed),
+            routes: RouteTable::new(Arc::clone(&shared.routes)),
             router: Router::default(),
             groups: Groups::default(),
             retained: RetainedStore::default(),
@@ -555,7 +555,7 @@ impl logic::Logic for Shard {
             Frame::Messages(batch) => self.on_messages(from, *batch),
             Frame::Route(change) => self.on_route_change(from, &change),
             Frame::Handover(handover) => self.on_handover(from, *handover),
-            Frame::RetainedQuery(query) => self.on_retained_query(from, *query),
+            Frame::RetainedQuery(query) => self.retained.queries.push((from, *query)),
             Frame::RetainedPage(page) => self.on_retained_page(*page),
             Frame::GroupJoin(join) => self.on_group_join(from, &join),
             Frame::GroupJoined { reply } => {
@@ -575,6 +575,19 @@ impl logic::Logic for Shard {
                 self.replies_due = true;
             }
         }
+    }
+
+    fn turn_begins(&mut self) {
+        self.shared.turn_begins(self.id);
+    }
+
+    fn turn_ended(&mut self) {
+        self.shared.turn_ended(self.id);
+    }
+
+    fn mail_read(&mut self, now: Time, _out: &mut impl Output) {
+        self.now = now;
+        self.answer_retained_queries();
     }
 
     fn mesh_drained(&mut self, now: Time, _out: &mut impl Output) {

@@ -58,6 +58,8 @@ struct Feed {
 pub(super) struct RetainedStore {
     tree: RetainedTree,
     feeds: Slab<Feed>,
+    /// Of other shards; answered when everything has been read that was sent before them.
+    pub(super) queries: Vec<(ShardId, RetainedQuery)>,
 }
 
 impl RetainedStore {
@@ -240,9 +242,11 @@ impl Shard {
         RetainedPage { feed: query.feed, messages, cursor: (!done).then_some(query.cursor) }
     }
 
-    pub(super) fn on_retained_query(&mut self, from: ShardId, query: RetainedQuery) {
-        let page = self.page(query);
-        self.peers.send(from, Frame::RetainedPage(Box::new(page)));
+    pub(super) fn answer_retained_queries(&mut self) {
+        for (from, query) in std::mem::take(&mut self.retained.queries) {
+            let page = self.page(query);
+            self.peers.send(from, Frame::RetainedPage(Box::new(page)));
+        }
     }
 
     pub(super) fn on_retained_page(&mut self, page: RetainedPage) {

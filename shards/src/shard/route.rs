@@ -13,6 +13,7 @@ use millrace_core::session::outbox::Queued;
 use millrace_core::session::topic_alias::OutboundAlias;
 use millrace_core::session::{Admit, ByQoS, Dropped, Grant, SubscriptionIds};
 use millrace_core::time::Millis;
+use millrace_core::topic::exact_routes::Seen;
 use millrace_core::topic::routes::ShardSet;
 
 use super::connection::NONE;
@@ -77,9 +78,9 @@ struct Matched {
     clients: Vec<Match>,
     groups: Vec<u32>,
     rules: Vec<u32>,
-    /// Other shards, once `has_remote`: what comes from one of them goes to no other.
+    /// Other shards, once they were looked up: what comes from one of them goes to no other.
     remote: ShardSet,
-    has_remote: bool,
+    seen: Option<Seen>,
 }
 
 impl Matched {
@@ -153,13 +154,14 @@ impl Shard {
 
     /// Gives a message to the other shards that have subscribers for it.
     fn route_remote(&mut self, matched: &mut Matched, message: &Lazy<'_>, waits: &mut Waits) -> bool {
-        if self.routes.is_empty() {
+        if self.shared.placement.shards() == 1 {
             return false;
         }
         let view = message.view();
-        if !matched.has_remote {
-            self.routes.shards(view.topic, &mut matched.remote);
-            matched.has_remote = true;
+        if !matched.seen.is_some_and(|seen| self.routes.is_current(seen)) {
+            matched.remote.clear();
+            matched.seen = Some(self.routes.shards(view.topic, &mut matched.remote));
+            matched.remote.remove(self.id.0);
         }
         let mut any = false;
         for shard in matched.remote.iter() {
@@ -197,7 +199,7 @@ impl Shard {
     }
 
     fn look_up(&mut self, matched: &mut Matched, view: &MessageView<'_>) {
-        let Matched { topic, publisher, changes, stamp, clients: found, groups, rules, remote, has_remote } = matched;
+        let Matched { topic, publisher, changes, stamp, clients: found, groups, rules, remote, seen } = matched;
         topic.clear();
         topic.push_str(view.topic);
         (*publisher, *changes) = (view.head.publisher, self.router.changes);
@@ -205,7 +207,7 @@ impl Shard {
         groups.clear();
         rules.clear();
         remote.clear();
-        *has_remote = false;
+        *seen = None;
         self.router.stamp = self.router.stamp.wrapping_add(1);
         *stamp = self.router.stamp;
         let (stamp, publisher) = (*stamp, *publisher);

@@ -1,19 +1,22 @@
 //! Shared: the few numbers that all shards keep together, and what the control side tells them.
 //!
-//! Nothing here is touched for a message: limits for the whole broker are counted when something is kept or let go.
+//! For a message, only the routes are looked at, which nobody locks for that. Limits for the whole broker are counted
+//! when something is kept or let go.
 
 #[expect(deprecated, reason = "see Shared::random")]
 use std::hash::{Hasher, SipHasher};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU8, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, fence};
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use millrace_core::metrics::{Counter, Counters, Gauge, SharedCounters};
 use millrace_core::session::Held;
 use millrace_core::time::{Millis, Time};
+use millrace_core::topic::ExactRoutes;
 
 use super::Shard;
-use super::io::ListenerId;
+use super::io::{ListenerId, ShardId};
 use crate::assign::Placement;
 use crate::berths::Berths;
 use crate::config::{Listener, Retained, ShardsConfig};
@@ -37,6 +40,10 @@ pub struct Shared {
     pub berths: Arc<Berths>,
     /// When the broker started.
     pub started: Time,
+    /// Which shards want what, as far as filters have no wildcards.
+    pub(super) routes: Arc<ExactRoutes>,
+    /// By shard, whether it is in a turn.
+    turning: Box<[Turning]>,
     config: RwLock<Arc<ShardsConfig>>,
     listeners: Vec<ListenerState>,
     listener_names: Vec<String>,
@@ -54,6 +61,11 @@ pub struct Shared {
     retained_bytes: AtomicI64,
     release_memory: OnceLock<fn(bool)>,
 }
+
+/// Written at each turn by its shard; a line of its own.
+#[derive(Default)]
+#[repr(align(128))]
+struct Turning(AtomicBool);
 
 /// Connections of one listener, all shards together.
 #[derive(Default)]
@@ -110,6 +122,8 @@ impl Shared {
             seed,
             berths: Arc::new(Berths::new(shards)),
             started,
+            routes: Arc::new(ExactRoutes::new(seed)),
+            turning: (0..shards).map(|_| Turning::default()).collect(),
             listeners: listener_names.iter().map(|_| ListenerState::default()).collect(),
             listener_names,
             mountpoints,
@@ -136,6 +150,24 @@ impl Shared {
     /// Sets the config for shards that start later.
     pub fn set_config(&self, config: Arc<ShardsConfig>) {
         *self.config.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+
+    /// A shard begins a turn: what it looks up from now on others may have to wait for.
+    pub(super) fn turn_begins(&self, shard: ShardId) {
+        self.turning[usize::from(shard.0)].0.store(true, Relaxed);
+        fence(SeqCst);
+    }
+
+    /// All that the shard has sent in this turn is in the rings of others.
+    pub(super) fn turn_ended(&self, shard: ShardId) {
+        self.turning[usize::from(shard.0)].0.store(false, Release);
+    }
+
+    /// The shards that are in a turn, and may have looked for something before the caller made it known. What all
+    /// others have sent because they did not find it is in the rings.
+    pub(super) fn in_a_turn(&self) -> impl Iterator<Item = ShardId> {
+        fence(SeqCst);
+        (0..).map(ShardId).zip(&self.turning).filter(|(_, turning)| turning.0.load(Acquire)).map(|(shard, _)| shard)
     }
 
     pub(super) fn listener(&self, listener: ListenerId) -> &ListenerState {

@@ -1,6 +1,6 @@
 //! Subscriptions: who wants what on this shard, and telling the other shards.
 //!
-//! A SUBACK leaves when every shard has taken the route, so that a message published after it is never missed.
+//! A SUBACK leaves when every shard knows the route, so that a message published after it is never missed.
 
 use millrace_core::codec::properties::{Properties, Property};
 use millrace_core::metrics::{Counter, Gauge};
@@ -9,6 +9,7 @@ use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Subscription;
 use millrace_core::topic::filter::{self, FilterError, Share};
 use millrace_core::topic::name::TopicLimits;
+use millrace_core::topic::routes::RouteTable;
 
 use super::connection::{Conn, NONE};
 use super::frame::{Frame, RouteChange};
@@ -162,6 +163,10 @@ impl Shard {
             RetainHandling::DoNotSend => false,
         };
         if wants_retained && self.config.mqtt.retain_available {
+            // A message that did not find the new route is in the retained store before that is asked.
+            for shard in self.shared.in_a_turn().filter(|shard| *shard != self.id) {
+                self.peers.wait_for(shard, waits);
+            }
             feeds.push(FeedStart { filter: filter.into(), options, id });
         }
         granted(options.qos)
@@ -172,8 +177,10 @@ impl Shard {
         if self.subscribe_target(filter, subscriber) {
             self.announce(filter, true);
         }
-        // Not only the first subscriber of a filter relies on the route.
-        self.peers.wait_for_routes(self.id, waits);
+        if RouteTable::is_told(filter) {
+            // Not only the first subscriber of a filter relies on the route.
+            self.peers.wait_for_routes(self.id, waits);
+        }
     }
 
     /// Adds or replaces a subscriber; `true` if it is the first of its filter on this shard.
@@ -200,9 +207,16 @@ impl Shard {
         }
     }
 
-    /// Tells all other shards that this one wants a filter, or does not any more.
+    /// Makes known to all other shards that this one wants a filter, or does not any more.
     fn announce(&mut self, filter: &str, wanted: bool) {
-        for shard in (0..self.shared.placement.shards()).map(ShardId).filter(|shard| *shard != self.id) {
+        let shards = self.shared.placement.shards();
+        if shards == 1 {
+            return;
+        }
+        if !RouteTable::is_told(filter) {
+            return self.route_changed(filter, self.id, wanted);
+        }
+        for shard in (0..shards).map(ShardId).filter(|shard| *shard != self.id) {
             self.peers.send(shard, Frame::Route(Box::new(RouteChange { filter: filter.into(), wanted })));
         }
         if wanted {
@@ -212,10 +226,14 @@ impl Shard {
 
     pub(super) fn on_route_change(&mut self, from: ShardId, change: &RouteChange) {
         self.router.changed();
-        if change.wanted {
-            self.routes.add(&change.filter, from.0);
+        self.route_changed(&change.filter, from, change.wanted);
+    }
+
+    fn route_changed(&mut self, filter: &str, by: ShardId, wanted: bool) {
+        if wanted {
+            self.routes.add(filter, by.0);
         } else {
-            self.routes.remove(&change.filter, from.0);
+            self.routes.remove(filter, by.0);
         }
     }
 

@@ -224,6 +224,7 @@ impl Sim {
             return;
         }
         let mut out = self.network.verbs(id, now.monotonic, &mut self.rng);
+        shard.turn_begins();
         for event in events {
             match event {
                 Event::Accepted(conn) => {
@@ -240,7 +241,11 @@ impl Sim {
                 Event::MeshDrained => shard.mesh_drained(now, &mut out),
             }
         }
+        shard.mail_read(now, &mut out);
         shard.turn(now, &mut out);
+        if self.network.mesh_is_idle() {
+            shard.turn_ended();
+        }
         for (conn, unsent) in self.network.stalls(id) {
             shard.stalled(conn, unsent);
         }

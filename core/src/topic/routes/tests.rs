@@ -6,6 +6,10 @@ use super::*;
 use crate::topic::matches;
 use crate::topic::texts::Texts;
 
+fn table() -> RouteTable {
+    RouteTable::new(Arc::new(ExactRoutes::new(5)))
+}
+
 fn found(table: &RouteTable, topic: &str) -> Vec<u16> {
     let mut set = ShardSet::new();
     table.shards(topic, &mut set);
@@ -15,7 +19,7 @@ fn found(table: &RouteTable, topic: &str) -> Vec<u16> {
 #[test]
 fn it_finds_what_the_naive_match_finds_while_routes_come_and_go() {
     let mut texts = Texts(3);
-    let mut table = RouteTable::new(5);
+    let mut table = table();
     let mut model = BTreeMap::<String, BTreeSet<u16>>::new();
     for round in 0..8_000 {
         let filter = texts.filter();
@@ -40,45 +44,15 @@ fn it_finds_what_the_naive_match_finds_while_routes_come_and_go() {
     }
     for (filter, shards) in model {
         for shard in shards {
-            assert!(!table.is_empty());
             table.remove(&filter, shard);
         }
     }
-    assert!(table.is_empty());
-    assert_eq!(table.len(), (0, 0));
-}
-
-#[test]
-fn of_two_filters_with_one_hash_the_second_keeps_its_route() {
-    // Adding one filter twice is what a second filter of the same hash looks like.
-    let mut table = RouteTable::new(5);
-    table.add("a/b", 7);
-    table.add("a/b", 7);
-    table.add("a/b", 8);
-    table.remove("a/b", 7);
-    assert_eq!(found(&table, "a/b"), [7, 8]);
-    table.remove("a/b", 7);
-    assert_eq!(found(&table, "a/b"), [8]);
-    table.remove("a/b", 7);
-    table.remove("a/b", 8);
-    assert!(table.is_empty());
-}
-
-#[test]
-fn a_count_that_overflows_keeps_its_route_for_good() {
-    let mut table = RouteTable::new(5);
-    for _ in 0..100 {
-        table.add("a/b", 1023);
-    }
-    for _ in 0..100 {
-        table.remove("a/b", 1023);
-    }
-    assert_eq!(found(&table, "a/b"), [1023]);
+    assert!(table.exact.is_empty() && table.wild.is_empty());
 }
 
 #[test]
 fn what_was_not_added_can_be_removed_without_harm() {
-    let mut table = RouteTable::new(5);
+    let mut table = table();
     table.add("a/+", 1);
     table.add("a/b", 1);
     table.remove("a/+", 2);
@@ -90,23 +64,8 @@ fn what_was_not_added_can_be_removed_without_harm() {
 }
 
 #[test]
-fn a_route_costs_at_most_twelve_bytes() {
-    let mut table = RouteTable::new(5);
-    for n in 0..20_000_u32 {
-        table.add(&format!("plant/{n:06}"), (n % 52) as u16);
-    }
-    assert_eq!(table.len(), (20_000, 0));
-    assert!(table.bytes() <= 12 * 20_000, "{}", table.bytes());
-    for n in (0..20_000_u32).step_by(11) {
-        let shards = found(&table, &format!("plant/{n:06}"));
-        assert_eq!(shards, [(n % 52) as u16]);
-    }
-    assert_eq!(found(&table, "plant/no"), [0; 0]);
-}
-
-#[test]
 fn all_shards_can_want_one_filter() {
-    let mut table = RouteTable::new(5);
+    let mut table = table();
     for shard in 0..1024 {
         table.add("all", shard);
         table.add("all/#", shard);
@@ -121,11 +80,16 @@ fn all_shards_can_want_one_filter() {
 }
 
 #[test]
-fn tables_of_one_seed_are_the_same() {
-    let tables = [RouteTable::new(9), RouteTable::new(9)];
-    assert_eq!(tables[0].hash.of(b"a/b/c"), tables[1].hash.of(b"a/b/c"));
-    let other = RouteTable::new(10);
-    assert_ne!(tables[0].hash.of(b"a/b/c"), other.hash.of(b"a/b/c"));
+fn filters_without_wildcards_are_known_to_all_tables_at_once() {
+    let exact = Arc::new(ExactRoutes::new(9));
+    let mut tables = [RouteTable::new(Arc::clone(&exact)), RouteTable::new(exact)];
+    tables[0].add("a/b", 0);
+    tables[0].add("a/+", 0);
+    assert_eq!(found(&tables[1], "a/b"), [0]);
+    assert_eq!(found(&tables[1], "a/c"), [0; 0]);
+    tables[0].remove("a/b", 0);
+    assert_eq!(found(&tables[1], "a/b"), [0; 0]);
+    assert!(RouteTable::is_told("a/+") && RouteTable::is_told("#") && !RouteTable::is_told("a/b"));
 }
 
 #[test]

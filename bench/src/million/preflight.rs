@@ -7,7 +7,7 @@ use crate::text::{bytes, count};
 
 /// Places of a table that are used: the rest is for connections that are on their way to their own shard, and for the
 /// chance that one shard gets more than another.
-const FULL: f64 = 0.965;
+const FULL: f64 = 0.94;
 /// Memory of a connection: both sockets in the kernel, the broker's part, the client's.
 const KERNEL_BYTES: u64 = 9_600;
 const BROKER_BYTES: u64 = 1_000;

@@ -47,6 +47,13 @@ impl Stream {
         self.see_late(sequence)
     }
 
+    /// So many more that were expected.
+    #[inline]
+    pub(crate) fn see_run(&mut self, count: u64) {
+        self.next += count;
+        self.unique += count;
+    }
+
     #[cold]
     fn gap(&mut self, first: u64, last: u64) {
         if self.gaps.len() == GAPS_MAX {

@@ -166,7 +166,7 @@ pub(crate) struct AheadOptions {
     #[arg(long, short = 'q', default_value = "1", value_parser = qos)]
     pub(crate) qos: QoS,
     /// Payload size, such as 64 or 4KiB
-    #[arg(long, short = 's', default_value = "256", value_parser = parse_size)]
+    #[arg(long, short = 's', default_value = "64", value_parser = parse_size)]
     pub(crate) size: usize,
     /// Messages of one publisher that are not acknowledged
     #[arg(long, short = 'F', default_value = "20", value_parser = parse_some)]
@@ -194,7 +194,7 @@ pub(crate) struct MessageOptions {
     #[arg(long, short = 'q', default_value = "0", value_parser = qos)]
     pub(crate) qos: QoS,
     /// Payload size, such as 64 or 4KiB; the first 28 bytes, below that 16, are the stamp by which messages are accounted for
-    #[arg(long, short = 's', default_value = "256", value_parser = parse_size)]
+    #[arg(long, short = 's', default_value = "64", value_parser = parse_size)]
     pub(crate) size: usize,
     /// This payload instead, for which neither loss nor latency can be told; template://FILE fills in %TIMESTAMP%,
     /// %TIMESTAMPMS%, %TIMESTAMPUS%, %TIMESTAMPNS%, %UNIQUE%, %CLIENTID%, %SEQUENCE% and %RANDOM% (--size letters)
@@ -210,7 +210,7 @@ pub(crate) struct MessageOptions {
     #[arg(long, short = 'I', conflicts_with = "rate", value_parser = parse_millis)]
     pub(crate) interval_of_msg: Option<Duration>,
     /// Messages of one publisher under way: until acknowledged, with QoS 0 until delivered; 0 for no bound. Without a
-    /// rate it makes the closed loop, of 20 if it is not given, with QoS 0 of 100
+    /// rate it makes the closed loop, of 20 if it is not given, with QoS 0 of 100, with pairs of 1000
     #[arg(long, short = 'F', value_parser = parse_count)]
     pub(crate) inflight: Option<u32>,
     /// Connections beside these that only stay

@@ -80,6 +80,15 @@ impl Stamp {
         (stamp.sequence < SEQUENCE_END).then_some(stamp)
     }
 
+    /// Whether the second payload has the long stamp of the first, but with this sequence.
+    #[inline]
+    pub(crate) fn is_same_but_for_sequence(one: &[u8], other: &[u8], sequence: u64) -> bool {
+        let stamps = one.first_chunk::<{ Self::BYTES }>().zip(other.first_chunk::<{ Self::BYTES }>());
+        stamps.is_some_and(|(one, other)| {
+            one[..8] == other[..8] && other[8..16] == sequence.to_be_bytes() && one[16..] == other[16..]
+        })
+    }
+
     fn read_short(payload: &[u8], now: u64) -> Option<Self> {
         let bytes: &[u8; Self::SHORT_BYTES] = payload.first_chunk()?;
         if bytes[0] != MAGIC_SHORT {

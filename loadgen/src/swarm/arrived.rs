@@ -2,6 +2,8 @@
 
 use millrace_core::packet::{PacketId, Publish, QoS};
 
+use crate::stamp::Stamp;
+
 /// What is looked at of a PUBLISH.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Arrived<'a> {
@@ -11,7 +13,7 @@ pub(super) struct Arrived<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// A PUBLISH that was decoded. One that is the same up to its payload, but for the Packet Identifier, has its parts at
+/// The last PUBLISH. One that is the same up to its payload, but for the Packet Identifier, has its parts at
 /// the same places, and whatever was right in the first is right in it.
 pub(super) struct Pattern<'a> {
     packet: &'a [u8],
@@ -41,9 +43,30 @@ impl<'a> Pattern<'a> {
         self.packet.len()
     }
 
+    /// How many packets at the front of these bytes are the last one but for the sequence in their stamp, which counts
+    /// on from this one. None of them wants an answer.
+    pub(super) fn run(&self, bytes: &[u8], sequence: u64) -> usize {
+        if self.first.packet_id.is_some() {
+            return 0;
+        }
+        let (head, payload) = self.packet.split_at(self.payload_at);
+        let packets = bytes.chunks_exact(self.packet.len()).map(|packet| packet.split_at(self.payload_at));
+        let alike = |((other, stamp), sequence): &((&[u8], &[u8]), u64)| {
+            *other == head && Stamp::is_same_but_for_sequence(payload, stamp, *sequence)
+        };
+        packets.zip(sequence + 1..).take_while(alike).count()
+    }
+
     /// What stands at the front of these bytes, if it is alike and whole.
     #[inline]
-    pub(super) fn read(&self, bytes: &'a [u8]) -> Option<Arrived<'a>> {
+    pub(super) fn read(&mut self, bytes: &'a [u8]) -> Option<Arrived<'a>> {
+        let arrived = self.alike(bytes)?;
+        self.packet = &bytes[..self.packet.len()];
+        Some(arrived)
+    }
+
+    #[inline]
+    fn alike(&self, bytes: &'a [u8]) -> Option<Arrived<'a>> {
         let packet = bytes.get(..self.packet.len())?;
         let (head, payload) = packet.split_at(self.payload_at);
         let known = &self.packet[..self.payload_at];
@@ -100,7 +123,7 @@ mod tests {
                 let two = encoded(version, qos, 900, "a/b", b"two");
                 let wanted = decoded(version, &two).first();
                 let more = [&two[..], b"more"].concat();
-                let pattern = decoded(version, &one);
+                let mut pattern = decoded(version, &one);
                 assert_eq!(pattern.read(&more), Some(wanted));
                 assert_eq!((pattern.first().payload, wanted.payload), (&b"one"[..], &b"two"[..]));
             }
@@ -108,27 +131,48 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_count_on_are_a_run() {
+        let version = ProtocolVersion::V311;
+        let packet = |sequence, intended, qos, id| {
+            let mut payload = [0; Stamp::BYTES + 3];
+            Stamp { tag: 7, publisher: 2, sequence, intended, lag: 5 }.put(&mut payload);
+            encoded(version, qos, id, "a/b", &payload)
+        };
+        let plain = |sequence, intended| packet(sequence, intended, QoS::AtMostOnce, 1);
+        let first = plain(4, 10);
+        let pattern = decoded(version, &first);
+        let rest = [plain(5, 10), plain(6, 10), plain(8, 10)].concat();
+        assert_eq!(pattern.run(&rest, 4), 2);
+        assert_eq!(pattern.run(&rest, 5), 0);
+        assert_eq!(pattern.run(&rest[..rest.len() / 3 - 1], 4), 0, "it is not whole");
+        assert_eq!(pattern.run(&plain(5, 11), 4), 0, "it was sent at another time");
+        let acknowledged = packet(4, 10, QoS::AtLeastOnce, 1);
+        let pattern = decoded(version, &acknowledged);
+        assert_eq!(pattern.run(&packet(5, 10, QoS::AtLeastOnce, 1), 4), 0, "it wants an answer");
+    }
+
+    #[test]
     fn what_differs_or_is_not_whole_is_not_read() {
         let version = ProtocolVersion::V5;
         let one = encoded(version, QoS::AtLeastOnce, 3, "a/b", b"one");
-        let pattern = decoded(version, &one);
-        assert_eq!(pattern.read(&one[..one.len() - 1]), None);
+        let read = |other: &[u8]| decoded(version, &one).read(other).is_some();
+        assert!(!read(&one[..one.len() - 1]));
         for other in [
             encoded(version, QoS::AtLeastOnce, 3, "a/c", b"one"),
             encoded(version, QoS::AtLeastOnce, 3, "a/b", b"ones"),
             encoded(version, QoS::ExactlyOnce, 3, "a/b", b"one"),
         ] {
-            assert_eq!(pattern.read(&other), None);
+            assert!(!read(&other));
         }
         // Packet Identifier 0 is an error, which decoding will tell.
         let mut zero = one.clone();
         let at = zero.windows(2).position(|bytes| bytes == [0, 3]).expect("its topic has three letters");
         let id_at = at + 2 + 3;
         zero[id_at..id_at + 2].fill(0);
-        assert_eq!(pattern.read(&zero), None);
+        assert!(!read(&zero));
         // Another property.
         let mut property = one.clone();
         property[id_at + 2 + 2] = 8;
-        assert_eq!(pattern.read(&property), None);
+        assert!(!read(&property));
     }
 }

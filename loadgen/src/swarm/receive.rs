@@ -59,15 +59,24 @@ impl Swarm {
         let version = self.plan.identity.version;
         let timeline = self.timeline();
         let mut pattern: Option<Pattern<'_>> = None;
+        // The last message, if the next one of its publisher is expected behind it.
+        let mut last: Option<Stamp> = None;
         let mut at = 0;
         while self.conns[slot as usize].is_open() {
             let rest = &bytes[at..];
-            if let Some(pattern) = &pattern
-                && let Some(arrived) = pattern.read(rest)
-            {
-                at += pattern.len();
-                self.publish_received(slot, arrived, timeline, now);
-                continue;
+            if let Some(pattern) = &mut pattern {
+                let run = last.as_ref().map_or(0, |stamp| pattern.run(rest, stamp.sequence));
+                if let (Some(stamp), 1..) = (&mut last, run) {
+                    at += pattern.len() * run;
+                    stamp.sequence += run as u64;
+                    self.account_run(slot, stamp, run as u64, timeline, now);
+                    continue;
+                }
+                if let Some(arrived) = pattern.read(rest) {
+                    at += pattern.len();
+                    last = self.publish_received(slot, arrived, timeline, now);
+                    continue;
+                }
             }
             let header = match FixedHeader::parse(rest) {
                 Ok(Some(header)) => header,
@@ -84,7 +93,7 @@ impl Swarm {
                 match decode_to_client(version, header.first, &packet[header_len..]) {
                     Ok(publish) => {
                         let new = pattern.insert(Pattern::new(packet, header_len, &publish));
-                        self.publish_received(slot, new.first(), timeline, now);
+                        last = self.publish_received(slot, new.first(), timeline, now);
                     }
                     Err(error) => self.breach(slot, &error.to_string()),
                 }
@@ -115,8 +124,15 @@ impl Swarm {
         }
     }
 
+    /// Answers and accounts for a message; its stamp if the next one of its publisher is expected behind it.
     #[inline]
-    fn publish_received(&mut self, slot: u32, publish: Arrived<'_>, timeline: Option<Timeline>, now: u64) {
+    fn publish_received(
+        &mut self,
+        slot: u32,
+        publish: Arrived<'_>,
+        timeline: Option<Timeline>,
+        now: u64,
+    ) -> Option<Stamp> {
         let version = self.plan.identity.version;
         let conn = &mut self.conns[slot as usize];
         match (publish.qos, publish.packet_id) {
@@ -125,11 +141,11 @@ impl Swarm {
             }
             (QoS::ExactlyOnce, Some(id)) => {
                 encode_ack(version, AckKind::PubRec, id, ReasonCode::Success, self.outbox.of(slot, conn));
-                let Role::Subscriber(subscriber) = &mut conn.role else { return };
+                let Role::Subscriber(subscriber) = &mut conn.role else { return None };
                 let unreleased = &mut subscriber.get_or_insert_default().unreleased;
                 if publish.dup && unreleased.contains(&id.get()) {
                     // The same handshake once more, which is no second delivery.
-                    return;
+                    return None;
                 }
                 unreleased.push_back(id.get());
             }
@@ -137,35 +153,33 @@ impl Swarm {
         }
         if self.plan.story == Story::Retained && publish.payload.is_empty() {
             // What takes a retained message back is no message to account for.
-            return;
+            return None;
         }
         self.stats.counts.received += 1;
         if timeline.is_some_and(|timeline| timeline.measures(now)) {
             self.stats.counts.received_measured += 1;
         }
-        match Stamp::read(publish.payload, now) {
-            Some(stamp) if stamp.tag == self.plan.tag => self.account(slot, stamp, timeline, now),
-            Some(stamp) if self.plan.audience == Audience::Strangers => self.account(slot, stamp, timeline, now),
-            _ => self.stats.counts.foreign += 1,
-        }
+        let ours = |stamp: &Stamp| stamp.tag == self.plan.tag || self.plan.audience == Audience::Strangers;
+        let Some(stamp) = Stamp::read(publish.payload, now).filter(ours) else {
+            self.stats.counts.foreign += 1;
+            return None;
+        };
+        self.account(slot, stamp, timeline, now).then_some(stamp)
     }
 
-    fn account(&mut self, slot: u32, stamp: Stamp, timeline: Option<Timeline>, now: u64) {
+    /// Accounts for a message; whether the next one of its publisher is expected behind it.
+    fn account(&mut self, slot: u32, stamp: Stamp, timeline: Option<Timeline>, now: u64) -> bool {
         let strangers = self.plan.audience == Audience::Strangers;
         if self.plan.story.sends_ahead() {
             // It was sent before: what counts is how long its receiver has waited since it came.
             let latency = now.saturating_sub(self.conns[slot as usize].since);
-            self.delivery_took(latency);
+            self.delivery_took(latency, 1);
         } else if timeline.is_some_and(|timeline| timeline.measures(if strangers { now } else { stamp.intended })) {
-            let latency = now.saturating_sub(stamp.intended);
-            self.delivery_took(latency);
-            if self.schedule.is_some() || strangers {
-                self.delivery_took_from_sent(latency.saturating_sub(u64::from(stamp.lag)));
-            }
+            self.delivery_took_since(&stamp, 1, now);
         }
         let seen = match self.plan.audience {
             Audience::Group => self.see_in_group(slot, stamp),
-            _ => self.see_alone(slot, stamp),
+            _ => self.see_alone(slot, &stamp),
         };
         match seen {
             Some(Seen::InOrder) => self.stats.counts.unique += 1,
@@ -175,22 +189,49 @@ impl Swarm {
             }
             Some(Seen::Again) => {
                 self.stats.counts.doubled += 1;
-                return;
+                return false;
             }
             None => {
                 self.stats.counts.foreign += 1;
-                return;
+                return false;
             }
         }
-        self.count_delivered(stamp.publisher);
+        self.count_delivered(stamp.publisher, 1);
+        seen == Some(Seen::InOrder)
+            && self.plan.story == Story::Plain
+            && matches!(self.plan.audience, Audience::Partner | Audience::All)
     }
 
-    fn see_alone(&mut self, slot: u32, stamp: Stamp) -> Option<Seen> {
-        let client = self.client_of(slot);
-        let publishers = self.plan.publishers;
-        let Role::Subscriber(subscriber) = &mut self.conns[slot as usize].role else { return None };
-        let subscriber = subscriber.get_or_insert_default();
+    /// Accounts for so many messages that were expected, the last with this stamp and the others alike but for their
+    /// sequence.
+    fn account_run(&mut self, slot: u32, last: &Stamp, count: u64, timeline: Option<Timeline>, now: u64) {
+        let counts = &mut self.stats.counts;
+        counts.received += count;
+        counts.unique += count;
+        if timeline.is_some_and(|timeline| timeline.measures(now)) {
+            counts.received_measured += count;
+        }
+        if timeline.is_some_and(|timeline| timeline.measures(last.intended)) {
+            self.delivery_took_since(last, count, now);
+        }
+        let stream = self.stream_of(slot, last).expect("one was accounted for");
+        stream.see_run(count);
+        self.count_delivered(last.publisher, count);
+    }
+
+    fn delivery_took_since(&mut self, stamp: &Stamp, times: u64, now: u64) {
+        let latency = now.saturating_sub(stamp.intended);
+        self.delivery_took(latency, times);
+        if self.schedule.is_some() || self.plan.audience == Audience::Strangers {
+            self.delivery_took_from_sent(latency.saturating_sub(u64::from(stamp.lag)), times);
+        }
+    }
+
+    fn see_alone(&mut self, slot: u32, stamp: &Stamp) -> Option<Seen> {
         if self.plan.story == Story::Retained {
+            let publishers = self.plan.publishers;
+            let Role::Subscriber(subscriber) = &mut self.conns[slot as usize].role else { return None };
+            let subscriber = subscriber.get_or_insert_default();
             // Each message has a topic of its own, so there is no order among them.
             let at = stamp.publisher as usize;
             if stamp.publisher >= publishers {
@@ -201,28 +242,36 @@ impl Swarm {
             }
             return Some(if subscriber.seen[at].see(stamp.sequence) { Seen::InOrder } else { Seen::Again });
         }
-        let stream = match self.plan.audience {
+        Some(self.stream_of(slot, stamp)?.see(stamp.sequence))
+    }
+
+    /// The stream that a message to one of our subscribers belongs to.
+    fn stream_of(&mut self, slot: u32, stamp: &Stamp) -> Option<&mut Stream> {
+        let client = self.client_of(slot);
+        let publishers = self.plan.publishers;
+        let Role::Subscriber(subscriber) = &mut self.conns[slot as usize].role else { return None };
+        let subscriber = subscriber.get_or_insert_default();
+        match self.plan.audience {
             Audience::Partner if stamp.publisher == client => {
                 if subscriber.streams.is_empty() {
                     subscriber.streams = Vec::with_capacity(1);
                     subscriber.streams.push(Stream::default());
                 }
-                &mut subscriber.streams[0]
+                Some(&mut subscriber.streams[0])
             }
             Audience::All if stamp.publisher < publishers => {
                 let at = stamp.publisher as usize;
                 if at >= subscriber.streams.len() {
                     subscriber.streams.resize(at + 1, Stream::default());
                 }
-                &mut subscriber.streams[at]
+                Some(&mut subscriber.streams[at])
             }
-            Audience::Strangers => subscriber
-                .strangers
-                .entry(u64::from(stamp.tag) << 32 | u64::from(stamp.publisher))
-                .or_insert_with(|| Stream::from(stamp.sequence)),
-            _ => return None,
-        };
-        Some(stream.see(stamp.sequence))
+            Audience::Strangers => {
+                let stranger = subscriber.strangers.entry(u64::from(stamp.tag) << 32 | u64::from(stamp.publisher));
+                Some(stranger.or_insert_with(|| Stream::from(stamp.sequence)))
+            }
+            _ => None,
+        }
     }
 
     /// The group as a whole gets each message once; each member gets those of a publisher in order.

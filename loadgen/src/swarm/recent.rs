@@ -29,12 +29,12 @@ struct Run {
 
 impl Run {
     #[inline]
-    fn add(&mut self, value: u64, histogram: &mut Histogram<u64>) {
+    fn add(&mut self, value: u64, times: u64, histogram: &mut Histogram<u64>) {
         if value != self.value {
             self.settle(histogram);
             self.value = value;
         }
-        self.times += 1;
+        self.times += times;
     }
 
     fn settle(&mut self, histogram: &mut Histogram<u64>) {
@@ -47,28 +47,28 @@ impl Run {
 
 impl Swarm {
     #[inline]
-    pub(super) fn delivery_took(&mut self, latency: u64) {
-        self.recent.delivery.add(latency, &mut self.stats.latencies.delivery);
+    pub(super) fn delivery_took(&mut self, latency: u64, times: u64) {
+        self.recent.delivery.add(latency, times, &mut self.stats.latencies.delivery);
     }
 
     #[inline]
-    pub(super) fn delivery_took_from_sent(&mut self, latency: u64) {
-        self.recent.delivery_sent.add(latency, &mut self.stats.latencies.delivery_sent);
+    pub(super) fn delivery_took_from_sent(&mut self, latency: u64, times: u64) {
+        self.recent.delivery_sent.add(latency, times, &mut self.stats.latencies.delivery_sent);
     }
 
     #[inline]
     pub(super) fn ack_took(&mut self, latency: u64) {
-        self.recent.ack.add(latency, &mut self.stats.latencies.ack);
+        self.recent.ack.add(latency, 1, &mut self.stats.latencies.ack);
     }
 
-    /// A message of this publisher has come: perhaps it has room again.
+    /// Messages of this publisher have come: perhaps it has room again.
     #[inline]
-    pub(super) fn count_delivered(&mut self, publisher: u32) {
+    pub(super) fn count_delivered(&mut self, publisher: u32, count: u64) {
         if self.recent.delivered.0 != publisher {
             self.settle_delivered();
             self.recent.delivered.0 = publisher;
         }
-        self.recent.delivered.1 += 1;
+        self.recent.delivered.1 += count;
     }
 
     fn settle_delivered(&mut self) {

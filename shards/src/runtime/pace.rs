@@ -6,17 +6,27 @@
 //! it is, the longer: at a million messages a second half a millisecond, at fifty thousand fifty microseconds. If nothing
 //! came in that time it sleeps, and once something comes it waits a little for what follows. A shard that has little to
 //! do does not rest: there latency counts.
+//!
+//! A few messages for very many are worth a rest of their own: what follows them goes to as many, and a write of two
+//! costs hardly more than a write of one.
 
 use std::time::{Duration, Instant};
 
 use millrace_core::time::Millis;
 
-/// Packets and messages a second from which on turns are paced.
+use crate::shard::logic::Work;
+
+/// Packets and messages a second, or writes, from which on turns are paced.
 const BUSY: u64 = 40_000;
 /// From the beginning of a turn to the beginning of the next, for each packet and message a second.
 const PERIOD_NANOS: u64 = 1;
 /// The longest time between them.
 const PERIOD_MAX: Duration = Duration::from_micros(500);
+/// Writes for each message that was taken in, from which on a turn is followed by a rest, if it is of so many writes.
+const WRITES_EACH: u32 = 4;
+const WRITES_MIN: u32 = 64;
+/// How long for each of them.
+const WRITE_NANOS: u64 = 2000;
 /// Events that end a rest.
 pub(super) const EVENTS: usize = 256;
 /// Over what time work is counted.
@@ -25,9 +35,12 @@ const WINDOW: Duration = Duration::from_millis(5);
 /// See the head of this file.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Work since `since`.
-    work: u64,
+    /// Since `since`.
+    taken: u64,
+    writes: u64,
     since: Millis,
+    /// What the writes of the last turn are worth.
+    spread: Duration,
     /// Zero for a shard that is not busy.
     period: Duration,
     begun: Option<Instant>,
@@ -40,18 +53,22 @@ impl Pace {
     }
 
     /// Counts what a turn has done.
-    pub(super) fn count(&mut self, now: Millis, work: u32) {
-        self.work += u64::from(work);
+    pub(super) fn count(&mut self, now: Millis, work: Work) {
+        self.taken += u64::from(work.taken);
+        self.writes += u64::from(work.writes);
+        let is_spread = work.writes >= WRITES_MIN && work.writes / WRITES_EACH >= work.taken;
+        self.spread = Duration::from_nanos(if is_spread { u64::from(work.writes) * WRITE_NANOS } else { 0 });
         let passed = now.since(self.since);
         if passed < WINDOW {
             return;
         }
-        let a_second = self.work * 1_000_000 / u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).max(1);
+        let a_second =
+            self.taken.max(self.writes) * 1_000_000 / u64::try_from(passed.as_micros()).unwrap_or(u64::MAX).max(1);
         self.period = match a_second {
             BUSY.. => PERIOD_MAX.min(Duration::from_nanos(a_second * PERIOD_NANOS)),
             _ => Duration::ZERO,
         };
-        (self.work, self.since) = (0, now);
+        (self.taken, self.writes, self.since) = (0, 0, now);
     }
 
     /// How long to wait for more after the event that ended a sleep.
@@ -61,7 +78,9 @@ impl Pace {
 
     /// How long to rest before the next turn.
     pub(super) fn rest(&self) -> Duration {
-        self.begun.map_or(Duration::ZERO, |begun| self.period.saturating_sub(begun.elapsed()))
+        self.begun.map_or(Duration::ZERO, |begun| {
+            self.period.saturating_sub(begun.elapsed()).max(self.spread.min(PERIOD_MAX))
+        })
     }
 }
 
@@ -69,11 +88,11 @@ impl Pace {
 mod tests {
     use super::*;
 
-    fn after(turns: u64, work: u32) -> Pace {
+    fn after(turns: u64, taken: u32) -> Pace {
         let mut pace = Pace::default();
         for turn in 1..=turns {
             pace.begin();
-            pace.count(Millis(turn), work);
+            pace.count(Millis(turn), Work { taken, writes: 1 });
         }
         pace
     }
@@ -84,7 +103,7 @@ mod tests {
         assert_eq!(after(20, 100).period, Duration::from_micros(100));
         assert_eq!(after(20, 2_000).period, PERIOD_MAX);
         let mut pace = after(20, 2_000);
-        pace.count(Millis(1_000), 1);
+        pace.count(Millis(1_000), Work { taken: 1, writes: 1 });
         assert_eq!(pace.rest(), Duration::ZERO, "it was quiet since");
     }
 
@@ -95,5 +114,19 @@ mod tests {
         assert!(!pace.rest().is_zero());
         std::thread::sleep(PERIOD_MAX);
         assert_eq!(pace.rest(), Duration::ZERO);
+    }
+
+    #[test]
+    fn few_messages_for_many_are_followed_by_a_rest() {
+        let mut pace = after(20, 100);
+        pace.begin();
+        pace.count(Millis(21), Work { taken: 20, writes: 200 });
+        assert_eq!(pace.rest(), Duration::from_micros(400));
+        pace.count(Millis(21), Work { taken: 60, writes: 200 });
+        assert!(pace.rest() <= Duration::from_micros(100), "many messages went to each");
+        let mut pace = after(20, 1);
+        pace.begin();
+        pace.count(Millis(21), Work { taken: 1, writes: 100 });
+        assert_eq!(pace.rest(), Duration::ZERO, "it is not busy");
     }
 }

@@ -4,6 +4,15 @@ use millrace_core::time::{Millis, Time};
 
 use super::io::{Accepted, ConnId, Gone, Output, ShardId};
 
+/// What a shard has done, so that the runtime can tell how busy it is.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Work {
+    /// Packets and messages that it has taken in.
+    pub taken: u32,
+    /// Connections that it has written to.
+    pub writes: u32,
+}
+
 /// The synchronous inside of one shard: events in, verbs of [`Output`] out. It is built and used on its own thread.
 pub trait Logic {
     /// What shards send each other.
@@ -43,8 +52,8 @@ pub trait Logic {
     fn next_deadline(&self) -> Millis;
     /// The end of a turn: deadlines that have passed fire, then everything due goes out.
     fn turn(&mut self, now: Time, out: &mut impl Output<Self::Frame>);
-    /// How many packets and messages it has taken in since it was asked last.
-    fn take_work(&mut self) -> u32 {
-        0
+    /// What it has done since it was asked last.
+    fn take_work(&mut self) -> Work {
+        Work::default()
     }
 }

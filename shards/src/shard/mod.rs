@@ -50,6 +50,7 @@ use delayed::Delayed;
 use frame::Frame;
 use groups::Groups;
 use io::{Accepted, Close, ConnId, Gone, Output, ShardId};
+use logic::Work;
 use outputs::Outputs;
 use peers::Peers;
 use replies::{Replies, Reply};
@@ -131,8 +132,8 @@ pub struct Shard {
     /// Clients for whom more waits until their output has left.
     hungry: Vec<u32>,
     congested: bool,
-    /// Packets and messages since the runtime asked.
-    work: u32,
+    /// Since the runtime asked.
+    work: Work,
     /// Other shards have taken something that replies may wait for.
     replies_due: bool,
     /// Scratch for replies that may leave.
@@ -176,7 +177,7 @@ impl Shard {
             held: Vec::new(),
             hungry: Vec::new(),
             congested: false,
-            work: 0,
+            work: Work::default(),
             replies_due: false,
             ready: Vec::new(),
             draining: false,
@@ -289,7 +290,7 @@ impl Shard {
     }
 
     fn on_packet(&mut self, id: ConnId, header: FixedHeader, packet: &[u8], rest: &[u8], memory: Memory<'_>) -> Flow {
-        self.work += 1;
+        self.work.taken += 1;
         let conn = self.conns.at(id.slot);
         match conn.phase {
             Phase::Connected => {}
@@ -608,7 +609,7 @@ impl logic::Logic for Shard {
         if idle { self.timers.next_deadline() } else { self.now.monotonic }
     }
 
-    fn take_work(&mut self) -> u32 {
+    fn take_work(&mut self) -> Work {
         std::mem::take(&mut self.work)
     }
 
@@ -657,6 +658,7 @@ impl logic::Logic for Shard {
                 Command::HandOver(conn, to, token) => out.hand_over(conn, to, token),
             }
         }
+        self.work.writes += sent as u32;
         self.outputs.put_back(due, sent, out);
         if !self.peers.flush(out) && !self.congested {
             self.congested = true;

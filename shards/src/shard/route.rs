@@ -525,7 +525,7 @@ impl Shard {
     pub(super) fn on_messages(&mut self, from: ShardId, batch: Batch) {
         let mut last = None;
         batch.each(|purpose, message| {
-            self.work += 1;
+            self.work.taken += 1;
             match purpose {
                 Purpose::Route { topic } => {
                     let mut matched = self.matched_in_run(message.view(), topic, &mut last);

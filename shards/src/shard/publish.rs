@@ -197,7 +197,7 @@ impl Shard {
             return;
         }
         let packet = acks::ack(version, kind, packet_id, reason);
-        self.replies.hold_packet(&mut self.conns, waits, id, packet.as_slice());
+        self.replies.hold_ack(&mut self.conns, waits, id, kind, packet.as_slice());
     }
 
     pub(super) fn on_pubrel(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
@@ -211,7 +211,7 @@ impl Shard {
             acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, &mut self.output(id.slot).bytes);
         } else {
             let packet = acks::ack(version, AckKind::PubComp, ack.packet_id, reason);
-            self.replies.hold_packet(&mut self.conns, Waits::default(), id, packet.as_slice());
+            self.replies.hold_ack(&mut self.conns, Waits::default(), id, AckKind::PubComp, packet.as_slice());
         }
         Flow::Next
     }

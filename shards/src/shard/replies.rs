@@ -2,8 +2,7 @@
 //!
 //! Invariants: the replies of one connection leave in the order in which they were made [MQTT-4.6.0-2].
 
-use millrace_core::packet::PacketType;
-use smallvec::SmallVec;
+use millrace_core::codec::acks::AckKind;
 
 use super::connection::Conns;
 use super::frame::Frame;
@@ -19,19 +18,12 @@ pub(super) enum Reply {
         /// Its connection.
         conn: ConnId,
         /// The packets, each of which was a reply of its own.
-        packets: SmallVec<[u8; 64]>,
+        packets: Vec<u8>,
         /// Retained messages for its new subscriptions.
         feeds: Vec<FeedStart>,
     },
     /// Another shard.
     Shard(ShardId, Frame),
-}
-
-impl Reply {
-    /// One packet for a client.
-    fn client(conn: ConnId, packet: &[u8]) -> Self {
-        Self::Client { conn, packets: packet.into(), feeds: Vec::new() }
-    }
 }
 
 struct Pending {
@@ -51,6 +43,8 @@ pub(super) struct Replies {
     joins_id: u64,
 }
 
+/// Acknowledgements that usually wait together.
+const BURST_BYTES: usize = 64;
 /// Places that the queues keep when they are empty.
 pub(super) const PLACES_KEPT: usize = 4096;
 
@@ -61,29 +55,40 @@ impl Replies {
         self.joins_id
     }
 
-    /// Keeps a reply back.
+    /// Keeps a reply back; one to a client is one packet, and no PUBACK.
     pub(super) fn hold(&mut self, conns: &mut Conns, waits: Waits, reply: Reply) {
-        let (count, pubacks) = match &reply {
-            Reply::Client { conn, packets, .. } => (1, count_packet(conns, *conn, packets)),
-            Reply::Shard(..) => (0, 0),
+        let count = match &reply {
+            Reply::Client { conn, .. } => {
+                conns.at(conn.slot).pending += 1;
+                1
+            }
+            Reply::Shard(..) => 0,
         };
-        self.queue.push(Pending { waits, reply, count, pubacks });
+        self.queue.push(Pending { waits, reply, count, pubacks: 0 });
     }
 
-    /// Keeps one packet for a client back. The packets of a burst wait together: what is made later waits for the same
+    /// Keeps an acknowledgement for a client back. Those of a burst wait together: what is made later waits for the same
     /// turn or for nothing, and may not overtake what was made before.
-    pub(super) fn hold_packet(&mut self, conns: &mut Conns, waits: Waits, to: ConnId, packet: &[u8]) {
-        let Some(Pending { waits: before, reply: Reply::Client { conn, packets, feeds }, count, pubacks }) =
+    pub(super) fn hold_ack(&mut self, conns: &mut Conns, waits: Waits, to: ConnId, kind: AckKind, packet: &[u8]) {
+        let puback = u32::from(kind == AckKind::PubAck);
+        let state = conns.at(to.slot);
+        state.pending += 1;
+        state.pubacks += puback;
+        if let Some(Pending { waits: before, reply: Reply::Client { conn, packets, feeds }, count, pubacks }) =
             self.queue.last_mut()
-        else {
-            return self.hold(conns, waits, Reply::client(to, packet));
-        };
-        if *conn != to || !feeds.is_empty() || !before.cover(&waits) {
-            return self.hold(conns, waits, Reply::client(to, packet));
+            && *conn == to
+            && feeds.is_empty()
+            && before.cover(&waits)
+        {
+            packets.extend_from_slice(packet);
+            *count += 1;
+            *pubacks += puback;
+            return;
         }
+        let mut packets = Vec::with_capacity(BURST_BYTES);
         packets.extend_from_slice(packet);
-        *count += 1;
-        *pubacks += count_packet(conns, to, packet);
+        let reply = Reply::Client { conn: to, packets, feeds: Vec::new() };
+        self.queue.push(Pending { waits, reply, count: 1, pubacks: puback });
     }
 
     /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.
@@ -133,14 +138,4 @@ impl Replies {
         std::mem::swap(&mut self.queue, &mut self.kept);
         self.kept.shrink_to(PLACES_KEPT);
     }
-}
-
-/// One more packet waits for a client; returns how many PUBACKs that is.
-fn count_packet(conns: &mut Conns, to: ConnId, packet: &[u8]) -> u32 {
-    let pubacks = u32::from(packet.first().is_some_and(|first| first >> 4 == PacketType::PubAck as u8));
-    if let Some(conn) = conns.get(to) {
-        conn.pending += 1;
-        conn.pubacks += pubacks;
-    }
-    pubacks
 }

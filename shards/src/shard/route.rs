@@ -15,6 +15,7 @@ use millrace_core::session::{Admit, ByQoS, Dropped, Grant, SubscriptionIds};
 use millrace_core::time::Millis;
 use millrace_core::topic::exact_routes::Seen;
 use millrace_core::topic::routes::ShardSet;
+use smallvec::SmallVec;
 
 use super::connection::NONE;
 use super::frame::{Batch, Purpose};
@@ -79,7 +80,7 @@ struct Matched {
     groups: Vec<u32>,
     rules: Vec<u32>,
     /// Other shards, once they were looked up: what comes from one of them goes to no other.
-    remote: ShardSet,
+    remote: SmallVec<[u16; 4]>,
     seen: Option<Seen>,
 }
 
@@ -159,20 +160,20 @@ impl Shard {
         }
         let view = message.view();
         if !matched.seen.is_some_and(|seen| self.routes.is_current(seen)) {
+            let mut shards = ShardSet::new();
+            matched.seen = Some(self.routes.shards(view.topic, &mut shards));
+            shards.remove(self.id.0);
             matched.remote.clear();
-            matched.seen = Some(self.routes.shards(view.topic, &mut matched.remote));
-            matched.remote.remove(self.id.0);
+            matched.remote.extend(shards.iter());
         }
-        let mut any = false;
-        for shard in matched.remote.iter() {
+        for &shard in &matched.remote {
             let to = ShardId(shard);
-            any = true;
             self.peers.message(to, Purpose::Route { topic: matched.stamp }, message);
             if view.head.qos != QoS::AtMostOnce {
                 self.peers.wait_for(to, waits);
             }
         }
-        any
+        !matched.remote.is_empty()
     }
 
     /// Who on this shard wants a message; to be put back.

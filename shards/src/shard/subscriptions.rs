@@ -93,7 +93,7 @@ impl Shard {
             self.append(id.slot, &bytes);
             self.start_feeds(id, feeds);
         } else {
-            let reply = Reply::Client { conn: id, packets: bytes.as_slice().into(), feeds };
+            let reply = Reply::Client { conn: id, packets: bytes, feeds };
             self.replies.hold(&mut self.conns, waits, reply);
         }
         Flow::Next

@@ -67,7 +67,7 @@ pub fn encode_ack(
     reason_code: ReasonCode,
     out: &mut Vec<u8>,
 ) {
-    out.extend_from_slice(ack(version, kind, packet_id, reason_code).as_slice());
+    ack(version, kind, packet_id, reason_code).put(out);
 }
 
 /// An acknowledgement without properties.
@@ -78,11 +78,20 @@ pub struct ShortAck {
 }
 
 impl ShortAck {
-    /// The packet.
+    /// Appends the packet.
+    #[inline]
+    pub fn put(self, out: &mut Vec<u8>) {
+        let end = out.len() + usize::from(self.len);
+        // Five bytes are appended with one store, four of them would take a call.
+        out.extend_from_slice(&self.bytes);
+        out.truncate(end);
+    }
+
+    /// Whether it is a PUBACK.
     #[must_use]
     #[inline]
-    pub fn as_slice(&self) -> &[u8] {
-        &self.bytes[..usize::from(self.len)]
+    pub fn is_puback(self) -> bool {
+        self.bytes[0] == PacketType::PubAck.first_byte()
     }
 }
 

@@ -27,9 +27,11 @@ impl Waits {
     /// Whether what waits for this has nothing else to wait for.
     #[inline]
     pub(super) fn cover(&self, other: &Self) -> bool {
-        other.joins == 0
-            && (other.shards.is_empty()
-                || self.turn >= other.turn && other.shards.iter().all(|shard| self.waits_for(*shard)))
+        let covers = || match (&self.shards[..], &other.shards[..]) {
+            ([one], [other]) => one == other,
+            (_, others) => others.iter().all(|shard| self.waits_for(*shard)),
+        };
+        other.joins == 0 && (other.shards.is_empty() || self.turn >= other.turn && covers())
     }
 
     /// There is one shard as a rule.

@@ -196,8 +196,7 @@ impl Shard {
             acks::encode_ack(version, kind, packet_id, reason, &mut self.output(id.slot).bytes);
             return;
         }
-        let packet = acks::ack(version, kind, packet_id, reason);
-        self.replies.hold_ack(&mut self.conns, waits, id, kind, packet.as_slice());
+        self.replies.hold_ack(&mut self.conns, waits, id, acks::ack(version, kind, packet_id, reason));
     }
 
     pub(super) fn on_pubrel(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
@@ -210,8 +209,8 @@ impl Shard {
         if pending == 0 {
             acks::encode_ack(version, AckKind::PubComp, ack.packet_id, reason, &mut self.output(id.slot).bytes);
         } else {
-            let packet = acks::ack(version, AckKind::PubComp, ack.packet_id, reason);
-            self.replies.hold_ack(&mut self.conns, Waits::default(), id, AckKind::PubComp, packet.as_slice());
+            let answer = acks::ack(version, AckKind::PubComp, ack.packet_id, reason);
+            self.replies.hold_ack(&mut self.conns, Waits::default(), id, answer);
         }
         Flow::Next
     }

@@ -2,7 +2,7 @@
 //!
 //! Invariants: the replies of one connection leave in the order in which they were made [MQTT-4.6.0-2].
 
-use millrace_core::codec::acks::AckKind;
+use millrace_core::codec::acks::ShortAck;
 
 use super::connection::Conns;
 use super::frame::Frame;
@@ -69,8 +69,8 @@ impl Replies {
 
     /// Keeps an acknowledgement for a client back. Those of a burst wait together: what is made later waits for the same
     /// turn or for nothing, and may not overtake what was made before.
-    pub(super) fn hold_ack(&mut self, conns: &mut Conns, waits: Waits, to: ConnId, kind: AckKind, packet: &[u8]) {
-        let puback = u32::from(kind == AckKind::PubAck);
+    pub(super) fn hold_ack(&mut self, conns: &mut Conns, waits: Waits, to: ConnId, ack: ShortAck) {
+        let puback = u32::from(ack.is_puback());
         let state = conns.at(to.slot);
         state.pending += 1;
         state.pubacks += puback;
@@ -80,13 +80,13 @@ impl Replies {
             && feeds.is_empty()
             && before.cover(&waits)
         {
-            packets.extend_from_slice(packet);
+            ack.put(packets);
             *count += 1;
             *pubacks += puback;
             return;
         }
         let mut packets = Vec::with_capacity(BURST_BYTES);
-        packets.extend_from_slice(packet);
+        ack.put(&mut packets);
         let reply = Reply::Client { conn: to, packets, feeds: Vec::new() };
         self.queue.push(Pending { waits, reply, count: 1, pubacks: puback });
     }

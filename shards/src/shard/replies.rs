@@ -85,10 +85,15 @@ impl Replies {
             *pubacks += puback;
             return;
         }
+        self.begin_burst(waits, to, ack, puback);
+    }
+
+    #[cold]
+    fn begin_burst(&mut self, waits: Waits, to: ConnId, ack: ShortAck, pubacks: u32) {
         let mut packets = Vec::with_capacity(BURST_BYTES);
         ack.put(&mut packets);
         let reply = Reply::Client { conn: to, packets, feeds: Vec::new() };
-        self.queue.push(Pending { waits, reply, count: 1, pubacks: puback });
+        self.queue.push(Pending { waits, reply, count: 1, pubacks });
     }
 
     /// A group that a reply waits for is known everywhere. The reply may be gone with its connection.

@@ -88,6 +88,11 @@ impl Matched {
     fn is_of(&self, message: &MessageView<'_>, changes: u64) -> bool {
         self.changes == changes && self.publisher == message.head.publisher && self.topic == message.topic
     }
+
+    #[inline]
+    const fn is_wanted_here(&self) -> bool {
+        !(self.clients.is_empty() && self.groups.is_empty() && self.rules.is_empty())
+    }
 }
 
 /// Where a message comes from: rules see only what this shard's own clients publish.
@@ -141,7 +146,7 @@ impl Shard {
             wanted |= self.retain(message, &mut waits);
         }
         let mut matched = self.matched(view);
-        wanted |= self.route_matched(&mut matched, message, origin) > 0;
+        wanted |= matched.is_wanted_here() && self.route_matched(&mut matched, message, origin) > 0;
         wanted |= self.route_remote(&mut matched, message, &mut waits);
         self.router.put_back(matched);
         if !wanted {

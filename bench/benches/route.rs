@@ -18,7 +18,7 @@ fn lookup(criterion: &mut Criterion) {
     for shards in [2, 8, 64_u16] {
         for size in [100, 10_000, 1_000_000] {
             for (kind, wildcards) in [("exact", false), ("with_wildcards", true)] {
-                let mut routes = RouteTable::new(Arc::new(ExactRoutes::new(7)));
+                let mut routes = RouteTable::new(7, Arc::new(ExactRoutes::new(7)));
                 for number in 0..size {
                     routes.add(&topic(number), (number % usize::from(shards)) as u16);
                 }
@@ -43,7 +43,7 @@ fn lookup(criterion: &mut Criterion) {
 }
 
 fn change(criterion: &mut Criterion) {
-    let mut routes = RouteTable::new(Arc::new(ExactRoutes::new(7)));
+    let mut routes = RouteTable::new(7, Arc::new(ExactRoutes::new(7)));
     (0..10_000).for_each(|number| routes.add(&topic(number), 1));
     criterion.bench_function("route_change", |bencher| {
         bencher.iter(|| {

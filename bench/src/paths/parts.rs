@@ -115,7 +115,7 @@ fn matching(filter: fn(usize) -> String) -> Round {
 }
 
 fn routing() -> Round {
-    let mut routes = RouteTable::new(Arc::new(ExactRoutes::new(7)));
+    let mut routes = RouteTable::new(7, Arc::new(ExactRoutes::new(7)));
     for number in 0..FILTERS {
         routes.add(&topic(number), (number % 8) as u16);
     }

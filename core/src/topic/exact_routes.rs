@@ -41,13 +41,12 @@ const BLOCKS: usize = 80;
 /// Topic Filters without wildcards to the shards that want what matches them.
 #[derive(Debug)]
 pub struct ExactRoutes {
-    seed: u64,
     hash: TopicHash,
     parts: Box<[Part]>,
 }
 
 /// What the answer of a search relied on.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 pub struct Seen {
     part: u8,
     changes: u64,
@@ -93,11 +92,7 @@ impl ExactRoutes {
     /// An empty one, with a seed that clients must not know.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self { seed, hash: TopicHash::with_seed(seed), parts: (0..1 << PART_BITS).map(|_| Part::new()).collect() }
-    }
-
-    pub(super) const fn seed(&self) -> u64 {
-        self.seed
+        Self { hash: TopicHash::with_seed(seed), parts: (0..1 << PART_BITS).map(|_| Part::new()).collect() }
     }
 
     /// `shard` now wants what is published to `topic`.
@@ -181,13 +176,6 @@ impl ExactRoutes {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// What it keeps in memory.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        let parts = self.parts.iter().map(|part| part.pages.bytes() + part.further.bytes());
-        parts.sum::<usize>() + size_of_val(&*self.parts)
     }
 }
 
@@ -336,10 +324,6 @@ impl Pages {
     fn get_or_make(&self, number: u32) -> &Page {
         let (block, at, len) = place(number);
         &self.0[block].get_or_init(|| (0..len).map(|_| Page::default()).collect())[at]
-    }
-
-    fn bytes(&self) -> usize {
-        self.0.iter().filter_map(OnceLock::get).map(|block| size_of_val(&**block)).sum()
     }
 }
 

@@ -47,7 +47,7 @@ mod tests {
         fn no_text_makes_a_map_panic(texts in prop::collection::vec("([a\\x00+#/$]|\\PC){0,8}", 1..12)) {
             let mut trie = FilterTrie::<u32>::new();
             let exact = Arc::new(ExactRoutes::new(1));
-            let mut routes = RouteTable::new(Arc::clone(&exact));
+            let mut routes = RouteTable::new(1, Arc::clone(&exact));
             let mut retained = RetainedTree::new();
             let mut shards = ShardSet::new();
             for text in &texts {

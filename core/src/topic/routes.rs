@@ -23,11 +23,10 @@ pub struct RouteTable {
 }
 
 impl RouteTable {
-    /// One that knows no filter with wildcards.
+    /// One that knows no filter with wildcards yet; clients must not know the seed.
     #[must_use]
-    pub fn new(exact: Arc<ExactRoutes>) -> Self {
-        let wild = FilterTrie::with_seed(exact.seed());
-        Self { exact, wild }
+    pub fn new(seed: u64, exact: Arc<ExactRoutes>) -> Self {
+        Self { exact, wild: FilterTrie::with_seed(seed) }
     }
 
     /// Whether a change of this filter's routes has to be told to each shard.

@@ -57,7 +57,8 @@ impl Pace {
         self.taken += u64::from(work.taken);
         self.writes += u64::from(work.writes);
         let is_spread = work.writes >= WRITES_MIN && work.writes / WRITES_EACH >= work.taken;
-        self.spread = Duration::from_nanos(if is_spread { u64::from(work.writes) * WRITE_NANOS } else { 0 });
+        let worth = Duration::from_nanos(u64::from(work.writes) * WRITE_NANOS);
+        self.spread = if is_spread { PERIOD_MAX.min(worth) } else { Duration::ZERO };
         let passed = now.since(self.since);
         if passed < WINDOW {
             return;
@@ -78,9 +79,7 @@ impl Pace {
 
     /// How long to rest before the next turn.
     pub(super) fn rest(&self) -> Duration {
-        self.begun.map_or(Duration::ZERO, |begun| {
-            self.period.saturating_sub(begun.elapsed()).max(self.spread.min(PERIOD_MAX))
-        })
+        self.begun.map_or(Duration::ZERO, |begun| self.period.saturating_sub(begun.elapsed()).max(self.spread))
     }
 }
 

@@ -162,7 +162,7 @@ impl Shard {
             clients: Clients::default(),
             // One seed for all: a simulation is then the same each time.
             filters: FilterTrie::with_seed(shared.seed),
-            routes: RouteTable::new(Arc::clone(&shared.routes)),
+            routes: RouteTable::new(shared.seed, Arc::clone(&shared.routes)),
             router: Router::default(),
             groups: Groups::default(),
             retained: RetainedStore::default(),
@@ -476,26 +476,6 @@ impl Shard {
         self.give_back.due = true;
         self.publish_counters();
         self.on_sys_second();
-    }
-
-    fn release_replies(&mut self) {
-        if !std::mem::take(&mut self.replies_due) || self.replies.is_empty() {
-            return;
-        }
-        let mut ready = std::mem::take(&mut self.ready);
-        self.replies.release(&mut self.conns, &self.peers, &mut ready);
-        for reply in ready.drain(..) {
-            match reply {
-                Reply::Client { conn, packets, feeds } => {
-                    self.append(conn.slot, &packets);
-                    self.start_feeds(conn, feeds);
-                    self.unpause_if_calm(conn);
-                }
-                Reply::Shard(to, frame) => self.peers.send(to, frame),
-            }
-        }
-        ready.shrink_to(replies::PLACES_KEPT);
-        self.ready = ready;
     }
 }
 

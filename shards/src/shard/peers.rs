@@ -28,21 +28,16 @@ impl Waits {
     #[inline]
     pub(super) fn cover(&self, other: &Self) -> bool {
         let covers = || match (&self.shards[..], &other.shards[..]) {
-            ([one], [other]) => one == other,
-            (_, others) => others.iter().all(|shard| self.waits_for(*shard)),
+            // There is one shard as a rule.
+            ([known], [wanted]) => known == wanted,
+            (known, wanted) => wanted.iter().all(|shard| known.contains(shard)),
         };
         other.joins == 0 && (other.shards.is_empty() || self.turn >= other.turn && covers())
     }
 
-    /// There is one shard as a rule.
-    #[inline]
-    fn waits_for(&self, shard: u16) -> bool {
-        self.shards.first() == Some(&shard) || self.shards.contains(&shard)
-    }
-
     pub(super) fn add(&mut self, shard: ShardId, turn: u64) {
         self.turn = turn;
-        if !self.waits_for(shard.0) {
+        if !self.shards.contains(&shard.0) {
             self.shards.push(shard.0);
         }
     }

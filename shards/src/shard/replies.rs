@@ -4,6 +4,7 @@
 
 use millrace_core::codec::acks::ShortAck;
 
+use super::Shard;
 use super::connection::Conns;
 use super::frame::Frame;
 use super::io::{ConnId, ShardId};
@@ -46,7 +47,7 @@ pub(super) struct Replies {
 /// Acknowledgements that usually wait together.
 const BURST_BYTES: usize = 64;
 /// Places that the queues keep when they are empty.
-pub(super) const PLACES_KEPT: usize = 4096;
+const PLACES_KEPT: usize = 4096;
 
 impl Replies {
     /// A number for the groups that one reply waits for.
@@ -113,7 +114,7 @@ impl Replies {
     }
 
     /// Moves the replies that may leave now to `ready`, in order; those of connections that are gone vanish.
-    pub(super) fn release(&mut self, conns: &mut Conns, peers: &Peers, ready: &mut Vec<Reply>) {
+    fn release(&mut self, conns: &mut Conns, peers: &Peers, ready: &mut Vec<Reply>) {
         for pending in self.queue.drain(..) {
             let free = peers.satisfied(&pending.waits);
             match &pending.reply {
@@ -142,5 +143,28 @@ impl Replies {
         }
         std::mem::swap(&mut self.queue, &mut self.kept);
         self.kept.shrink_to(PLACES_KEPT);
+    }
+}
+
+impl Shard {
+    /// Sends the replies that have nothing left to wait for.
+    pub(super) fn release_replies(&mut self) {
+        if !std::mem::take(&mut self.replies_due) || self.replies.is_empty() {
+            return;
+        }
+        let mut ready = std::mem::take(&mut self.ready);
+        self.replies.release(&mut self.conns, &self.peers, &mut ready);
+        for reply in ready.drain(..) {
+            match reply {
+                Reply::Client { conn, packets, feeds } => {
+                    self.append(conn.slot, &packets);
+                    self.start_feeds(conn, feeds);
+                    self.unpause_if_calm(conn);
+                }
+                Reply::Shard(to, frame) => self.peers.send(to, frame),
+            }
+        }
+        ready.shrink_to(PLACES_KEPT);
+        self.ready = ready;
     }
 }

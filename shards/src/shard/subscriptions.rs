@@ -65,6 +65,12 @@ impl Shard {
             // Version 3.1.1 has one code for all failures; 3.1 has none, and the closest is QoS 0.
             reason_codes.push(code);
         }
+        if !feeds.is_empty() {
+            // A message that did not find a new route is in the retained store before that is asked.
+            for shard in self.shared.in_a_turn().filter(|shard| *shard != self.id) {
+                self.peers.wait_for(shard, &mut waits);
+            }
+        }
         let packet =
             Packet::SubAck(SubAck { packet_id: subscribe.packet_id, properties: Properties::default(), reason_codes });
         debug_assert!(v5 || subscription_id == 0);
@@ -163,10 +169,6 @@ impl Shard {
             RetainHandling::DoNotSend => false,
         };
         if wants_retained && self.config.mqtt.retain_available {
-            // A message that did not find the new route is in the retained store before that is asked.
-            for shard in self.shared.in_a_turn().filter(|shard| *shard != self.id) {
-                self.peers.wait_for(shard, waits);
-            }
             feeds.push(FeedStart { filter: filter.into(), options, id });
         }
         granted(options.qos)

@@ -14,6 +14,13 @@ fn found(routes: &ExactRoutes, topic: &str) -> Vec<u16> {
 }
 
 impl ExactRoutes {
+    /// What it keeps in memory.
+    fn bytes(&self) -> usize {
+        let pages = self.parts.iter().flat_map(|part| part.pages.0.iter().chain(&part.further.0));
+        let pages = pages.filter_map(OnceLock::get).map(|block| size_of_val(&**block));
+        pages.sum::<usize>() + size_of_val(&*self.parts)
+    }
+
     /// Chains hold what `len` says, have no empty page at their end, and no page is in two of them.
     fn check(&self) {
         for part in &self.parts {

@@ -7,7 +7,7 @@ use crate::topic::matches;
 use crate::topic::texts::Texts;
 
 fn table() -> RouteTable {
-    RouteTable::new(Arc::new(ExactRoutes::new(5)))
+    RouteTable::new(5, Arc::new(ExactRoutes::new(5)))
 }
 
 fn found(table: &RouteTable, topic: &str) -> Vec<u16> {
@@ -82,7 +82,7 @@ fn all_shards_can_want_one_filter() {
 #[test]
 fn filters_without_wildcards_are_known_to_all_tables_at_once() {
     let exact = Arc::new(ExactRoutes::new(9));
-    let mut tables = [RouteTable::new(Arc::clone(&exact)), RouteTable::new(exact)];
+    let mut tables = [RouteTable::new(9, Arc::clone(&exact)), RouteTable::new(9, exact)];
     tables[0].add("a/b", 0);
     tables[0].add("a/+", 0);
     assert_eq!(found(&tables[1], "a/b"), [0]);

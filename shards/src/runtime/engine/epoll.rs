@@ -13,11 +13,12 @@ use std::time::Duration;
 
 use millrace_core::time::Millis;
 
-use super::buffers::{BUFFER_BYTES, Chunks};
+use super::buffers::BUFFER_BYTES;
+use super::free_buffers::FreeBuffers;
 use super::pool::Pool;
 use super::slots::Slots;
 use super::{
-    ACCEPT_REST, Buffer, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Refusals, Tail, Wait,
+    ACCEPT_REST, Buffers, Counters, Engine, Event, LINGER, LINGER_BYTES_MAX, Refusals, Tail, Wait, Want,
     is_of_one_connection,
 };
 use crate::berths::Berths;
@@ -76,13 +77,6 @@ pub(crate) struct Epoll {
     now: Millis,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Nothing,
-    Once,
-    Stream,
-}
-
 struct Conn {
     socket: OwnedFd,
     want: Want,
@@ -103,45 +97,6 @@ impl Conn {
     /// Nothing is sent any more; what was received before is still read.
     fn is_dead(&self) -> bool {
         self.tail.as_ref().is_some_and(|tail| tail.dead)
-    }
-}
-
-/// Buffers with a free list.
-pub(crate) struct FreeBuffers {
-    chunks: Chunks,
-    free: Vec<u16>,
-}
-
-impl FreeBuffers {
-    fn new() -> Self {
-        let mut buffers = Self { chunks: Chunks::new(), free: Vec::new() };
-        buffers.grow();
-        buffers
-    }
-
-    fn grow(&mut self) {
-        if !self.chunks.is_full() {
-            self.free.extend(self.chunks.grow());
-        }
-    }
-}
-
-impl Buffers for FreeBuffers {
-    #[inline]
-    fn bytes(&self, buffer: &Buffer) -> &[u8] {
-        self.chunks.bytes(buffer)
-    }
-
-    #[inline]
-    fn recycle(&mut self, buffer: Buffer) {
-        self.chunks.take_back(&buffer);
-        self.free.push(buffer.id);
-    }
-
-    fn give_back(&mut self) {
-        if self.free.len() == usize::from(self.chunks.len()) {
-            self.chunks.give_back();
-        }
     }
 }
 

@@ -18,6 +18,7 @@ use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId};
 mod buffer_ring;
 mod buffers;
 pub(crate) mod epoll;
+mod free_buffers;
 mod pool;
 pub(crate) mod slots;
 #[cfg(test)]
@@ -221,6 +222,14 @@ fn is_of_one_connection(errno: i32) -> bool {
             | libc::ENETUNREACH
             | libc::ETIMEDOUT
     )
+}
+
+/// What is to be received on a connection.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Want {
+    Nothing,
+    Once,
+    Stream,
 }
 
 /// Bytes of a send that wait for the socket.

@@ -25,7 +25,7 @@ use millrace_core::time::Millis;
 use super::buffer_ring::{BufferRing, GROUP};
 use super::pool::Pool;
 use super::slots::Slots;
-use super::{Buffers, Counters, Engine, Event, Refusals, Tail, Wait};
+use super::{Buffers, Counters, Engine, Event, Refusals, Wait, Want};
 use crate::berths::Berths;
 use crate::room::shrink;
 use crate::runtime::control::Bell;
@@ -35,9 +35,14 @@ use crate::shard::io::{Close, ConnId, Gone, ListenerId, ShardId, TOKEN_END};
 
 mod accept;
 mod close;
+mod conn;
 mod receive;
 mod send;
 pub(crate) mod setup;
+mod user_data;
+
+use self::conn::{Conn, State};
+use self::user_data::{NOBODY, accept_data, adopt_data, conn_data, conn_of, kind};
 
 /// Buffers that one connection may take in a turn in which others found none.
 const SHARE: u8 = 8;
@@ -59,24 +64,6 @@ const QUIET: Duration = Duration::from_secs(1);
 const SEND_NOW: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 /// Sends that wait until all is out.
 const SEND_ALL: i32 = libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
-
-/// What an operation is, in the top byte of `user_data`.
-mod kind {
-    pub(super) const ACCEPT: u8 = 1;
-    pub(super) const RECEIVE: u8 = 2;
-    pub(super) const SEND: u8 = 3;
-    pub(super) const TAIL: u8 = 4;
-    pub(super) const CANCEL: u8 = 5;
-    pub(super) const SHUTDOWN: u8 = 6;
-    pub(super) const CLOSE: u8 = 7;
-    pub(super) const HAND_OVER: u8 = 8;
-    pub(super) const ADOPT: u8 = 9;
-    pub(super) const WAKE: u8 = 10;
-    pub(super) const WOKEN: u8 = 11;
-    pub(super) const BELL: u8 = 12;
-    pub(super) const CANCEL_ALL: u8 = 13;
-    pub(super) const PROBE: u8 = 14;
-}
 
 /// What the engine of one shard is given.
 pub(crate) struct Settings {
@@ -171,92 +158,6 @@ struct Gather {
 impl Default for Gather {
     fn default() -> Self {
         Self { entry: 0, header: crate::runtime::sys::no_header(), slices: Vec::new() }
-    }
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum State {
-    Open,
-    Lingering,
-    Closing,
-    Leaving,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Want {
-    Nothing,
-    Once,
-    Stream,
-}
-
-struct Conn {
-    state: State,
-    want: Want,
-    /// A receive is in flight.
-    armed: bool,
-    /// The receive in flight is being cancelled.
-    cancelling: bool,
-    /// In `starved`.
-    starved: bool,
-    /// A send is in `flights`, the one with this number (its lowest bits). While the connection leaves, the number is
-    /// that of the shard it goes to.
-    flying: bool,
-    flight: u32,
-    /// The tail's send is in flight.
-    tail_armed: bool,
-    shutting: bool,
-    /// Our half is shut.
-    shut: bool,
-    /// Buffers taken in turn `taken_in`.
-    taken: u8,
-    taken_in: u32,
-    /// In `heard`, and whether something came since it was looked at.
-    watched: bool,
-    spoke: bool,
-    lingered_bytes: u32,
-    tail: Option<Box<Tail>>,
-}
-
-impl Conn {
-    const fn new() -> Self {
-        Self {
-            state: State::Open,
-            want: Want::Nothing,
-            armed: false,
-            cancelling: false,
-            starved: false,
-            flying: false,
-            flight: 0,
-            tail_armed: false,
-            shutting: false,
-            shut: false,
-            taken: 0,
-            taken_in: 0,
-            watched: false,
-            spoke: false,
-            lingered_bytes: 0,
-            tail: None,
-        }
-    }
-
-    /// Whether a receive is wanted that is neither in flight nor waiting for its turn.
-    fn is_due(&self) -> bool {
-        let wanted = match self.state {
-            State::Open => self.want != Want::Nothing,
-            State::Lingering => true,
-            State::Closing | State::Leaving => false,
-        };
-        wanted && !self.armed && !self.starved
-    }
-
-    /// Nothing is sent any more; what was received before is still read.
-    fn is_dead(&self) -> bool {
-        self.tail.as_ref().is_some_and(|tail| tail.dead)
-    }
-
-    /// Operations whose completions are still due.
-    const fn is_quiet(&self) -> bool {
-        !self.armed && !self.tail_armed && !self.shutting
     }
 }
 
@@ -709,28 +610,6 @@ impl Uring {
 
 /// What a probe sends.
 static NOTHING: [u8; 1] = [0];
-
-/// A connection costs its slot, whether it is used or not.
-const _: () = assert!(size_of::<Conn>() <= 32);
-
-/// Stands where an operation belongs to no connection.
-const NOBODY: ConnId = ConnId { slot: 0, generation: 0 };
-
-const fn conn_data(kind: u8, conn: ConnId) -> u64 {
-    ((kind as u64) << 56) | ((conn.slot as u64) << 32) | conn.generation as u64
-}
-
-const fn conn_of(data: u64) -> ConnId {
-    ConnId { slot: ((data >> 32) & 0xff_ffff) as u32, generation: (data & 0xffff_ffff) as u32 }
-}
-
-const fn accept_data(listener: usize, place: u16) -> u64 {
-    ((kind::ACCEPT as u64) << 56) | ((listener as u64 & 0xff) << 16) | place as u64
-}
-
-const fn adopt_data(from: ShardId, token: u64) -> u64 {
-    ((kind::ADOPT as u64) << 56) | ((from.0 as u64 & 0xfff) << 44) | token
-}
 
 /// The length of a send; the kernel cuts longer ones by itself, which looks like a short send.
 fn length_of(bytes: &[u8]) -> u32 {

@@ -351,6 +351,13 @@ impl<'s> Checker<'s> {
         if !fits {
             return unknown;
         }
+        if let Some(verify) = function.verify {
+            let constants: Vec<_> = args.iter().map(Node::constant).collect();
+            if let Err(why) = verify(&constants) {
+                self.error("R0115", span, format!("`{}`: {why}", function.name));
+                return unknown;
+            }
+        }
         let ty = function.returns;
         self.fold(Node { kind: NodeKind::Call(function, args), ty, span })
     }
@@ -429,7 +436,7 @@ impl<'s> Checker<'s> {
 
     fn unknown_field(&self, path: &Path<'_>) -> Diagnostic {
         let name = path.root.as_ref();
-        let fields = self.event.fields().iter().map(|info| info.name);
+        let fields = self.event.fields().map(|info| info.name);
         let aliases = self.aliases.iter().map(|(alias, ..)| alias[0].as_str());
         // Guessing is for people, who read the first mistakes.
         const GUESSES_MAX: usize = 20;

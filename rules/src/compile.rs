@@ -66,10 +66,10 @@ impl Compiler {
             NodeKind::Payload(steps) => value_fn(move |frame, _| frame.input.payload(&steps).at(span)),
             NodeKind::Part(of, steps) => match (&of.kind, &*steps) {
                 (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)]) if name == "retain" => {
-                    value_fn(|frame, _| Ok(Value::Bool(frame.input.event().retain)))
+                    value_fn(|frame, _| Ok(Value::Bool(frame.input.retain())))
                 }
                 (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)]) if name == "dup" => {
-                    value_fn(|frame, _| Ok(Value::Bool(frame.input.event().dup)))
+                    value_fn(|frame, _| Ok(Value::Bool(frame.input.dup())))
                 }
                 _ => {
                     let of = self.value(*of);

@@ -6,7 +6,8 @@
 //! | how its text becomes tokens and a tree | [`token`], [`parse`], [`ast`] |
 //! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
 //! | how the checked tree becomes closures | `tree`, `compile`, `ops` |
-//! | what a rule sees of a message | [`input`], [`json`] |
+//! | what a rule sees of an event | [`input`], [`json`] |
+//! | what rules keep between events | [`state`] |
 //! | what a code means | [`codes`] |
 //! | how rules are evaluated and counted | [`rule`], [`error`] |
 
@@ -26,6 +27,7 @@ mod ops;
 pub mod parse;
 mod properties;
 pub mod rule;
+pub mod state;
 pub mod token;
 mod tree;
 pub mod value_type;
@@ -34,5 +36,6 @@ pub mod value_type;
 mod tests;
 
 pub use config::RuleConfig;
-pub use input::{Input, PublishEvent, Scratch};
+pub use input::{EventView, Given, Input, PublishEvent, Scratch};
 pub use rule::{Outcome, Rows, Rule, RuleCounts, RuleDiagnostics, Rules};
+pub use state::State;

@@ -1,13 +1,13 @@
-//! PUBLISH properties as a rule sees them: a map by the names of MQTT 5.0.
+//! Properties of a packet as a rule sees them: a map by the names of MQTT 5.0.
 
 use std::borrow::Cow;
 
 use millrace_core::codec::properties::{Properties, Property, Value as PropertyValue};
 use millrace_core::value::Value;
 
-/// The properties that travel with a message; they were checked when the packet was decoded.
+/// The properties of a packet that a client sent, by their names. Authentication Data is a secret and is left out.
 #[must_use]
-pub(crate) fn pub_props(properties: Properties<'_>) -> Value<'_> {
+pub(crate) fn by_name(properties: Properties<'_>) -> Value<'_> {
     let mut members: Vec<(Cow<'_, str>, Value<'_>)> = Vec::new();
     let mut user = Vec::new();
     for (property, value) in properties {
@@ -18,6 +18,18 @@ pub(crate) fn pub_props(properties: Properties<'_>) -> Value<'_> {
             Property::ResponseTopic => "Response-Topic",
             Property::CorrelationData => "Correlation-Data",
             Property::UserProperty => "User-Property",
+            Property::SubscriptionIdentifier => "Subscription-Identifier",
+            Property::SessionExpiryInterval => "Session-Expiry-Interval",
+            Property::AuthenticationMethod => "Authentication-Method",
+            Property::RequestProblemInformation => "Request-Problem-Information",
+            Property::RequestResponseInformation => "Request-Response-Information",
+            Property::WillDelayInterval => "Will-Delay-Interval",
+            Property::ServerReference => "Server-Reference",
+            Property::ReasonString => "Reason-String",
+            Property::ReceiveMaximum => "Receive-Maximum",
+            Property::TopicAliasMaximum => "Topic-Alias-Maximum",
+            Property::TopicAlias => "Topic-Alias",
+            Property::MaximumPacketSize => "Maximum-Packet-Size",
             _ => continue,
         };
         let value = match value {
@@ -71,11 +83,11 @@ mod tests {
     fn properties_become_members_and_the_last_user_property_counts() {
         let raw = b"\x01\x01\x03\x00\x01j\x09\x00\x02\xff\x00\x26\x00\x01k\x00\x011\x26\x00\x01k\x00\x012";
         assert_eq!(
-            pub_props(Properties::check(raw, Carrier::Publish).expect("legal")).to_json(),
+            by_name(Properties::check(raw, Carrier::Publish).expect("legal")).to_json(),
             "{\"Payload-Format-Indicator\":1,\"Content-Type\":\"j\",\"Correlation-Data\":\"\u{fffd}\\u0000\",\
              \"User-Property\":{\"k\":\"2\"},\
              \"User-Property-Pairs\":[{\"key\":\"k\",\"value\":\"1\"},{\"key\":\"k\",\"value\":\"2\"}]}"
         );
-        assert_eq!(pub_props(Properties::EMPTY).to_json(), "{}");
+        assert_eq!(by_name(Properties::EMPTY).to_json(), "{}");
     }
 }

@@ -226,7 +226,7 @@ impl Rule {
         input.refuel();
         match self.program.run(input, &mut rows.scratch) {
             Ok(true) => {
-                let unix_ms = input.event().unix_ms;
+                let unix_ms = input.unix_ms();
                 rows.records.push(rows.scratch.record(&self.columns, self.number, unix_ms));
                 self.counts.passed += 1;
                 Outcome::Passed

@@ -14,7 +14,7 @@ fn a_publish_is_a_row_in_the_file_within_a_second() {
     let (sinks, mut ports) = Sinks::start(&[("demo", config)], 1, &dir).expect("started");
     let sql = "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
     let rule =
-        RuleConfig { sql: sql.to_owned(), sinks: vec!["demo".to_owned()], enabled: true, description: String::new() };
+        RuleConfig { sql: sql.to_owned(), sinks: vec!["demo".to_owned()], ..RuleConfig::default() };
     let mut rules = Rules::compile(&[("demo", rule)]).expect("a good rule");
     let mut scratch = Scratch::default();
     let input = Input::publish(

@@ -9,8 +9,7 @@ pub fn demo_rule() -> RuleConfig {
     RuleConfig {
         sql: "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0".to_owned(),
         sinks: vec!["local".to_owned()],
-        enabled: true,
-        description: String::new(),
+        ..RuleConfig::default()
     }
 }
 

@@ -1,5 +1,7 @@
 //! Functions of the event itself.
 
+use std::borrow::Cow;
+
 use millrace_core::value::Value;
 
 use super::{Body, Function, param};
@@ -7,7 +9,7 @@ use crate::fields::EventField;
 use crate::value_type::Type;
 
 const fn of_field(name: &'static str, returns: Type, about: &'static str, body: Body) -> Function {
-    Function { name, params: &[], required: 0, repeats: false, returns, about, body }
+    Function { name, params: &[], required: 0, repeats: false, returns, about, verify: None, body }
 }
 
 pub(super) const TABLE: &[Function] = &[
@@ -36,15 +38,20 @@ pub(super) const TABLE: &[Function] = &[
         repeats: false,
         returns: Type::TEXT.or(Type::NULL),
         about: "The Topic Name, or one of its levels from 1: topic(2) of 'a/b' is 'b'.",
+        verify: None,
         body: Body::OfEvent(|input, args| {
-            let topic = input.event().topic;
             Ok(match args.first() {
                 Some(Value::Int(level)) => usize::try_from(*level)
                     .ok()
                     .and_then(|level| level.checked_sub(1))
-                    .and_then(|level| topic.split('/').nth(level))
-                    .map_or(Value::Null, Value::text),
-                _ => Value::text(topic),
+                    .and_then(|level| match input.topic() {
+                        Cow::Borrowed(topic) => topic.split('/').nth(level).map(Value::text),
+                        Cow::Owned(topic) => {
+                            topic.split('/').nth(level).map(|level| Value::Text(Cow::Owned(level.to_owned())))
+                        }
+                    })
+                    .unwrap_or_default(),
+                _ => input.field(EventField::Topic),
             })
         }),
     },

@@ -38,6 +38,7 @@ pub(super) const TABLE: &[Function] = &[
         repeats: true,
         returns: Type::ANY,
         about: "The first argument that is not null: coalesce(null, 2) is 2.",
+        verify: None,
         body: Body::Pure(|args| Ok(args.iter_mut().find(|arg| !arg.is_null()).map(std::mem::take).unwrap_or_default())),
     },
     pure("str", &[ANYTHING], Type::TEXT, "The value as text, lists and maps as JSON: str(1.50) is '1.5'.", |args| {

@@ -26,9 +26,14 @@ pub struct Function {
     pub returns: Type,
     /// What it does, in a sentence with an example.
     pub about: &'static str,
+    /// What is wrong with those arguments that are constants, in words: for what would fail only when it runs.
+    pub(crate) verify: Option<Verify>,
     /// How it does that.
     pub(crate) body: Body,
 }
+
+/// Gets the arguments that are constants, `None` in the places of the others.
+pub(crate) type Verify = fn(&[Option<&Value<'static>>]) -> Result<(), String>;
 
 /// One parameter.
 #[derive(Clone, Copy, Debug)]
@@ -126,7 +131,16 @@ const fn pure(
     about: &'static str,
     body: for<'i> fn(&mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
 ) -> Function {
-    Function { name, params, required: params.len(), repeats: false, returns, about, body: Body::Pure(body) }
+    Function {
+        name,
+        params,
+        required: params.len(),
+        repeats: false,
+        returns,
+        about,
+        verify: None,
+        body: Body::Pure(body),
+    }
 }
 
 const NUMBER: Param = param("number", Type::NUMBER);

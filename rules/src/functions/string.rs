@@ -29,6 +29,7 @@ pub(super) const TABLE: &[Function] = &[
         repeats: true,
         returns: Type::TEXT,
         about: "All arguments as one text, null as nothing: concat('a', 1) is 'a1'.",
+        verify: None,
         body: Body::Pure(|args| {
             let mut joined = String::new();
             for arg in args {

@@ -30,7 +30,7 @@ fn event<'a>(topic: &'a str, payload: &'a [u8]) -> PublishEvent<'a> {
 }
 
 fn config(sql: &str) -> RuleConfig {
-    RuleConfig { sql: sql.to_owned(), sinks: vec![], enabled: true, description: String::new() }
+    RuleConfig { sql: sql.to_owned(), ..RuleConfig::default() }
 }
 
 /// The row as JSON, `none`, or the code of the failure; a rule that does not compile gives its codes.

@@ -2,7 +2,9 @@
 
 use millrace_core::value::Value;
 
-use super::{BYTES, Function, bytes, choice, count, optional, param, pure, string, verify_choice, verify_count, whole};
+use super::{
+    BYTES, Function, bytes, choice, count, cut, optional, param, pure, string, verify_choice, verify_count, whole,
+};
 use crate::error::Trouble;
 use crate::value_type::Type;
 
@@ -27,9 +29,13 @@ pub(super) const TABLE: &[Function] = &[
     pure("bitxor", &[INT, OTHER], Type::INT, "The bits that are set in one of them: bitxor(12, 10) is 6.", |args| {
         Ok(Value::Int(int(args, 0) ^ int(args, 1)))
     }),
-    pure("bitnot", &[INT], Type::INT, "The bits that are not set, and the other way round: bitnot(10) is -11.", |args| {
-        Ok(Value::Int(!int(args, 0)))
-    }),
+    pure(
+        "bitnot",
+        &[INT],
+        Type::INT,
+        "The bits that are not set, and the other way round: bitnot(10) is -11.",
+        |args| Ok(Value::Int(!int(args, 0))),
+    ),
     pure("bitsl", &[INT, PLACES], Type::INT, "The bits moved to the left: bitsl(8, 2) is 32.", |args| {
         shift(int(args, 0), int(args, 1))
     }),
@@ -75,6 +81,7 @@ pub(super) const TABLE: &[Function] = &[
                 match kind {
                     "integer" => integer(from, start, length, signed, little),
                     "float" => float(from, start, length, little),
+                    _ if (start | length).is_multiple_of(8) => Ok(cut(args, 0, start / 8..(start + length) / 8)),
                     _ => bits(from, start, length),
                 }
             },
@@ -165,9 +172,6 @@ fn half(bits: u16) -> f64 {
 
 /// The bits as bytes. Where they are no whole bytes, zeros come first: the number that they write stays the same.
 fn bits<'i>(from: &[u8], start: usize, length: usize) -> Result<Value<'i>, Trouble> {
-    if start % 8 == 0 && length % 8 == 0 {
-        return string(from[start / 8..(start + length) / 8].to_vec());
-    }
     let first = length % 8;
     let mut made = Vec::with_capacity(length.div_ceil(8));
     if first > 0 {

@@ -46,9 +46,13 @@ pub(super) const TABLE: &[Function] = &[
         "The text without blanks, or without other characters, at its end: rtrim('1.500', '0') is '1.5'.",
         |args| Ok(trimmed(args, false, true)),
     ),
-    pure("reverse", &[TEXT], Type::TEXT, "The characters from the last to the first: reverse('grün') is 'nürg'.", |args| {
-        owned(text(args, 0).graphemes(true).rev().collect())
-    }),
+    pure(
+        "reverse",
+        &[TEXT],
+        Type::TEXT,
+        "The characters from the last to the first: reverse('grün') is 'nürg'.",
+        |args| owned(text(args, 0).graphemes(true).rev().collect()),
+    ),
     pure("strlen", &[TEXT], Type::INT, "The number of characters: strlen('grün') is 4.", |args| {
         Ok(Value::Int(i64::try_from(length(text(args, 0))).unwrap_or(i64::MAX)))
     }),

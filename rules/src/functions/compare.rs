@@ -59,9 +59,17 @@ pub(super) const TABLE: &[Function] = &[
     texts!("str_eq", Some(Equal), "Whether two values are the same as texts: str_eq(1, '1') is true."),
     texts!("str_neq", Some(Less | Greater), "Whether two values are not the same as texts: str_neq('a', 'b') is true."),
     texts!("str_lt", Some(Less), "Whether the first comes before the other as text: str_lt('a', 'b') is true."),
-    texts!("str_lte", Some(Less | Equal), "Whether the first does not come after the other as text: str_lte('a', 'a') is true."),
+    texts!(
+        "str_lte",
+        Some(Less | Equal),
+        "Whether the first does not come after the other as text: str_lte('a', 'a') is true."
+    ),
     texts!("str_gt", Some(Greater), "Whether the first comes after the other as text: str_gt(9, 10) is true."),
-    texts!("str_gte", Some(Greater | Equal), "Whether the first does not come before the other as text: str_gte('b', 'a') is true."),
+    texts!(
+        "str_gte",
+        Some(Greater | Equal),
+        "Whether the first does not come before the other as text: str_gte('b', 'a') is true."
+    ),
     pure(
         "num_comp",
         NUMBERS,
@@ -116,7 +124,8 @@ pub(super) const TABLE: &[Function] = &[
         about: "The first argument, or item of the only one, that is neither null nor an empty text: coalesce_ne('', 2) is 2.",
         verify: None,
         body: Body::Pure(|args| {
-            let is_some = |value: &Value<'_>| !value.is_null() && !matches!(value, Value::Text(text) if text.is_empty());
+            let is_some =
+                |value: &Value<'_>| !value.is_null() && !matches!(value, Value::Text(text) if text.is_empty());
             Ok(first(args, is_some).unwrap_or_default())
         }),
     },

@@ -169,9 +169,7 @@ impl<'v, 'i> Values<'v, 'i> {
             None => None,
             Some(Number::Given(number)) => Some((number, false)),
             Some(Number::Taken) => match self.next()? {
-                Value::Int(number) => {
-                    Some((usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX), *number < 0))
-                }
+                Value::Int(number) => Some((usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX), *number < 0)),
                 other => return refused(format!("* wants an integer, got {}", met(other))),
             },
         })

@@ -30,7 +30,9 @@ pub(super) const TABLE: &[Function] = &[
     },
     Function {
         verify: Some(|args| match args {
-            [Some(only)] if !matches!(only, Value::List(_)) => Err(format!("one argument is a list, this is {}", met(only))),
+            [Some(only)] if !matches!(only, Value::List(_)) => {
+                Err(format!("one argument is a list, this is {}", met(only)))
+            }
             [Some(separator), _] if !Type::of(separator).meets(STRING) => {
                 Err(format!("a separator is text, this is {}", met(separator)))
             }

@@ -5,6 +5,7 @@ mod characters;
 mod compare;
 mod context;
 mod conversion;
+mod dialect;
 mod format;
 mod join;
 mod math;

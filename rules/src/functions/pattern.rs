@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use millrace_core::value::Value;
 
+use super::dialect::translated;
 use crate::error::{Trouble, met};
 use crate::input::Input;
 
@@ -58,28 +59,25 @@ impl Pattern {
         if pattern.len() > PATTERN_BYTES_MAX {
             return Err(format!("the pattern has {} bytes, more than {PATTERN_BYTES_MAX}", pattern.len()));
         }
-        let asks_end = pattern.contains('$');
+        let asks_end = pattern.contains('$') || pattern.contains("\\Z");
         // `(?R)` is recursion, and a flag of another meaning to the linear engine.
         if !pattern.contains("(?R") {
+            let linear = translated(pattern, true);
             for (size, weight) in [(SMALL_BYTES, 1), (LARGE_BYTES, LARGE_BYTES / SMALL_BYTES)] {
-                match regex::RegexBuilder::new(pattern).size_limit(size).dfa_size_limit(2 * size).build() {
+                match regex::RegexBuilder::new(&linear).size_limit(size).dfa_size_limit(2 * size).build() {
                     Ok(regex) => return Ok(Self { engine: Engine::Linear(regex), weight, asks_end }),
                     Err(regex::Error::CompiledTooBig(_)) => {}
                     Err(_) => break,
                 }
             }
         }
-        fancy_regex::RegexBuilder::new(pattern)
+        fancy_regex::RegexBuilder::new(&translated(pattern, false))
             .backtrack_limit(BACKTRACKS_MAX)
             .delegate_size_limit(LARGE_BYTES)
             .delegate_dfa_size_limit(2 * SMALL_BYTES)
             .max_prog_size(PATTERN_BYTES_MAX)
             .build()
-            .map(|regex| Self {
-                engine: Engine::Backtracking(regex),
-                weight: LARGE_BYTES / SMALL_BYTES,
-                asks_end,
-            })
+            .map(|regex| Self { engine: Engine::Backtracking(regex), weight: LARGE_BYTES / SMALL_BYTES, asks_end })
             .map_err(|why| format!("{} is no pattern: {}", met(&Value::text(pattern)), one_line(&why.to_string())))
     }
 
@@ -254,8 +252,9 @@ mod tests {
             let compiled = Pattern::compile(pattern).expect(pattern);
             assert_eq!(matches!(compiled.engine, Engine::Linear(_)), linear, "{pattern}");
         }
-        assert_eq!(Pattern::compile(r"\w{60}").expect("large").weight, LARGE_BYTES / SMALL_BYTES);
-        assert!(Pattern::compile(r"\w{9999}").is_err());
+        assert_eq!(Pattern::compile(r"^\w{1,64}$").expect("small").weight, 1);
+        assert_eq!(Pattern::compile(r"\pL{10}").expect("large").weight, LARGE_BYTES / SMALL_BYTES);
+        assert!(Pattern::compile(r"\pL{9999}").is_err());
         assert!(Pattern::compile(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
         assert!(Pattern::compile(&"(".repeat(5_000)).is_err());
         assert!(Pattern::compile(&format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000))).is_err());

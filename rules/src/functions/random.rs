@@ -8,8 +8,7 @@ use crate::error::{Trouble, met};
 use crate::input::Input;
 use crate::value_type::Type;
 
-const RANGED: &[Param] =
-    &[param("value", STRING.or(Type::INT)), param("least", Type::INT), param("most", Type::INT)];
+const RANGED: &[Param] = &[param("value", STRING.or(Type::INT)), param("least", Type::INT), param("most", Type::INT)];
 
 const fn drawn(
     name: &'static str,
@@ -52,7 +51,7 @@ pub(super) const TABLE: &[Function] = &[
         "A random whole number from 1 to this: rand_int(6) is 4 once.",
         |input, args| {
             let most = above_zero("rand_int", args)?;
-            let drawn = u128::from(input.state().random()) * u128::from(most) >> 64;
+            let drawn = (u128::from(input.state().random()) * u128::from(most)) >> 64;
             i64::try_from(drawn + 1).map(Value::Int).map_err(|_| Trouble::OutOfRange)
         },
     ),
@@ -70,7 +69,7 @@ pub(super) const TABLE: &[Function] = &[
             owned(
                 (0..length)
                     .map(|_| {
-                        let index = u128::from(state.random()) * 62 >> 64;
+                        let index = (u128::from(state.random()) * 62) >> 64;
                         char::from(ALPHABET[usize::try_from(index).unwrap_or(0)])
                     })
                     .collect(),

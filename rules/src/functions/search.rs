@@ -4,7 +4,8 @@ use memchr::memmem;
 use millrace_core::value::Value;
 
 use super::{
-    BYTES, Function, Items, STRING, bytes, choice, cut, optional, param, part, pure, string, take, verify_choice, within,
+    BYTES, Function, Items, STRING, bytes, choice, cut, optional, param, part, pure, string, take, verify_choice,
+    within,
 };
 use crate::error::Trouble;
 use crate::value_type::Type;
@@ -81,10 +82,10 @@ pub(super) const TABLE: &[Function] = &[
         },
     ),
     pure("ascii", &[BYTES], Type::INT, "The first byte as a number: ascii('a') is 97.", |args| {
-        bytes(args, 0).first().map(|byte| Value::Int((*byte).into())).ok_or_else(|| Trouble::Refused {
-            function: "ascii",
-            why: "an empty text has no first byte".to_owned(),
-        })
+        bytes(args, 0)
+            .first()
+            .map(|byte| Value::Int((*byte).into()))
+            .ok_or_else(|| Trouble::Refused { function: "ascii", why: "an empty text has no first byte".to_owned() })
     }),
 ];
 
@@ -127,8 +128,7 @@ fn split<'i>(args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
     let mut from = 0;
     if separator.is_empty() {
     } else if way.starts_with("leading") || way.starts_with("trailing") {
-        let found =
-            if way.starts_with('l') { memmem::find(whole, separator) } else { memmem::rfind(whole, separator) };
+        let found = if way.starts_with('l') { memmem::find(whole, separator) } else { memmem::rfind(whole, separator) };
         if let Some(at) = found {
             add(0, at)?;
             from = at + separator.len();

@@ -17,7 +17,9 @@ const FILTERS: &[super::Param] =
 pub(super) const TABLE: &[Function] = &[
     Function {
         verify: Some(|args| match args {
-            [Some(only)] if !matches!(only, Value::List(_)) => Err(format!("one argument is a list, this is {}", met(only))),
+            [Some(only)] if !matches!(only, Value::List(_)) => {
+                Err(format!("one argument is a list, this is {}", met(only)))
+            }
             _ => Ok(()),
         }),
         ..optional(

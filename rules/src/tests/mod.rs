@@ -3,6 +3,9 @@
 mod codes;
 mod diagnostics;
 mod evaluation;
+mod functions_bits;
+mod functions_math;
+mod functions_text;
 mod fuzz;
 mod language;
 mod oracle;

@@ -30,7 +30,7 @@ const KEPT: usize = 1024;
 /// What compiling a pattern is paid with.
 const COMPILATION: usize = 64 << 10;
 /// What one search is paid with, beyond the text.
-const SEARCH: usize = 16;
+const SEARCH: usize = 64;
 
 /// One compiled pattern.
 #[derive(Debug)]

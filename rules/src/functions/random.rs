@@ -39,7 +39,7 @@ const VERIFY_RANGE: Verify = |args| match args {
 };
 
 pub(super) const TABLE: &[Function] = &[
-    drawn("random", &[], Type::FLOAT, "A random float from 0, less than 1: random() is 0.37 once.", |input, _| {
+    drawn("random", &[], Type::FLOAT, "A random float from 0, less than 1: random() may be 0.37.", |input, _| {
         const UNIT: f64 = 1.0 / (1_u64 << 53) as f64;
         #[allow(clippy::cast_precision_loss, reason = "53 bits are exact")]
         Ok(Value::Float((input.state().random() >> 11) as f64 * UNIT))
@@ -48,7 +48,7 @@ pub(super) const TABLE: &[Function] = &[
         "rand_int",
         &[param("most", Type::INT)],
         Type::INT,
-        "A random whole number from 1 to this: rand_int(6) is 4 once.",
+        "A random whole number from 1 to this: rand_int(6) may be 4.",
         |input, args| {
             let most = above_zero("rand_int", args)?;
             let drawn = (u128::from(input.state().random()) * u128::from(most)) >> 64;
@@ -59,7 +59,7 @@ pub(super) const TABLE: &[Function] = &[
         "rand_str",
         &[param("length", Type::INT)],
         Type::TEXT,
-        "So many random letters and digits: rand_str(4) is 'x7Qb' once.",
+        "So many random letters and digits: rand_str(4) may be 'x7Qb'.",
         |input, args| {
             const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
             let length = above_zero("rand_str", args)?;

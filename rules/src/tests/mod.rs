@@ -3,6 +3,7 @@
 mod codes;
 mod diagnostics;
 mod evaluation;
+mod functions_any;
 mod functions_bits;
 mod functions_math;
 mod functions_text;

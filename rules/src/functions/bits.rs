@@ -153,7 +153,7 @@ fn float<'i>(from: &[u8], start: usize, length: usize, little: bool) -> Result<V
         (64, [a, b, c, d, e, f, g, h]) => f64::from_be_bytes([*a, *b, *c, *d, *e, *f, *g, *h]),
         _ => {
             let why = format!("a float has 16, 32 or 64 bits, not {length}");
-            return Err(Trouble::Refused { function: "subbits", why });
+            return Err(Trouble::Failed { function: "subbits", why });
         }
     };
     Value::float(value).ok_or(Trouble::OutOfRange)

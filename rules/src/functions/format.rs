@@ -38,7 +38,7 @@ pub(super) const TABLE: &[Function] = &[Function {
     }),
     body: Body::Pure(|args| {
         const NAME: &str = "sprintf";
-        let refused = |why| Trouble::Refused { function: NAME, why };
+        let refused = |why| Trouble::Failed { function: NAME, why };
         let mut rest = text(args, 0);
         let mut values = Values { left: &args[1..], taken: 0 };
         let mut out = String::new();
@@ -177,7 +177,7 @@ impl<'v, 'i> Values<'v, 'i> {
 }
 
 fn refused<T>(why: String) -> Result<T, Trouble> {
-    Err(Trouble::Refused { function: "sprintf", why })
+    Err(Trouble::Failed { function: "sprintf", why })
 }
 
 impl Directive {

@@ -110,7 +110,7 @@ pub(super) const TABLE: &[Function] = &[
                 if memchr::memchr(b'\\', text(args, 0).as_bytes()).is_none() {
                     return Ok(take(args, 0));
                 }
-                let refused = |why| Trouble::Refused { function: "unescape", why };
+                let refused = |why| Trouble::Failed { function: "unescape", why };
                 unescaped(text(args, 0)).map_err(refused).and_then(owned)
             },
         )

@@ -309,7 +309,7 @@ fn choice(function: &'static str, args: &[Value<'_>], index: usize, words: &[&st
         Some(Value::Text(text)) => words
             .iter()
             .position(|word| word == text)
-            .ok_or_else(|| Trouble::Refused { function, why: no_choice(&args[index], words) }),
+            .ok_or_else(|| Trouble::Failed { function, why: no_choice(&args[index], words) }),
         _ => Ok(0),
     }
 }
@@ -330,7 +330,7 @@ fn no_choice(value: &Value<'_>, words: &[&str]) -> String {
 fn count(function: &'static str, args: &[Value<'_>], index: usize) -> Result<Option<usize>, Trouble> {
     match whole(args, index) {
         None => Ok(None),
-        Some(value) if value < 0 => Err(Trouble::Refused { function, why: negative(&args[index]) }),
+        Some(value) if value < 0 => Err(Trouble::Failed { function, why: negative(&args[index]) }),
         Some(value) => Ok(Some(usize::try_from(value).unwrap_or(usize::MAX))),
     }
 }

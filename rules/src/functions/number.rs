@@ -59,7 +59,7 @@ pub(super) fn as_float<'i>(
 ) -> Result<Value<'i>, Trouble> {
     let result = apply(float(value));
     if result.is_nan() {
-        return Err(Trouble::Refused { function, why: format!("not defined for {}", met(value)) });
+        return Err(Trouble::Failed { function, why: format!("not defined for {}", met(value)) });
     }
     Value::float(result).ok_or(Trouble::OutOfRange)
 }

@@ -94,7 +94,7 @@ impl Pattern {
                 return Ok(known);
             }
             input.pay(COMPILATION)?;
-            let compiled = Rc::new(Self::compile(pattern).map_err(|why| Trouble::Refused { function, why })?);
+            let compiled = Rc::new(Self::compile(pattern).map_err(|why| Trouble::Failed { function, why })?);
             store.put(pattern, Rc::clone(&compiled));
             Ok(compiled)
         })

@@ -112,7 +112,7 @@ fn above_zero(function: &'static str, args: &[Value<'_>]) -> Result<u64, Trouble
     whole(args, 0)
         .and_then(|value| u64::try_from(value).ok())
         .filter(|value| *value > 0)
-        .ok_or_else(|| Trouble::Refused { function, why: not_above_zero(&args[0]) })
+        .ok_or_else(|| Trouble::Failed { function, why: not_above_zero(&args[0]) })
 }
 
 fn not_above_zero(value: &Value<'_>) -> String {
@@ -125,7 +125,7 @@ fn no_range(least: i64, most: i64) -> String {
 
 fn some<'v>(function: &'static str, args: &'v [Value<'_>]) -> Result<&'v [u8], Trouble> {
     match bytes(args, 0) {
-        [] => Err(Trouble::Refused { function, why: "the text is empty".to_owned() }),
+        [] => Err(Trouble::Failed { function, why: "the text is empty".to_owned() }),
         bytes => Ok(bytes),
     }
 }
@@ -139,7 +139,7 @@ struct Range {
 fn range(function: &'static str, args: &[Value<'_>]) -> Result<Range, Trouble> {
     let (least, most) = (whole(args, 1).unwrap_or_default(), whole(args, 2).unwrap_or_default());
     if least > most {
-        return Err(Trouble::Refused { function, why: no_range(least, most) });
+        return Err(Trouble::Failed { function, why: no_range(least, most) });
     }
     Ok(Range { least, size: i128::from(most) - i128::from(least) + 1 })
 }

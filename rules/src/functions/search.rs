@@ -85,7 +85,7 @@ pub(super) const TABLE: &[Function] = &[
         bytes(args, 0)
             .first()
             .map(|byte| Value::Int((*byte).into()))
-            .ok_or_else(|| Trouble::Refused { function: "ascii", why: "an empty text has no first byte".to_owned() })
+            .ok_or_else(|| Trouble::Failed { function: "ascii", why: "an empty text has no first byte".to_owned() })
     }),
 ];
 

@@ -84,7 +84,7 @@ pub(super) const TABLE: &[Function] = &[
 
 fn join<'i>(args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
     const NAME: &str = "topic_join";
-    let refused = |why: &str| Err(Trouble::Refused { function: NAME, why: why.to_owned() });
+    let refused = |why: &str| Err(Trouble::Failed { function: NAME, why: why.to_owned() });
     match args {
         [Value::List(levels)] => {
             let mut topic = String::new();

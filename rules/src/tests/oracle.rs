@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 
 use super::fuzz::Random;
 use super::{config, evaluate, event};
-use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, Step};
+use crate::ast::{BinaryOp, Expr, ExprKind, Field, Literal, PathStep, Step};
 use crate::parse::parse;
 use crate::{Input, Rules, Scratch};
 
@@ -56,7 +56,11 @@ fn walk(expr: &Expr<'_>) -> Walked {
             Literal::Float(value) => Float(*value),
             Literal::Text(text) => Text(text.clone().into_owned()),
         }),
-        ExprKind::Path(path) => field(&path.root, &path.steps),
+        ExprKind::Path(path) => {
+            let steps: Vec<Step> = path.steps.iter().map(fixed).collect();
+            field(&path.root, &steps)
+        }
+        ExprKind::List(_) | ExprKind::Range(..) => None,
         ExprKind::Negate(inner) => match walk(inner)? {
             Int(value) => value.checked_neg().map(Int),
             Float(value) => Some(Float(-value)),
@@ -115,6 +119,13 @@ fn walk(expr: &Expr<'_>) -> Walked {
                 _ => None,
             }
         }
+    }
+}
+
+fn fixed(step: &PathStep<'_>) -> Step {
+    match step {
+        PathStep::Fixed(step) => step.clone(),
+        PathStep::Computed(_) | PathStep::Slice(..) => panic!("the generator writes none"),
     }
 }
 

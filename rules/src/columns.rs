@@ -31,6 +31,11 @@ impl ColumnTree {
         self.columns.iter().find(|(known, _)| known == name).map(|(_, output)| output)
     }
 
+    /// The names of all columns.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
     /// A value at the end of a path; its first step is a name. What stood there before is replaced.
     ///
     /// # Errors

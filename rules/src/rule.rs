@@ -291,7 +291,8 @@ impl Rule {
             return Outcome::NoResult;
         };
         let made = match rows {
-            Some(Rows { scratch, records }) => {
+            Some(rows) => {
+                let Rows { scratch, records } = rows;
                 let mut made = Made { scratch, records, columns: &mut self.columns[at], rule: self.number };
                 let outcome = programs[at].run(input, Some(&mut made));
                 if outcome.is_err() {

@@ -56,7 +56,7 @@ pub(crate) struct Each {
 }
 
 /// What stands in a column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Output {
     /// A computed value.
     Slot(usize),

@@ -39,9 +39,9 @@ pub(crate) fn check(query: &Query<'_>, sql: &str, rule: &str, compat: Compat) ->
                 event: *event,
                 events: &events,
                 diagnostics: Vec::new(),
-                scope: Vec::new(),
                 slots: Vec::new(),
                 columns: ColumnTree::default(),
+                names: ColumnTree::default(),
             };
             let block = checker.block(query);
             for diagnostic in checker.diagnostics {
@@ -133,10 +133,18 @@ struct Checker<'s> {
     /// All events that the rule reads.
     events: &'s [Event],
     diagnostics: Vec<Diagnostic>,
-    /// Names that fields have been given so far: a path, and what it stands for.
-    scope: Vec<(Vec<String>, Node)>,
     slots: Vec<Node>,
     columns: ColumnTree,
+    /// What the names stand for that fields have been given so far.
+    names: ColumnTree,
+}
+
+/// What a slot holds after a value was written.
+enum Written {
+    /// The value itself.
+    Value(usize),
+    /// The whole column with the value in it.
+    Column(usize),
 }
 
 impl Checker<'_> {
@@ -188,13 +196,12 @@ impl Checker<'_> {
         let span = field.span();
         let item = self.slots.len();
         self.slots.push(Node { kind: NodeKind::Const(millrace_core::value::Value::Null), ty: Type::ANY, span });
-        let element = Node { kind: NodeKind::Slot(item), ty: Type::ANY, span };
-        self.scope.push((vec![ITEM.to_owned()], element.clone()));
+        self.names.set(ITEM, Output::Slot(item));
         let mut name = ITEM.to_owned();
         if let Field::Expr { alias: Some(alias), .. } = field {
             if alias.steps.is_empty() {
                 alias.root.as_ref().clone_into(&mut name);
-                self.scope.push((vec![name.clone()], element));
+                self.names.set(&name, Output::Slot(item));
             } else {
                 self.diagnostics.push(
                     Diagnostic::error("R0003", alias.span, "an element has a name without dots and brackets")
@@ -251,28 +258,41 @@ impl Checker<'_> {
 
     /// `… AS a.b` and `… AS a[1].b`: the value has this name from now on.
     fn named(&mut self, node: Node, alias: &Alias<'_>) {
+        let root = alias.root.as_ref();
         let names = alias.steps.iter().map_while(|step| match step {
-            PutStep::Name(name) => Some(name.clone()),
+            PutStep::Name(name) => Some(Step::Name(name.clone())),
             PutStep::Index(_) | PutStep::Append => None,
         });
-        let path: Vec<String> = std::iter::once(alias.root.clone().into_owned()).chain(names).collect();
-        let steps: Vec<Step> = path.iter().cloned().map(Step::Name).collect();
-        let node = if path.len() > alias.steps.len() {
-            self.place(&steps, node, alias.span)
+        let path: Vec<Step> = std::iter::once(Step::Name(root.to_owned())).chain(names).collect();
+        let written = if path.len() > alias.steps.len() {
+            self.place(&path, node, alias.span)
         } else {
-            let whole = self.put(&alias.root, alias.steps.clone(), node, alias.span);
-            if path.len() == 1 { whole } else { self.part(whole, steps[1..].to_vec()) }
+            Some(self.put(root, alias.steps.clone(), node, alias.span))
         };
-        self.scope.push((path, node));
+        let (Some(written), Some(column)) = (written, self.columns.get(root).cloned()) else { return };
+        // A field of the event keeps the parts that are not written to; any other name is the column now.
+        if self.event.field(root).is_none() || matches!(self.names.get(root), Some(Output::Slot(_))) {
+            self.names.set(root, column);
+            return;
+        }
+        let (path, slot) = match (written, &path[..]) {
+            (Written::Value(slot), path) => (path, slot),
+            (Written::Column(slot), [root, name, ..]) => {
+                let whole = Node { kind: NodeKind::Slot(slot), ty: Type::ANY, span: alias.span };
+                let part = self.part(whole, vec![name.clone()]);
+                (&[root.clone(), name.clone()][..], self.slot(part))
+            }
+            (Written::Column(slot), path) => (path, slot),
+        };
+        if self.names.place(path, slot).is_err() {
+            self.names.set(root, column);
+        }
     }
 
-    /// Puts a value at the end of a path of names; what to read it back by.
-    fn place(&mut self, path: &[Step], node: Node, span: Span) -> Node {
+    /// Puts a value at the end of a path of names, unless something else is there.
+    fn place(&mut self, path: &[Step], node: Node, span: Span) -> Option<Written> {
         let taken = match self.columns.place(path, self.slots.len()) {
-            Ok(()) => {
-                let (ty, span) = (node.ty, node.span);
-                return Node { kind: NodeKind::Slot(self.slot(node)), ty, span };
-            }
+            Ok(()) => return Some(Written::Value(self.slot(node))),
             Err(taken) => taken,
         };
         let may_have_parts = taken.slot.is_none_or(|slot| {
@@ -281,23 +301,22 @@ impl Checker<'_> {
         });
         let ([Step::Name(root), rest @ ..], true) = (path, may_have_parts) else {
             self.taken(&taken, span);
-            return node;
+            return None;
         };
         let steps = rest.iter().map(|step| match step {
             Step::Name(name) => PutStep::Name(name.clone()),
             Step::Index(index) => PutStep::Index(*index),
         });
-        let whole = self.put(root, steps.collect(), node, span);
-        self.part(whole, rest.to_vec())
+        Some(self.put(root, steps.collect(), node, span))
     }
 
-    /// Puts a value into a column as it is so far; the column then.
-    fn put(&mut self, root: &str, steps: Vec<PutStep>, node: Node, span: Span) -> Node {
+    /// Writes a value into a column as it is so far.
+    fn put(&mut self, root: &str, steps: Vec<PutStep>, node: Node, span: Span) -> Written {
         let base = self.columns.get(root).map(|output| Box::new(self.output(output, span)));
         let put = NodeKind::Put(base, steps.into_boxed_slice(), Box::new(node));
         let slot = self.slot(Node { kind: put, ty: Type::ANY, span });
         self.columns.set(root, Output::Slot(slot));
-        Node { kind: NodeKind::Slot(slot), ty: Type::ANY, span }
+        Written::Column(slot)
     }
 
     /// The value of a column as it is so far.

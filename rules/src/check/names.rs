@@ -6,8 +6,7 @@ use super::{Checker, FLAGS};
 use crate::ast::{Expr, ExprKind, Path, PathStep, Step};
 use crate::diagnostics::{Diagnostic, Span, nearest};
 use crate::fields::{EventField, FieldInfo};
-use crate::parse::DEPTH_MAX;
-use crate::tree::{Node, NodeKind};
+use crate::tree::{Node, NodeKind, Output};
 use crate::value_type::Type;
 
 impl Checker<'_> {
@@ -124,45 +123,32 @@ impl Checker<'_> {
         Node { kind: NodeKind::Part(Box::new(of), steps.into_boxed_slice()), ty: Type::ANY, span }
     }
 
-    /// A path that leads to or through names given before; the latest one counts.
+    /// A path that leads to or through names given before.
     fn alias(&mut self, root: &str, steps: &[Step], span: Span) -> Option<Node> {
-        let names = |count: usize| {
-            steps[..count].iter().map(|step| match step {
-                Step::Name(name) => Some(name.as_str()),
-                Step::Index(_) => None,
-            })
-        };
-        let found = self.scope.iter().rev().find(|(alias, _)| {
-            alias.len() <= steps.len() + 1
-                && alias[0] == root
-                && names(alias.len() - 1).eq(alias[1..].iter().map(|name| Some(name.as_str())))
-        });
-        if let Some((alias, node)) = found {
-            let node = Node { span, ..node.clone() };
-            let steps = steps[alias.len() - 1..].to_vec();
-            return Some(if steps.is_empty() { node } else { self.part(node, steps) });
+        let mut output = self.names.get(root)?;
+        let mut steps = steps;
+        loop {
+            output = match (output, steps) {
+                (Output::Slot(slot), _) => {
+                    let node = Node { kind: NodeKind::Slot(*slot), ty: self.slots[*slot].ty, span };
+                    return Some(if steps.is_empty() { node } else { self.part(node, steps.to_vec()) });
+                }
+                (Output::Map(members), [Step::Name(name), rest @ ..]) => {
+                    steps = rest;
+                    members.iter().find(|(known, _)| known == name).map(|(_, member)| member)?
+                }
+                // The field of the event is not made of what was written to parts of it.
+                (output, []) if self.event.field(root).is_none() => return Some(self.output(output, span)),
+                _ => return None,
+            };
         }
-        if self.event.field(root).is_some() {
-            return None;
-        }
-        let mut prefix = vec![root];
-        for name in names(steps.len()) {
-            prefix.push(name?);
-        }
-        let inside: Vec<_> = self
-            .scope
-            .iter()
-            .filter(|(alias, _)| alias.len() > prefix.len() && alias.iter().zip(&prefix).all(|(a, b)| a == b))
-            .map(|(alias, node)| (&alias[prefix.len()..], node))
-            .collect();
-        (!inside.is_empty()).then(|| members(&inside, span))
     }
 
     fn unknown_field(&self, path: &Path<'_>) -> Diagnostic {
         let name = path.root.as_ref();
         let fields =
             self.events.iter().flat_map(|event| event.fields().chain(event.fields_by_name())).map(|info| info.name);
-        let aliases = self.scope.iter().map(|(alias, ..)| alias[0].as_str());
+        let aliases = self.names.roots();
         // Guessing is for people, who read the first mistakes.
         const GUESSES_MAX: usize = 20;
         let near = (self.diagnostics.len() < GUESSES_MAX).then(|| nearest(name, fields.chain(aliases))).flatten();
@@ -190,31 +176,4 @@ fn known(step: &PathStep<'_>) -> Option<Step> {
         PathStep::Fixed(step) => Some(step.clone()),
         PathStep::Computed(_) | PathStep::Slice(..) => None,
     }
-}
-
-/// Joins values to a map; where a name comes twice the later one counts.
-fn members(inside: &[(&[String], &Node)], span: Span) -> Node {
-    debug_assert!(inside.iter().all(|(path, ..)| path.len() <= usize::from(DEPTH_MAX)));
-    let mut joined: Vec<(String, Node)> = Vec::new();
-    for (index, (path, found)) in inside.iter().enumerate() {
-        let name = &path[0];
-        if inside[index + 1..].iter().any(|(later, ..)| later[0] == *name && path.len() == 1) {
-            continue;
-        }
-        if joined.iter().any(|(known, _)| known == name) {
-            continue;
-        }
-        let node = if path.len() == 1 {
-            Node { span, ..(*found).clone() }
-        } else {
-            let deeper: Vec<_> = inside
-                .iter()
-                .filter(|(other, ..)| other[0] == *name && other.len() > 1)
-                .map(|(other, found)| (&other[1..], *found))
-                .collect();
-            members(&deeper, span)
-        };
-        joined.push((name.clone(), node));
-    }
-    Node { kind: NodeKind::Members(joined), ty: Type::MAP, span }
 }

@@ -7,6 +7,7 @@ mod events;
 mod foreach;
 mod fuzz;
 mod language;
+mod naming;
 mod oracle;
 mod paths;
 mod payloads;

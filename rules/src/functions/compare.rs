@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 use millrace_core::value::Value;
 
 use super::conversion::to_text;
-use super::{ANYTHING, Body, Function, NUMBER, STRING, param, pure};
+use super::{ANYTHING, Body, Function, NUMBER, param, pure};
 use crate::ast::BinaryOp;
 use crate::error::Trouble;
 use crate::ops;
@@ -92,19 +92,6 @@ pub(super) const TABLE: &[Function] = &[
     numbers!("num_lte", LessOrEqual, "Whether the first number is not more: num_lte(2, 2) is true."),
     numbers!("num_gt", Greater, "Whether the first number is more: num_gt(2, 1) is true."),
     numbers!("num_gte", GreaterOrEqual, "Whether the first number is not less: num_gte(2, 2) is true."),
-    pure(
-        "is_empty",
-        &[param("value", STRING.or(Type::LIST).or(Type::MAP).or(Type::NULL))],
-        Type::BOOL,
-        "Whether nothing is in it, no character, item or member; null is empty too: is_empty('') is true.",
-        |args| {
-            Ok(Value::Bool(match &args[0] {
-                Value::List(items) => items.is_empty(),
-                Value::Map(members) => members.is_empty(),
-                other => super::string_bytes(other).is_empty(),
-            }))
-        },
-    ),
     Function {
         name: "coalesce",
         params: &[ANYTHING],

@@ -12,7 +12,7 @@ use crate::{Input, Scratch};
 #[test]
 fn the_examples_of_the_documentation_are_true() {
     let example = fancy_regex::Regex::new(
-        r"(?<call>\b[a-z_0-9]+\((?:[^()']|'(?:[^']|'')*'|\((?:[^()']|'(?:[^']|'')*')*\))*\)) is (?<value>true\b|false\b|null\b|-?\d+(?:\.\d+)?|'(?:[^']|'')*')",
+        r"(?<call>\b[a-z_0-9]+\((?:[^()']|'(?:[^']|'')*'|\((?:[^()']|'(?:[^']|'')*')*\))*\)) is (?<value>true\b|false\b|null\b|-?\d+(?:\.\d+)?|'(?:[^']|'')*'|\[[^\]]*\])",
     )
     .expect("a pattern");
     let mut checked = 0;

@@ -3,13 +3,17 @@
 mod codes;
 mod diagnostics;
 mod evaluation;
+mod events;
+mod foreach;
 mod functions_any;
 mod functions_bits;
 mod functions_math;
 mod functions_text;
 mod fuzz;
 mod language;
+mod naming;
 mod oracle;
+mod paths;
 mod payloads;
 
 use millrace_core::packet::QoS;

@@ -160,7 +160,7 @@ impl Program {
         if let Some(each) = &self.each {
             return self.each(each, &frame, slots, made);
         }
-        self.row(&frame, &slots, made.as_deref_mut())?;
+        self.row(&frame, &slots, made)?;
         Ok(true)
     }
 

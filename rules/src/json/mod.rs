@@ -109,30 +109,38 @@ impl<'a> Json<'a> {
             at = found;
         }
         *visited += self.after(at) - at;
-        self.make(at).map(|(value, _)| value)
+        let place = self.places[at];
+        if place.holds_others() { self.make(at).map(|(value, _)| value) } else { self.scalar(place) }
     }
 
     /// The place after this one and everything inside it.
     #[inline]
     fn after(&self, at: usize) -> usize {
         let place = self.places[at];
-        match place.kind() {
-            Kind::List | Kind::Map => place.end(),
-            _ => at + 1,
-        }
+        if place.holds_others() { place.end() } else { at + 1 }
     }
 
     /// The place of a member's value: of the last one, if there are several.
     fn member(&self, map: usize, name: &str, visited: &mut usize) -> Option<usize> {
-        let end = self.after(map);
+        let bytes = self.text.as_bytes();
+        let inside = &self.places[..self.after(map)];
+        // Most names differ in their first byte or in their length: those are not compared further.
+        let first = name.bytes().next().unwrap_or(b'"');
         let mut at = map + 1;
         let mut found = None;
-        while at < end {
-            *visited += 1;
-            if self.is_named(self.places[at], name) {
+        while at + 1 < inside.len() {
+            let (key, value) = (inside[at], inside[at + 1]);
+            let named = if key.kind() == Kind::Escaped {
+                Unescaped(self.raw(key).chars()).eq(name.chars())
+            } else {
+                bytes.get(key.start()) == Some(&first)
+                    && bytes.get(key.start()..key.end()).is_some_and(|raw| raw == name.as_bytes())
+            };
+            if named {
                 found = Some(at + 1);
             }
-            at = self.after(at + 1);
+            *visited += 1;
+            at = if value.holds_others() { value.end() } else { at + 2 };
         }
         found
     }
@@ -171,15 +179,6 @@ impl<'a> Json<'a> {
         &self.text[place.start()..place.end()]
     }
 
-    #[inline]
-    fn is_named(&self, place: Place, name: &str) -> bool {
-        if place.kind() == Kind::Escaped {
-            return Unescaped(self.raw(place).chars()).eq(name.chars());
-        }
-        place.end() - place.start() == name.len()
-            && self.text.as_bytes().get(place.start()..place.end()) == Some(name.as_bytes())
-    }
-
     fn string(&self, place: Place) -> Cow<'a, str> {
         let raw = self.raw(place);
         match place.kind() {
@@ -188,16 +187,22 @@ impl<'a> Json<'a> {
         }
     }
 
+    #[inline]
+    fn scalar(&self, place: Place) -> Result<Value<'a>, JsonError> {
+        Ok(match place.kind() {
+            Kind::True => Value::Bool(true),
+            Kind::False => Value::Bool(false),
+            Kind::Number => number(self.raw(place)).ok_or(JsonError::OutOfRange(place.start()))?,
+            Kind::Plain | Kind::Escaped => Value::Text(self.string(place)),
+            _ => Value::Null,
+        })
+    }
+
     /// The value at a place, and the place after it. It recurses as deep as the text, which has its limit.
     fn make(&self, at: usize) -> Result<(Value<'a>, usize), JsonError> {
         let place = self.places[at];
         let end = self.after(at);
         let value = match place.kind() {
-            Kind::Null => Value::Null,
-            Kind::True => Value::Bool(true),
-            Kind::False => Value::Bool(false),
-            Kind::Number => number(self.raw(place)).ok_or(JsonError::OutOfRange(place.start()))?,
-            Kind::Plain | Kind::Escaped => Value::Text(self.string(place)),
             Kind::List => {
                 let mut items = Vec::new();
                 let mut at = at + 1;
@@ -219,6 +224,7 @@ impl<'a> Json<'a> {
                 }
                 Value::Map(members.list)
             }
+            _ => self.scalar(place)?,
         };
         Ok((value, end))
     }

@@ -57,6 +57,12 @@ impl Place {
         self.0 as usize & Self::END_MAX
     }
 
+    /// Whether it is a list or a map.
+    #[inline(always)]
+    pub(super) const fn holds_others(self) -> bool {
+        self.0 >= (Kind::List as u64) << (2 * Self::BITS)
+    }
+
     /// The same place with another end.
     #[inline(always)]
     pub(super) const fn ended(self, end: usize) -> Self {
@@ -84,6 +90,7 @@ mod tests {
             for (start, end) in [(0, 0), (1, 2), (Place::END_MAX, Place::END_MAX), (0, Place::END_MAX)] {
                 let place = Place::new(kind, start, end);
                 assert_eq!((place.kind(), place.start(), place.end()), (kind, start, end));
+                assert_eq!(place.holds_others(), matches!(kind, Kind::List | Kind::Map));
                 let place = place.ended(7);
                 assert_eq!((place.kind(), place.start(), place.end()), (kind, start, 7));
             }

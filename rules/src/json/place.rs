@@ -76,16 +76,8 @@ mod tests {
 
     #[test]
     fn a_place_gives_back_what_it_was_made_of() {
-        let kinds = [
-            Kind::Null,
-            Kind::True,
-            Kind::False,
-            Kind::Number,
-            Kind::Plain,
-            Kind::Escaped,
-            Kind::List,
-            Kind::Map,
-        ];
+        let kinds =
+            [Kind::Null, Kind::True, Kind::False, Kind::Number, Kind::Plain, Kind::Escaped, Kind::List, Kind::Map];
         for kind in kinds {
             for (start, end) in [(0, 0), (1, 2), (Place::END_MAX, Place::END_MAX), (0, Place::END_MAX)] {
                 let place = Place::new(kind, start, end);

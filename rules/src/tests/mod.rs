@@ -3,7 +3,11 @@
 mod codes;
 mod diagnostics;
 mod evaluation;
+mod functions_context;
+mod functions_state;
+mod functions_time;
 mod fuzz;
+mod json;
 mod language;
 mod oracle;
 mod payloads;

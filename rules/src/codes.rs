@@ -140,6 +140,12 @@ pub const CODES: &[Code] = &[
         "SELECT 1 / 0 AS a FROM \"t\"",
         "SELECT 1 / 2 AS a FROM \"t\"",
     ),
+    text(
+        "R0115",
+        "A function is given a constant that it never takes: an option, a format or a program that it does not know.",
+        "SELECT hash('md6', payload) AS a FROM \"t\"",
+        "SELECT hash('md5', payload) AS a FROM \"t\"",
+    ),
     message(
         "R0301",
         "A rule looks into a payload that is not JSON: not UTF-8, not one whole JSON text, nested deeper than 128, or with a number that no float holds.",
@@ -202,6 +208,13 @@ pub const CODES: &[Code] = &[
         "SELECT concat(payload, payload) AS a, concat(a, a) AS b, concat(b, b) AS c FROM \"t\"",
         "",
         "SELECT payload AS a FROM \"t\"",
+    ),
+    message(
+        "R0310",
+        "A function cannot do its work with these values: an element that the list does not have, data that is not gzip, a jq program that fails.",
+        "SELECT nth(3, payload.a) AS a FROM \"t\"",
+        "{\"a\":[1]}",
+        "SELECT payload.a[3] AS a FROM \"t\"",
     ),
 ];
 

@@ -74,6 +74,8 @@ pub(crate) enum Trouble {
     Argument { function: &'static str, index: usize, wanted: Type, met: String },
     #[error("`{function}` cannot convert {met}")]
     Conversion { function: &'static str, met: String },
+    #[error("`{function}`: {why}")]
+    Failed { function: &'static str, why: String },
     #[error("the row or a value in it would have more than 16 MiB")]
     TooLarge,
     #[error("the rule looks through or makes more than 32 MiB for one message")]
@@ -92,6 +94,7 @@ impl Trouble {
             Self::Conversion { .. } => "R0307",
             Self::TooLarge => "R0308",
             Self::TooMuchWork => "R0309",
+            Self::Failed { .. } => "R0310",
         }
     }
 }

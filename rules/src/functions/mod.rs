@@ -1,9 +1,17 @@
 //! The table of functions: name, parameters, result, what it does. A new one is one row and its tests.
 
+mod array;
+mod compress;
 mod context;
 mod conversion;
+mod encode;
+mod env;
+mod hash;
+mod kind;
+mod map;
 mod number;
 mod string;
+mod uuid;
 
 use millrace_core::value::Value;
 
@@ -53,11 +61,24 @@ pub(crate) enum Body {
     OfEvent(for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>),
 }
 
-const TABLES: [&[Function]; 4] = [number::TABLE, string::TABLE, conversion::TABLE, context::TABLE];
+const TABLES: &[&[Function]] = &[
+    number::TABLE,
+    string::TABLE,
+    context::TABLE,
+    kind::TABLE,
+    conversion::TABLE,
+    map::TABLE,
+    array::TABLE,
+    hash::TABLE,
+    encode::TABLE,
+    compress::TABLE,
+    uuid::TABLE,
+    env::TABLE,
+];
 
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    TABLES.into_iter().flatten()
+    TABLES.iter().copied().flatten()
 }
 
 /// The function of this name, in any case.
@@ -143,9 +164,46 @@ const fn pure(
     }
 }
 
+/// The same for a function that needs the event, or pays for what it makes.
+const fn of_event(
+    name: &'static str,
+    params: &'static [Param],
+    returns: Type,
+    about: &'static str,
+    body: for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+) -> Function {
+    Function {
+        name,
+        params,
+        required: params.len(),
+        repeats: false,
+        returns,
+        about,
+        verify: None,
+        body: Body::OfEvent(body),
+    }
+}
+
+impl Function {
+    /// The row with only the first so many parameters required.
+    const fn requires(mut self, required: usize) -> Self {
+        self.required = required;
+        self
+    }
+
+    /// The row with a look at its constants when a rule is saved.
+    const fn verified(mut self, verify: Verify) -> Self {
+        self.verify = Some(verify);
+        self
+    }
+}
+
 const NUMBER: Param = param("number", Type::NUMBER);
 const TEXT: Param = param("text", Type::TEXT);
 const ANYTHING: Param = param("value", Type::ANY);
+/// Text is bytes too, wherever bytes are wanted.
+const BINARY: Type = Type::TEXT.or(Type::BYTES);
+const DATA: Param = param("data", BINARY);
 
 fn take<'i>(args: &mut [Value<'i>], index: usize) -> Value<'i> {
     args.get_mut(index).map(std::mem::take).unwrap_or_default()
@@ -156,6 +214,23 @@ fn text<'v>(args: &'v [Value<'_>], index: usize) -> &'v str {
     match args.get(index) {
         Some(Value::Text(text)) => text,
         _ => "",
+    }
+}
+
+/// The bytes of an argument that the table declares to be text or bytes.
+fn bytes<'v>(args: &'v [Value<'_>], index: usize) -> &'v [u8] {
+    match args.get(index) {
+        Some(Value::Text(text)) => text.as_bytes(),
+        Some(Value::Bytes(bytes)) => bytes,
+        _ => &[],
+    }
+}
+
+/// Bytes as a value: text if they are UTF-8.
+fn of_bytes(bytes: Vec<u8>) -> Value<'static> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Value::Text(text.into()),
+        Err(not_text) => Value::Bytes(not_text.into_bytes().into()),
     }
 }
 

@@ -3,6 +3,9 @@
 mod codes;
 mod diagnostics;
 mod evaluation;
+mod functions_data;
+mod functions_kinds;
+mod functions_maps;
 mod fuzz;
 mod language;
 mod oracle;
@@ -63,6 +66,18 @@ fn evaluate(rules: &mut Rules, input: &Input<'_>) -> String {
 fn value(expression: &str, payload: &[u8]) -> String {
     let row = run(&format!("SELECT {expression} AS v FROM \"t/#\""), payload);
     row.strip_prefix("{\"v\":").and_then(|row| row.strip_suffix('}')).map_or(row.clone(), str::to_owned)
+}
+
+/// Each expression gives this value for this payload.
+fn table(payload: &[u8], rows: &[(&str, &str)]) {
+    let wrong: Vec<_> = rows
+        .iter()
+        .filter_map(|(expression, expected)| {
+            let got = value(expression, payload);
+            (got != *expected).then(|| format!("{expression}\n     is {got}\n    not {expected}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// Whether the condition holds: `true`, `none`, or a code.

@@ -7,6 +7,7 @@ mod conversion;
 mod encode;
 mod env;
 mod hash;
+mod jq;
 mod kind;
 mod map;
 mod number;
@@ -74,6 +75,7 @@ const TABLES: &[&[Function]] = &[
     compress::TABLE,
     uuid::TABLE,
     env::TABLE,
+    jq::TABLE,
 ];
 
 /// All functions.

@@ -4,6 +4,7 @@ mod codes;
 mod diagnostics;
 mod evaluation;
 mod functions_data;
+mod functions_jq;
 mod functions_kinds;
 mod functions_maps;
 mod fuzz;

@@ -191,7 +191,7 @@ fn operators_follow_the_kinds_of_their_values() {
                 "[true,true,true,true,true,false,true]",
             ),
             ("true and null, false or 1, (1 | not)", "[false,true,false]"),
-            ("nan < 1, nan == nan, ([nan] | sort), infinite", "[true,true,[null],1.7976931348623157e308]"),
+            ("nan < 1, nan == nan, ([nan] | sort), infinite", "[true,false,[null],1.7976931348623157e308]"),
         ],
     );
 }

@@ -8,6 +8,7 @@ mod functions_jq;
 mod functions_kinds;
 mod functions_maps;
 mod fuzz;
+mod fuzz_jq;
 mod language;
 mod oracle;
 mod payloads;

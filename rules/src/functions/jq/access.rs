@@ -42,7 +42,7 @@ impl FromIterator<Self> for JqValue {
     fn from_iter<I: IntoIterator<Item = Self>>(items: I) -> Self {
         let mut list = Vec::new();
         for item in items {
-            budget::spend(CELL);
+            budget::operation();
             if budget::stopped() {
                 return Self::Null;
             }
@@ -158,7 +158,7 @@ impl ValT for JqValue {
     }
 
     fn index(self, index: &Self) -> ValR<Self> {
-        budget::spend(CELL);
+        budget::operation();
         budget::check()?;
         match (&self, index) {
             (Self::Null, Self::Text(_) | Self::Int(_) | Self::Float(_) | Self::Null) => Ok(Self::Null),

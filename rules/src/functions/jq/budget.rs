@@ -8,9 +8,11 @@ use std::cell::Cell;
 use super::value::{JqError, JqValue};
 
 /// What a step costs, in bytes of the allowance of a rule.
-pub(super) const STEP: usize = 256;
+const STEP: usize = 512;
+/// What an operator, a comparison or a new value costs.
+const OPERATION: usize = 128;
 /// Bytes of stack that a program may use, beyond what evaluates it.
-const STACK_MAX: usize = 384 << 10;
+const STACK_MAX: usize = 640 << 10;
 /// Stack that makes a step dearer by one: each result comes up through all of it.
 const STACK_PRICE: usize = 64;
 
@@ -49,6 +51,11 @@ pub(super) fn spend(bytes: usize) {
             stop(Stop::Work);
         }
     }
+}
+
+/// Pays for an operator, a comparison or a new value.
+pub(super) fn operation() {
+    spend(OPERATION);
 }
 
 /// Ends the program.

@@ -3,10 +3,11 @@
 //! What is bounded:
 //! - steps: each call, each result of a comma, of `.[]` and of a loop uses up some of what the rule may do for one
 //!   message, more of it deep inside calls; so `repeat`, `range`, recursion and what makes many results of few end
-//!   with R0309, whatever they catch on the way;
+//!   with R0309 after at most 65,536 steps, whatever they catch on the way;
 //! - memory: what is made is paid for by the byte as well; a value has at most 16 MiB written out, however often its
 //!   parts are shared (R0308), and is nested at most 128 deep;
-//! - the stack: calls inside each other, and the length of paths;
+//! - the stack: some hundred calls inside each other, but any number of a call without arguments that a function does
+//!   last; paths of 300 names;
 //! - the program: 16 KiB, 1,000 brackets, 4,000 words and signs, 200 expressions inside each other;
 //! - programs that are kept compiled: 16 a thread, the one that was not used for longest goes first.
 //!

@@ -119,7 +119,7 @@ fn has(value: &JqValue, key: &JqValue) -> ValR<JqValue> {
 
 /// Whether the one has all of the other, as jq says: texts as parts of texts, members and elements in any order.
 fn contains(whole: &JqValue, part: &JqValue) -> Result<bool, JqError> {
-    budget::spend(CELL);
+    budget::operation();
     budget::check()?;
     Ok(match (whole, part) {
         (JqValue::Text(whole), JqValue::Text(part)) => {

@@ -14,7 +14,7 @@ impl Add for JqValue {
     type Output = Result;
 
     fn add(self, other: Self) -> Result {
-        budget::spend(CELL);
+        budget::operation();
         budget::check()?;
         Ok(match (self, other) {
             (Self::Null, value) | (value, Self::Null) => value,
@@ -57,7 +57,7 @@ impl Sub for JqValue {
     type Output = Result;
 
     fn sub(self, other: Self) -> Result {
-        budget::spend(CELL);
+        budget::operation();
         budget::check()?;
         match (&self, &other) {
             (Self::Int(a), Self::Int(b)) => {
@@ -76,7 +76,7 @@ impl Mul for JqValue {
     type Output = Result;
 
     fn mul(self, other: Self) -> Result {
-        budget::spend(CELL);
+        budget::operation();
         budget::check()?;
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => {
@@ -94,7 +94,7 @@ impl Div for JqValue {
     type Output = Result;
 
     fn div(self, other: Self) -> Result {
-        budget::spend(CELL);
+        budget::operation();
         budget::check()?;
         match (&self, &other) {
             (_, Self::Int(0)) if self.as_float().is_some() => Err(by_zero(self, Math::Div, other)),
@@ -110,7 +110,7 @@ impl Rem for JqValue {
     type Output = Result;
 
     fn rem(self, other: Self) -> Result {
-        budget::spend(CELL);
+        budget::operation();
         budget::check()?;
         #[allow(clippy::cast_possible_truncation, reason = "jq cuts both to whole numbers")]
         let cut = |value: &Self| match value {
@@ -174,7 +174,6 @@ pub(super) fn split(text: &str, separator: &str) -> JqValue {
     }
     let mut pieces = Vec::new();
     let mut push = |piece: &str| {
-        budget::spend(CELL);
         pieces.push(JqValue::text(piece));
         !budget::stopped()
     };

@@ -26,6 +26,8 @@ const BRACKETS_MAX: usize = 1000;
 const TOKENS_MAX: usize = 4000;
 /// Expressions of a program inside each other: the members of one object and the parts of one text count too.
 const DEPTH_MAX: usize = 200;
+/// So many expressions inside each other cannot lie without a step, which looks at the stack.
+const UNWATCHED_MAX: usize = 16;
 /// What reading a program may take, which its depth is not known before.
 const STACK: usize = 64 << 20;
 
@@ -112,8 +114,13 @@ fn count_one(Token(_, token): &Token<&str>) -> usize {
 
 type Stepped<'s, T = Term<&'s str>> = Result<T, String>;
 
-/// The term, with a step before each call and on each side of a comma.
+/// The term, with steps wherever it could go on or make more of less, and wherever it is deep.
 fn stepped<'s>(term: Term<&'s str>, depth: usize) -> Stepped<'s> {
+    let term = stepped_inside(term, depth)?;
+    Ok(if depth.is_multiple_of(UNWATCHED_MAX) { step_before(term) } else { term })
+}
+
+fn stepped_inside<'s>(term: Term<&'s str>, depth: usize) -> Stepped<'s> {
     let too_deep = || format!("more than {DEPTH_MAX} expressions lie inside each other");
     let deeper = |by: usize| depth.checked_sub(by).ok_or_else(too_deep);
     let depth = deeper(1)?;
@@ -144,9 +151,9 @@ fn stepped<'s>(term: Term<&'s str>, depth: usize) -> Stepped<'s> {
         Term::Obj(members) => {
             let depth = deeper(members.len())?;
             // The name alone means the member or variable of that name, and must stay what it is.
-            let member = |(name, value): (Term<&'s str>, Option<Term<&'s str>>)| {
-                let value = value.map(|value| stepped(value, depth)).transpose()?;
-                Ok((stepped(name, depth)?, value))
+            let member = |(name, value): (Term<&'s str>, Option<Term<&'s str>>)| match value {
+                Some(value) => Ok((stepped(name, depth)?, Some(stepped(value, depth)?))),
+                None => Ok((stepped_inside(name, depth)?, None)),
             };
             Term::Obj(members.into_iter().map(member).collect::<Result<_, String>>()?)
         }

@@ -49,6 +49,7 @@ impl JqValue {
     /// A text.
     pub(super) fn text(text: impl Into<String>) -> Self {
         let text = text.into();
+        budget::operation();
         budget::spend(text.len());
         if text.len() > WEIGHT_MAX {
             budget::stop(Stop::Size);
@@ -59,6 +60,7 @@ impl JqValue {
 
     /// A list of these values.
     pub(super) fn list(parts: Vec<Self>) -> Self {
+        budget::operation();
         budget::spend(CELL * parts.len());
         let mut list = Weighed { parts, depth: 1, weight: CELL };
         for at in 0..list.parts.len() {
@@ -70,6 +72,7 @@ impl JqValue {
 
     /// A map of these members.
     pub(super) fn map(parts: Members) -> Self {
+        budget::operation();
         budget::spend(2 * CELL * parts.len());
         let mut map = Weighed { parts, depth: 1, weight: CELL };
         for at in 0..map.parts.len() {
@@ -144,7 +147,7 @@ impl JqValue {
 
     /// The order of jq: null, false, true, numbers, texts, lists, maps.
     pub(super) fn compare(&self, other: &Self) -> Ordering {
-        budget::spend(CELL);
+        budget::operation();
         match (self, other) {
             (Self::Int(a), Self::Int(b)) => a.cmp(b),
             (Self::Int(a), Self::Float(b)) if !b.is_nan() => compare_int_float(*a, *b),
@@ -152,11 +155,9 @@ impl JqValue {
             (Self::Float(a), Self::Float(b)) if !a.is_nan() && !b.is_nan() => {
                 a.partial_cmp(b).unwrap_or(Ordering::Equal)
             }
-            // What is not a number comes before all numbers.
-            (Self::Int(_) | Self::Float(_), Self::Int(_) | Self::Float(_)) => {
-                let is_number = |value: &Self| value.as_float().is_some_and(|value| !value.is_nan());
-                is_number(self).cmp(&is_number(other))
-            }
+            // What is not a number comes before all numbers, and before itself: it equals nothing.
+            (Self::Float(a), Self::Int(_) | Self::Float(_)) if a.is_nan() => Ordering::Less,
+            (Self::Int(_) | Self::Float(_), Self::Int(_) | Self::Float(_)) => Ordering::Greater,
             (Self::Text(a), Self::Text(b)) => {
                 if Rc::ptr_eq(a, b) {
                     return Ordering::Equal;

@@ -11,7 +11,8 @@ use crate::config::layers::{Inputs, Loaded, load};
 use crate::config::print;
 use crate::diagnostics::{Severity, render_all};
 use crate::exit::Exit;
-use crate::{doctor, explain, host, run};
+use crate::rules::RulesVerb;
+use crate::{doctor, explain, host, rules, run};
 
 /// An MQTT broker whose messages become rows.
 #[derive(Debug, Parser)]
@@ -83,6 +84,9 @@ enum Verb {
         /// The code, or all
         code: String,
     },
+    /// Check, try, test and look up rules
+    #[command(subcommand)]
+    Rules(RulesVerb),
     /// Publish messages
     Pub(Box<PublishOptions>),
     /// Print messages
@@ -114,6 +118,7 @@ pub fn run() -> ExitCode {
             Err(exit) => exit,
         },
         Some(Verb::Explain { code }) => explain::run(&code),
+        Some(Verb::Rules(verb)) => rules::run(&verb),
         Some(Verb::Pub(options)) => publish::run(&options),
         Some(Verb::Sub(options)) => subscribe::run(&options),
     };

@@ -12,6 +12,7 @@ pub mod host;
 pub mod logging;
 pub mod memory;
 pub mod out;
+pub mod rules;
 pub mod run;
 pub mod shutdown;
 pub mod systemd;

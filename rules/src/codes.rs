@@ -1,5 +1,7 @@
 //! What each code means: cause, a rule that gets it, the same rule mended. For `millrace explain` and the documentation.
 
+use serde::Serialize;
+
 /// One code.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
@@ -13,6 +15,38 @@ pub struct Code {
     pub payload: Option<&'static str>,
     /// The example, mended.
     pub mended: &'static str,
+}
+
+/// What sort of mistake a code names, in the words of `millrace rules test --json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The text is no rule.
+    Parse,
+    /// A name means nothing here.
+    Name,
+    /// Too many or too few arguments.
+    Arity,
+    /// A value of a kind that does not fit.
+    Type,
+    /// It failed for one event.
+    Eval,
+}
+
+/// First and last code of each sort.
+const KINDS: [(&str, &str, Kind); 6] = [
+    ("R0001", "R0099", Kind::Parse),
+    ("R0101", "R0109", Kind::Name),
+    ("R0110", "R0110", Kind::Arity),
+    ("R0111", "R0199", Kind::Type),
+    ("R0201", "R0299", Kind::Parse),
+    ("R0301", "R0499", Kind::Eval),
+];
+
+/// What sort of mistake a code names.
+#[must_use]
+pub fn kind(code: &str) -> Option<Kind> {
+    KINDS.iter().find(|(first, last, _)| (*first..=*last).contains(&code)).map(|(.., kind)| *kind)
 }
 
 const fn text(code: &'static str, cause: &'static str, example: &'static str, mended: &'static str) -> Code {

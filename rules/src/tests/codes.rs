@@ -1,7 +1,7 @@
 //! The table of codes tells the truth.
 
 use super::run;
-use crate::codes::{CODES, explain};
+use crate::codes::{CODES, Kind, explain, kind};
 use crate::rule::diagnose;
 
 #[test]
@@ -41,4 +41,14 @@ fn every_code_that_the_crate_uses_is_in_the_table_once_and_in_order() {
     assert_eq!(known, used);
     assert!(explain("r0102").is_some_and(|code| code.mended.contains("'high'")));
     assert!(explain("R9999").is_none());
+}
+
+#[test]
+fn every_code_is_of_a_kind() {
+    for code in CODES {
+        assert!(kind(code.code).is_some(), "{}", code.code);
+        assert_eq!(code.payload.is_some(), kind(code.code) == Some(Kind::Eval), "{}", code.code);
+    }
+    assert_eq!(kind("R0103"), Some(Kind::Name));
+    assert_eq!(kind("C0101"), None);
 }

@@ -28,6 +28,7 @@ pub mod parse;
 mod properties;
 pub mod rule;
 pub mod state;
+mod suggest;
 pub mod token;
 mod tree;
 pub mod value_type;

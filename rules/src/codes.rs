@@ -239,6 +239,23 @@ pub const CODES: &[Code] = &[
     ),
 ];
 
+/// What to try when a rule failed for an event, in a few words. Mistakes in a rule's text bring their own.
+const REMEDIES: &[(&str, &str)] = &[
+    ("R0301", "a name behind `payload.` reads JSON; the payload as it came is `payload`"),
+    ("R0302", "coalesce(x, 0) stands in for null, float(x) makes a number of text"),
+    ("R0303", "ask is_num(x) first, or convert by float(x)"),
+    ("R0304", "WHERE x != 0 keeps such messages out"),
+    ("R0305", "float(x) has the wider range"),
+    ("R0306", "str(x), int(x) and float(x) convert; is_str(x) and its like ask first"),
+    ("R0307", "ask is_num(x) or is_str(x) first, or compare with what can be converted"),
+];
+
+/// What to try when a rule failed with this code, if that can be said in a few words.
+#[must_use]
+pub fn remedy(code: &str) -> Option<&'static str> {
+    REMEDIES.iter().find(|(known, _)| *known == code).map(|(_, remedy)| *remedy)
+}
+
 /// What a code means.
 #[must_use]
 pub fn explain(code: &str) -> Option<&'static Code> {

@@ -120,7 +120,8 @@ pub fn values(records: &[Record]) -> Vec<Value<'static>> {
 /// A failed evaluation as a diagnostic.
 #[must_use]
 pub fn diagnostic_of(error: &EvalError) -> Diagnostic {
-    Diagnostic::error(error.code(), error.span(), error.message())
+    let help = codes::remedy(error.code()).map(str::to_owned);
+    Diagnostic { help, ..Diagnostic::error(error.code(), error.span(), error.message()) }
 }
 
 /// Diagnostics for people; `name` is that of the text. Control characters cannot steer the terminal.

@@ -36,12 +36,13 @@ pub fn condition(sql: &str, compat: Compat, sample: &Sample, seed: Option<u64>) 
     let mut said = format!("WHERE {} was {value}", short(text));
     let mut shown: Vec<&str> = Vec::new();
     for path in paths(&tokens, &term).into_iter().map(|range| &sql[range]) {
-        if shown.len() < VALUES_MAX && !shown.contains(&path) {
-            if let Some(met) = probe.value(path) {
-                said.push_str(if shown.is_empty() { "; " } else { ", " });
-                said.push_str(&format!("{} = {}", short(path), short(&met.to_json())));
-                shown.push(path);
-            }
+        if shown.len() < VALUES_MAX
+            && !shown.contains(&path)
+            && let Some(met) = probe.value(path)
+        {
+            said.push_str(if shown.is_empty() { "; " } else { ", " });
+            said.push_str(&format!("{} = {}", short(path), short(&met.to_json())));
+            shown.push(path);
         }
     }
     Some(said)

@@ -1,7 +1,7 @@
 //! The table of codes tells the truth.
 
 use super::run;
-use crate::codes::{CODES, Kind, explain, kind};
+use crate::codes::{CODES, Kind, explain, kind, remedy};
 use crate::rule::diagnose;
 
 #[test]
@@ -51,4 +51,12 @@ fn every_code_is_of_a_kind() {
     }
     assert_eq!(kind("R0103"), Some(Kind::Name));
     assert_eq!(kind("C0101"), None);
+}
+
+#[test]
+fn remedies_are_for_codes_that_are_about_events() {
+    for code in CODES {
+        assert!(remedy(code.code).is_none() || kind(code.code) == Some(Kind::Eval), "{}", code.code);
+    }
+    assert!(remedy("R0301").is_some_and(|remedy| remedy.contains("`payload`")));
 }

@@ -173,6 +173,45 @@ fn an_event_is_taken_as_it_was_written_down() {
 }
 
 #[test]
+fn events_have_all_their_fields_and_follow_from_the_rule() {
+    let dir = Dir::new();
+    let events = dir.run(&["events", "--json"]).json();
+    for event in events.as_array().expect("a list").iter().skip(1) {
+        let sql = format!("SELECT * FROM \"{}\"", event["from"][0].as_str().expect("it has a topic"));
+        let said = dir.run(&["test", "--json", "--now", "5", "--sql", &sql]);
+        assert_eq!(said.code, Some(0), "{said:?}");
+        let row = &said.json()[0];
+        for field in event["fields"].as_array().expect("a list").iter().filter(|field| field["in_star"] == true) {
+            let (name, ty) = (field["name"].as_str().expect("a name"), field["type"].as_str().expect("a type"));
+            let value = row.get(name).unwrap_or_else(|| panic!("{name} in {row}"));
+            assert!(!value.is_null() || ty.contains("null"), "{name} of {sql}");
+        }
+        assert_eq!((&row["event"], &row["timestamp"]), (&event["name"], &json!(5)));
+    }
+    let sql = "SELECT event, topic FROM \"$events/session/#\", \"t/#\"";
+    for (event, name) in [
+        (json!({"event": "$events/session_subscribed", "topic": "x/#"}), "session.subscribed"),
+        (json!({"event": "message.publish", "topic": "t/1"}), "message.publish"),
+    ] {
+        let said = dir.run(&["test", "--json", "--sql", sql, "--event", &event.to_string()]);
+        assert_eq!(said.json(), json!([{"event": name, "topic": event["topic"]}]), "{said:?}");
+    }
+}
+
+#[test]
+fn each_row_of_foreach_is_one_of_the_array() {
+    let dir = Dir::new();
+    let sql = "FOREACH payload.s AS s DO s.n AS n INCASE s.n > 1 FROM \"t/#\" WHERE qos = 1";
+    let event = |qos: u8| format!("{{\"qos\":{qos},\"payload\":{{\"s\":[{{\"n\":1}},{{\"n\":2}},{{\"n\":3.0}}]}}}}");
+    let rows = dir.run(&["test", "--json", "--sql", sql, "--event", &event(1)]);
+    assert_eq!(rows.out, "[{\"n\":2},{\"n\":3.0}]\n", "{rows:?}");
+    let people = dir.run(&["test", "--sql", sql, "--event", &event(1)]);
+    assert_eq!(people.out, "n  2 integer\n\nn  3.0 float\n");
+    let none = dir.run(&["test", "--json", "--sql", sql, "--event", &event(0)]);
+    assert_eq!((none.out.as_str(), none.err.as_str()), ("[]\n", "note: no row: WHERE qos = 1 was false; qos = 0\n"));
+}
+
+#[test]
 fn what_is_no_event_is_refused_and_what_is_unknown_is_left_out() {
     let dir = Dir::new();
     let sql = "SELECT topic FROM \"t/#\"";

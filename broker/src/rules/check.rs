@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use millrace_rules::RuleDiagnostics;
 use millrace_rules::diagnostics::{Diagnostic, Severity, line_and_column};
 use serde::Serialize;
 
@@ -37,7 +38,7 @@ pub fn run(files: &[PathBuf], json: bool) -> Exit {
         match rules_of(file) {
             Ok(rules) => {
                 checked += rules.len();
-                all.extend(rules.into_iter().map(|rule| (diagnose(&rule), rule)));
+                all.extend(rules.into_iter().flat_map(diagnose));
             }
             Err(Unread::File(message)) => exit = super::usage(&message),
             Err(Unread::Config(diagnostics)) => {
@@ -46,14 +47,15 @@ pub fn run(files: &[PathBuf], json: bool) -> Exit {
             }
         }
     }
-    let errors: usize = all.iter().map(|(found, _)| trial::errors(found)).sum();
-    let warnings = all.iter().map(|(found, _)| found.len()).sum::<usize>() - errors;
+    let errors: usize = all.iter().map(|found| trial::errors(&found.said.diagnostics)).sum();
+    let warnings = all.iter().map(|found| found.said.diagnostics.len()).sum::<usize>() - errors;
     if json {
-        let said: Vec<Said> = all.iter().flat_map(|(found, rule)| found.iter().map(|one| as_data(one, rule))).collect();
+        let each = |found: &Found| found.said.diagnostics.iter().map(|one| as_data(one, found)).collect::<Vec<_>>();
+        let said: Vec<Said> = all.iter().flat_map(each).collect();
         say(&format!("{}\n", serde_json::to_string_pretty(&said).expect("texts and numbers are JSON")));
     } else {
-        for (found, rule) in &all {
-            eprint!("{}", trial::render(found, &rule.title, &rule.config.sql));
+        for found in &all {
+            eprint!("{}", trial::render(&found.said.diagnostics, &found.title, &found.said.sql));
         }
         let many = |number: usize, noun| format!("{number} {noun}{}", if number == 1 { "" } else { "s" });
         if errors + warnings > 0 {
@@ -65,19 +67,37 @@ pub fn run(files: &[PathBuf], json: bool) -> Exit {
     if exit == Exit::Done && errors > 0 { Exit::Failed } else { exit }
 }
 
-/// Errors, or what is allowed and probably not meant.
-fn diagnose(rule: &NamedRule) -> Vec<Diagnostic> {
-    match Trial::new(&rule.name, &rule.config) {
-        Ok(trial) => trial.rule().warnings().to_vec(),
-        Err(wrong) => wrong.diagnostics,
-    }
+/// What is said of one text.
+struct Found {
+    file: String,
+    /// What a diagnostic calls the text.
+    title: String,
+    said: RuleDiagnostics,
 }
 
-fn as_data(diagnostic: &Diagnostic, rule: &NamedRule) -> Said {
-    let (line, column) = line_and_column(diagnostic.span, &rule.config.sql);
+/// Errors, or what is allowed and probably not meant; for each text of a rule.
+fn diagnose(rule: NamedRule) -> Vec<Found> {
+    let NamedRule { file, name, title, config } = rule;
+    let said = match Trial::new(&name, &config) {
+        Ok(trial) => {
+            let diagnostics = trial.rule().warnings().to_vec();
+            vec![RuleDiagnostics { rule: name.clone(), sql: config.sql, diagnostics }]
+        }
+        Err(wrong) => wrong,
+    };
+    let found = |said: RuleDiagnostics| Found {
+        file: file.clone(),
+        title: if said.rule == name { title.clone() } else { format!("{file}, rules.{}", said.rule) },
+        said,
+    };
+    said.into_iter().map(found).collect()
+}
+
+fn as_data(diagnostic: &Diagnostic, found: &Found) -> Said {
+    let (line, column) = line_and_column(diagnostic.span, &found.said.sql);
     Said {
-        file: rule.file.clone(),
-        rule: rule.name.clone(),
+        file: found.file.clone(),
+        rule: found.said.rule.clone(),
         code: diagnostic.code,
         severity: diagnostic.severity,
         from: diagnostic.span.start,

@@ -10,7 +10,7 @@ use millrace_rules::diagnostics::Diagnostic;
 
 use super::cases::{Case, Expect, read_cases};
 use super::sample::Sample;
-use super::trial::{Answer, Trial, diagnostic_of, values};
+use super::trial::{self, Answer, Trial, diagnostic_of, values};
 use super::{junit, shown, typed, usage, why};
 use crate::diagnostics::{printable, render_all};
 use crate::exit::Exit;
@@ -96,7 +96,7 @@ fn run_case(file: &str, case: Case) -> Outcome {
 fn judge(case: &Case) -> (Duration, Option<Failure>) {
     let mut trial = match Trial::new("case", &case.rule) {
         Ok(trial) => trial,
-        Err(wrong) => return (Duration::ZERO, against(&case.expect, &wrong.diagnostics, case)),
+        Err(wrong) => return (Duration::ZERO, against(&case.expect, &trial::all(&wrong), case)),
     };
     let taken = match &case.event {
         Some(event) => Sample::of(event.clone(), trial.sources(), case.now),

@@ -67,13 +67,10 @@ impl Trial {
     /// Compiles a rule, whether or not its config lets it run.
     ///
     /// # Errors
-    /// All that is wrong with it.
-    pub fn new(name: &str, config: &RuleConfig) -> Result<Self, RuleDiagnostics> {
+    /// All that is wrong with it, for each of its texts.
+    pub fn new(name: &str, config: &RuleConfig) -> Result<Self, Vec<RuleDiagnostics>> {
         let config = RuleConfig { enabled: true, ..config.clone() };
-        let rules = Rules::compile(&[(name, config.clone())]).map_err(|wrong| {
-            let none = || RuleDiagnostics { rule: name.to_owned(), sql: config.sql.clone(), diagnostics: Vec::new() };
-            wrong.into_iter().next().unwrap_or_else(none)
-        })?;
+        let rules = Rules::compile(&[(name, config.clone())])?;
         let rule = rules.as_slice().first().expect("a rule that is enabled and compiles is there").clone();
         let query = parse::parse(&config.sql).expect("what compiles can be parsed");
         let sources = query.sources.iter().map(|source| source.text.clone().into_owned()).collect();
@@ -122,6 +119,12 @@ pub fn values(records: &[Record]) -> Vec<Value<'static>> {
 pub fn diagnostic_of(error: &EvalError) -> Diagnostic {
     let help = codes::remedy(error.code()).map(str::to_owned);
     Diagnostic { help, ..Diagnostic::error(error.code(), error.span(), error.message()) }
+}
+
+/// The diagnostics of all texts together; where only a rule's SQL can be wrong.
+#[must_use]
+pub fn all(wrong: &[RuleDiagnostics]) -> Vec<Diagnostic> {
+    wrong.iter().flat_map(|wrong| wrong.diagnostics.clone()).collect()
 }
 
 /// Diagnostics for people; `name` is that of the text. Control characters cannot steer the terminal.

@@ -6,7 +6,7 @@ use millrace_rules::RuleConfig;
 use millrace_rules::diagnostics::Diagnostic;
 
 use super::sample::{DEFAULT_PAYLOAD, Sample, Taken};
-use super::trial::{Answer, Trial, Wrong, diagnostic_of, render, values};
+use super::trial::{self, Answer, Trial, Wrong, diagnostic_of, render, values};
 use super::{TestOptions, read, shown, typed, usage, why};
 use crate::diagnostics::{printable, render_all};
 use crate::exit::Exit;
@@ -22,7 +22,7 @@ pub fn run(options: &TestOptions) -> Exit {
     };
     let mut trial = match Trial::new("rule", &config) {
         Ok(trial) => trial,
-        Err(wrong) => return refused(&wrong.diagnostics, &title, &config.sql, options.json),
+        Err(wrong) => return refused(&trial::all(&wrong), &title, &config.sql, options.json),
     };
     eprint!("{}", render(trial.rule().warnings(), &title, &config.sql));
     let now = options.now.unwrap_or_else(timestamp::unix_ms);
@@ -116,7 +116,7 @@ fn not_wanted(sample: &Sample, sources: &[String]) -> String {
 /// Says what is wrong with the rule, or why it failed.
 fn refused(diagnostics: &[Diagnostic], title: &str, sql: &str, json: bool) -> Exit {
     eprint!("{}", render(diagnostics, title, sql));
-    if json && let Some(first) = diagnostics.iter().find(|d| super::trial::errors(std::slice::from_ref(d)) > 0) {
+    if json && let Some(first) = diagnostics.iter().find(|d| trial::errors(std::slice::from_ref(d)) > 0) {
         let wrong = Wrong::of(first, sql);
         say(&format!("{}\n", serde_json::to_string(&wrong).expect("texts and numbers are JSON")));
     }

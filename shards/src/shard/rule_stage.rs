@@ -30,6 +30,7 @@ pub struct RuleSet {
     /// For each rule, which ports get its rows.
     targets: Vec<Vec<usize>>,
     dirty: bool,
+    rows: Rows,
 }
 
 impl RuleSet {
@@ -43,7 +44,37 @@ impl RuleSet {
         let port =
             |sink: &String| names.iter().position(|name| name == sink).expect("the config names only sinks it has");
         let targets = rules.as_slice().iter().map(|rule| rule.sinks().iter().map(port).collect()).collect();
-        Self { rules, ports, targets, dirty: false }
+        Self { rules, ports, targets, dirty: false, rows: Rows::default() }
+    }
+
+    /// Runs these rules, by their numbers, on an event; what their actions ask for is done or queued. Borrows nothing
+    /// else of the shard, so that the input may lie anywhere in it.
+    pub(super) fn run_rules_on(&mut self, wanting: &[u32], input: &Input<'_>) {
+        for number in wanting {
+            let Some(rule) = self.rules.get_mut(*number) else { continue };
+            match rule.evaluate(input, &mut self.rows) {
+                Outcome::Passed => {
+                    let targets = &self.targets[*number as usize];
+                    for record in self.rows.drain() {
+                        for target in targets {
+                            self.ports[*target].offer(record.clone());
+                        }
+                        self.dirty |= !targets.is_empty();
+                    }
+                }
+                Outcome::NoResult => {}
+                Outcome::Failed(error) => {
+                    tracing::warn!(
+                        event = "rule-failed",
+                        rule = rule.name(),
+                        code = error.code(),
+                        position = error.span().start,
+                        "{}",
+                        error.message()
+                    );
+                }
+            }
+        }
     }
 }
 
@@ -58,8 +89,7 @@ pub(super) struct Publisher {
 /// Scratch of the rule stage, reused for each message.
 #[derive(Default)]
 pub(super) struct RuleScratch {
-    rows: Rows,
-    json: Scratch,
+    pub(super) json: Scratch,
     numbers: u64,
 }
 
@@ -120,33 +150,8 @@ impl Shard {
             unix_ms: self.now.unix.0,
             node: sys_topics::NODE,
         };
-        let RuleScratch { rows, json, .. } = &mut self.rule_scratch;
-        let input = Input::publish(event, json);
-        for number in wanting {
-            let Some(rule) = self.rules.rules.get_mut(*number) else { continue };
-            match rule.evaluate(&input, rows) {
-                Outcome::Passed => {
-                    let targets = &self.rules.targets[*number as usize];
-                    for record in rows.drain() {
-                        for target in targets {
-                            self.rules.ports[*target].offer(record.clone());
-                        }
-                        self.rules.dirty |= !targets.is_empty();
-                    }
-                }
-                Outcome::NoResult => {}
-                Outcome::Failed(error) => {
-                    tracing::warn!(
-                        event = "rule-failed",
-                        rule = rule.name(),
-                        code = error.code(),
-                        position = error.span().start,
-                        "{}",
-                        error.message()
-                    );
-                }
-            }
-        }
+        let input = Input::publish(event, &mut self.rule_scratch.json);
+        self.rules.run_rules_on(wanting, &input);
     }
 
     /// The end of a turn: the rows of this turn become visible to the sinks.

@@ -28,7 +28,7 @@ struct Cli {
 
 /// Where config comes from, for every verb that reads it.
 #[derive(Args, Clone, Debug, Default)]
-struct ConfigArgs {
+pub struct ConfigArgs {
     /// Config file; without it ./millrace.toml, else /etc/millrace/millrace.toml
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
@@ -39,7 +39,7 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     /// What stands before the verb and what stands after it, which wins.
-    fn with(mut self, after: Self) -> Self {
+    pub(crate) fn with(mut self, after: Self) -> Self {
         self.config = after.config.or(self.config);
         self.set.extend(after.set);
         self
@@ -118,14 +118,18 @@ pub fn run() -> ExitCode {
             Err(exit) => exit,
         },
         Some(Verb::Explain { code }) => explain::run(&code),
-        Some(Verb::Rules(verb)) => rules::run(&verb),
+        Some(Verb::Rules(verb)) => rules::run(&verb, cli.config),
         Some(Verb::Pub(options)) => publish::run(&options),
         Some(Verb::Sub(options)) => subscribe::run(&options),
     };
     exit.into()
 }
 
-fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
+/// The config of these arguments; what is wrong with it is said.
+///
+/// # Errors
+/// What to exit with.
+pub(crate) fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
     match load(&Inputs::from_process(args.config, args.set)) {
         Ok(loaded) => {
             eprint!("{}", render_all(&loaded.warnings, consequence));

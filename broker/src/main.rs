@@ -4,6 +4,7 @@ pub mod allocator;
 pub mod cli;
 pub mod client;
 pub mod config;
+pub mod control;
 pub mod diagnostics;
 pub mod doctor;
 pub mod exit;

@@ -18,6 +18,7 @@ use millrace_shards::shard::{Control, RowPort, RuleSet, Shard, Shared};
 use millrace_sinks::{SinkError, SinkPort, Sinks};
 
 use crate::config::Config;
+use crate::control::ControlSocket;
 use crate::diagnostics::Diagnostic;
 use crate::host::{self, DataDir};
 use crate::memory::Watermark;
@@ -35,6 +36,7 @@ pub struct Broker {
     sinks: Sinks,
     watermark: Watermark,
     facts: Facts,
+    control: Option<ControlSocket>,
     _data_dir: DataDir,
 }
 
@@ -93,7 +95,8 @@ impl Broker {
         };
         let facts = facts(&runtime, &settings);
         let watermark = Watermark::start(shared.clone());
-        Ok(Self { runtime, shared, sinks, watermark, facts, _data_dir: data_dir })
+        let control = open_control(&data_dir, &runtime);
+        Ok(Self { runtime, shared, sinks, watermark, facts, control, _data_dir: data_dir })
     }
 
     /// What there is to say about it.
@@ -130,8 +133,9 @@ impl Broker {
     }
 
     /// Stops accepting, says goodbye to all clients, lets out what waits, writes what the sinks hold; within this time.
-    pub fn stop(self, timeout: Duration) {
+    pub fn stop(mut self, timeout: Duration) {
         let over = Instant::now() + timeout;
+        drop(self.control.take());
         self.runtime.stop_listening();
         self.tell(&Control::Drain);
         let clients_over = over - timeout / SINKS_SHARE;
@@ -166,6 +170,14 @@ impl Broker {
     fn open(&self) -> u64 {
         self.runtime.vitals().iter().map(|vitals| vitals.counters().open.load(Ordering::Relaxed)).sum()
     }
+}
+
+/// Without it the broker only cannot be asked anything.
+fn open_control(dir: &DataDir, runtime: &Runtime<Control>) -> Option<ControlSocket> {
+    let shards = (0..runtime.shards()).map(|shard| runtime.control(ShardId(shard)).clone()).collect();
+    ControlSocket::open(dir.path(), shards)
+        .inspect_err(|error| tracing::warn!(event = "control-closed", "no control socket in data_dir: {error}"))
+        .ok()
 }
 
 /// A port of a sink as shards want it: what becomes of a row is the port's to count.

@@ -139,6 +139,12 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The rows of the last evaluation.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Record] {
+        &self.records
+    }
+
     /// Takes the rows of the last evaluation.
     pub fn drain(&mut self) -> impl Iterator<Item = Record> + '_ {
         self.records.drain(..)

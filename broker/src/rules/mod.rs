@@ -9,6 +9,7 @@
 //! | why WHERE was true or false | [`why`] |
 //! | one event tried on one rule | [`try_one`] |
 //! | cases in a file, and whether they hold | [`cases`], [`suite`], [`junit`] |
+//! | what rules of a running broker do | [`tap`] |
 //! | how values are shown with their kinds | [`typed`] |
 //! | which functions, events and fields there are | [`vocabulary`], [`reference`] |
 
@@ -20,6 +21,7 @@ pub mod reference;
 pub mod sample;
 pub mod sources;
 pub mod suite;
+pub mod tap;
 pub mod trial;
 pub mod try_one;
 pub mod typed;
@@ -31,6 +33,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use millrace_rules::config::Compat;
 
+use crate::cli::{ConfigArgs, load_or_say};
 use crate::exit::Exit;
 
 /// What can be done with rules.
@@ -47,6 +50,15 @@ pub enum RulesVerb {
     },
     /// Try a rule on an event, or run the cases of files
     Test(Box<TestOptions>),
+    /// Show samples of what rules of the running broker do
+    Tap {
+        /// The broker's config, for its data directory.
+        #[command(flatten)]
+        config: ConfigArgs,
+        /// What is wanted of it.
+        #[command(flatten)]
+        options: tap::TapOptions,
+    },
     /// Print the functions that rules can call
     Functions {
         /// Only this one, or those whose names hold this
@@ -128,10 +140,16 @@ impl From<CompatChoice> for Compat {
     }
 }
 
-/// Runs the verb.
+/// Runs the verb; `before` is the config as it was named before the verb.
 #[must_use]
-pub fn run(verb: &RulesVerb) -> Exit {
+pub fn run(verb: &RulesVerb, before: ConfigArgs) -> Exit {
     match verb {
+        RulesVerb::Tap { config, options } => {
+            match load_or_say(before.with(config.clone()), "the broker was not asked") {
+                Ok(loaded) => tap::run(options, &loaded.config, loaded.file.as_deref()),
+                Err(exit) => exit,
+            }
+        }
         RulesVerb::Check { files, json } => check::run(files, *json),
         RulesVerb::Test(options) if options.files.is_empty() => try_one::run(options),
         RulesVerb::Test(options) => suite::run(&options.files, options.json, options.junit.as_deref()),

@@ -35,6 +35,19 @@ pub fn with_bytes(value: Value<'static>) -> Value<'static> {
     }
 }
 
+/// The other way round: bytes become maps that stand for them.
+#[must_use]
+pub fn without_bytes(value: Value<'_>) -> Value<'_> {
+    match value {
+        Value::Bytes(bytes) => Value::Map(vec![(BYTES_KEY.into(), Value::Text(base64::encode(&bytes).into()))]),
+        Value::List(items) => Value::List(items.into_iter().map(without_bytes).collect()),
+        Value::Map(members) => {
+            Value::Map(members.into_iter().map(|(name, value)| (name, without_bytes(value))).collect())
+        }
+        other => other,
+    }
+}
+
 /// A value on one line: `{"t": 29.5 float, "clientid": "c1" text}`.
 #[must_use]
 pub fn typed(value: &Value<'_>) -> String {

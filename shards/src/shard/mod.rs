@@ -29,6 +29,7 @@ mod slab;
 mod subscribers;
 mod subscriptions;
 mod sys_topics;
+pub mod tap;
 pub mod timer_wheel;
 
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use millrace_rules::{Input, Outcome, PublishEvent, Rows, Rules, Scratch};
 
 use super::route::Origin;
 use super::subscribers::Subscriber;
+use super::tap::{Tap, Taps};
 use super::{Shard, sys_topics};
 
 /// Where the rows for one sink go: a bounded ring to its worker.
@@ -31,6 +32,7 @@ pub struct RuleSet {
     targets: Vec<Vec<usize>>,
     dirty: bool,
     rows: Rows,
+    taps: Taps,
 }
 
 impl RuleSet {
@@ -44,7 +46,12 @@ impl RuleSet {
         let port =
             |sink: &String| names.iter().position(|name| name == sink).expect("the config names only sinks it has");
         let targets = rules.as_slice().iter().map(|rule| rule.sinks().iter().map(port).collect()).collect();
-        Self { rules, ports, targets, dirty: false, rows: Rows::default() }
+        Self { rules, ports, targets, dirty: false, rows: Rows::default(), taps: Taps::default() }
+    }
+
+    /// From now on samples go into this tap, until nobody reads it.
+    pub(super) fn tap(&mut self, tap: Tap) {
+        self.taps.add(tap);
     }
 
     /// Runs these rules, by their numbers, on an event; what their actions ask for is done or queued. Borrows nothing
@@ -52,7 +59,11 @@ impl RuleSet {
     pub(super) fn run_rules_on(&mut self, wanting: &[u32], input: &Input<'_>) {
         for number in wanting {
             let Some(rule) = self.rules.get_mut(*number) else { continue };
-            match rule.evaluate(input, &mut self.rows) {
+            let outcome = rule.evaluate(input, &mut self.rows);
+            if !self.taps.is_empty() {
+                self.taps.note(rule, input, &outcome, &self.rows);
+            }
+            match outcome {
                 Outcome::Passed => {
                     let targets = &self.targets[*number as usize];
                     for record in self.rows.drain() {

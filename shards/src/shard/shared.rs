@@ -17,6 +17,7 @@ use millrace_core::topic::ExactRoutes;
 
 use super::Shard;
 use super::io::{ListenerId, ShardId};
+use super::tap::Tap;
 use crate::assign::Placement;
 use crate::berths::Berths;
 use crate::config::{Listener, Retained, ShardsConfig};
@@ -26,6 +27,8 @@ use crate::config::{Listener, Retained, ShardsConfig};
 pub enum Control {
     /// Another config holds from now on.
     Reload(Arc<ShardsConfig>),
+    /// Take samples of what rules do.
+    Tap(Tap),
     /// Stop: tell all clients and let them go.
     Drain,
 }
@@ -280,6 +283,7 @@ impl Shard {
                 self.queue_limits = super::queue_limits(&config);
                 self.config = config;
             }
+            Control::Tap(tap) => self.rules.tap(tap),
             Control::Drain => self.drain(),
         }
     }

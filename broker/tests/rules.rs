@@ -382,3 +382,15 @@ fn the_page_of_the_reference_is_what_the_tables_say() {
         "docs/rules-reference.md is old: run `millrace rules reference > docs/rules-reference.md`"
     );
 }
+
+#[test]
+fn the_cases_in_the_documentation_hold() {
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/rules-testing.md"));
+    let page = page.expect("the page is there");
+    let cases = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("it shows cases");
+    let dir = Dir::new();
+    dir.write("millrace.toml", CONFIG);
+    dir.write("cases.toml", cases);
+    let said = dir.run(&["test", "cases.toml"]);
+    assert!(said.code == Some(0) && said.out.ends_with("3 passed, 0 failed\n"), "{said:?}");
+}

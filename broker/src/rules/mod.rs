@@ -11,7 +11,7 @@
 //! | cases in a file, and whether they hold | [`cases`], [`suite`], [`junit`] |
 //! | what rules of a running broker do | [`tap`] |
 //! | how values are shown with their kinds | [`typed`] |
-//! | which functions, events and fields there are | [`vocabulary`], [`reference`] |
+//! | which functions, events and fields there are | [`vocabulary`], [`mod@reference`] |
 
 pub mod base64;
 pub mod cases;

@@ -4,7 +4,7 @@
 //! | --- | --- |
 //! | which rules a file holds | [`sources`] |
 //! | what is wrong with them | [`check`] |
-//! | what an event is when a person writes it | [`sample`] |
+//! | what an event is when a person writes it | [`sample`], `fill` |
 //! | what a rule makes of it | [`trial`] |
 //! | why WHERE was true or false | [`why`] |
 //! | one event tried on one rule | [`try_one`] |
@@ -16,6 +16,7 @@
 pub mod base64;
 pub mod cases;
 pub mod check;
+mod fill;
 pub mod junit;
 pub mod reference;
 pub mod sample;

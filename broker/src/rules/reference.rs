@@ -28,8 +28,8 @@ pub fn markdown() -> String {
 
 fn events(page: &mut String) {
     page.push_str(
-        "\n## Events\n\nFROM names Topic Filters, for messages, and the topics of events. `SELECT *` gives the fields of a \
-         table up to the line; those behind it only come by name.\n",
+        "\n## Events\n\nFROM names Topic Filters, for messages, and the topics of events. `SELECT *` gives the fields above \
+         the empty row of a table; those below it only come by name.\n",
     );
     for info in Event::all() {
         let _ = write!(page, "\n### {}\n\n{}", info.name, about(info));

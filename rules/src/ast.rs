@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use millrace_core::json::Step;
+
 use crate::diagnostics::Span;
 
 /// A whole rule: `SELECT … FROM … WHERE …`.
@@ -137,15 +139,6 @@ pub struct Path<'s> {
     pub root_span: Span,
     /// The way into it.
     pub steps: Vec<Step>,
-}
-
-/// One step into a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A member by name.
-    Name(String),
-    /// An element: from 1, or from -1 backwards.
-    Index(i64),
 }
 
 /// The operators with two operands; AND and OR are kinds of their own.

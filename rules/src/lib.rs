@@ -6,7 +6,7 @@
 //! | how its text becomes tokens and a tree | [`token`], [`parse`], [`ast`] |
 //! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
 //! | how the checked tree becomes closures | `tree`, `compile`, `ops` |
-//! | what a rule sees of an event | [`input`], [`json`] |
+//! | what a rule sees of an event | [`input`], [`millrace_core::json`] |
 //! | what rules keep between events | [`state`] |
 //! | what a code means | [`codes`] |
 //! | how rules are evaluated and counted | [`rule`], [`error`] |
@@ -22,7 +22,6 @@ pub mod error;
 pub mod fields;
 pub mod functions;
 pub mod input;
-pub mod json;
 mod ops;
 pub mod parse;
 mod properties;
@@ -34,6 +33,8 @@ pub mod value_type;
 
 #[cfg(test)]
 mod tests;
+
+pub use millrace_core::json;
 
 pub use config::RuleConfig;
 pub use input::{EventView, Given, Input, PublishEvent, Scratch};

@@ -171,6 +171,14 @@ impl Rule {
         Self { number, columns: program.columns(), program, counts: RuleCounts::default() }
     }
 
+    /// Compiles one rule.
+    ///
+    /// # Errors
+    /// What is wrong with its text.
+    pub fn compile(number: u32, name: &str, config: &RuleConfig) -> Result<Self, Vec<Diagnostic>> {
+        plan(&config.sql).map(|plan| Self::new(number, name, config, plan))
+    }
+
     /// Its number in its rule set, as its records carry it.
     #[must_use]
     pub const fn number(&self) -> u32 {
@@ -217,6 +225,26 @@ impl Rule {
     #[must_use]
     pub const fn counts(&self) -> RuleCounts {
         self.counts
+    }
+
+    /// The same counting as [`Rule::evaluate`], for a rule whose rows nobody looks at: none is made.
+    pub fn evaluate_only(&mut self, input: &Input<'_>) -> Outcome {
+        self.counts.matched += 1;
+        input.refuel();
+        match self.program.would_run(input) {
+            Ok(true) => {
+                self.counts.passed += 1;
+                Outcome::Passed
+            }
+            Ok(false) => {
+                self.counts.no_result += 1;
+                Outcome::NoResult
+            }
+            Err(error) => {
+                self.counts.failed += 1;
+                Outcome::Failed(error)
+            }
+        }
     }
 
     /// Evaluates the rule for a message that one of its filters matches. `rows` then holds what it made.
@@ -302,25 +330,43 @@ impl Program {
         Arc::new(Columns::new(names))
     }
 
+    /// Whether there would be a row.
+    fn would_run(&self, input: &Input<'_>) -> Result<bool, EvalError> {
+        if self.slots.is_empty() && self.condition.is_none() {
+            return Ok(true);
+        }
+        let frame = Frame { input, constants: &self.constants };
+        let mut slots = SmallVec::<[Value<'_>; 16]>::new();
+        self.slots(&frame, &mut slots)
+    }
+
     /// Whether there is a row; it is then in `row`.
     fn run(&self, input: &Input<'_>, row: &mut Row) -> Result<bool, EvalError> {
         let frame = Frame { input, constants: &self.constants };
         let mut slots = SmallVec::<[Value<'_>; 16]>::new();
-        slots.resize_with(self.slots.len(), || Value::Null);
-        for &slot in &self.early {
-            slots[slot] = self.slots[slot].0(&frame, &slots)?;
-        }
-        if let Some(condition) = &self.condition
-            && !condition(&frame, &slots)?
-        {
+        if !self.slots(&frame, &mut slots)? {
             return Ok(false);
-        }
-        for &slot in &self.late {
-            slots[slot] = self.slots[slot].0(&frame, &slots)?;
         }
         row.clear();
         for (_, output) in &self.outputs {
             self.write(output, &slots, row)?;
+        }
+        Ok(true)
+    }
+
+    /// Computes the values, if WHERE holds.
+    fn slots<'i>(&self, frame: &Frame<'i, '_>, slots: &mut SmallVec<[Value<'i>; 16]>) -> Result<bool, EvalError> {
+        slots.resize_with(self.slots.len(), || Value::Null);
+        for &slot in &self.early {
+            slots[slot] = self.slots[slot].0(frame, slots)?;
+        }
+        if let Some(condition) = &self.condition
+            && !condition(frame, slots)?
+        {
+            return Ok(false);
+        }
+        for &slot in &self.late {
+            slots[slot] = self.slots[slot].0(frame, slots)?;
         }
         Ok(true)
     }

@@ -109,6 +109,16 @@ impl Template {
         }
     }
 
+    /// The parts of it that are the same for each row, and whether the template begins with the first of them.
+    #[must_use]
+    pub fn literals(&self) -> (impl Iterator<Item = &str>, bool) {
+        let literals = self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(&**text),
+            Part::Value(_) => None,
+        });
+        (literals, matches!(self.parts.first(), Some(Part::Text(_))))
+    }
+
     /// Whether it is exactly one `${…}`, so that it has a [`Template::value`].
     #[must_use]
     pub fn is_value(&self) -> bool {

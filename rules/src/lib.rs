@@ -7,11 +7,15 @@
 //! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
 //! | how the checked tree becomes closures | `tree`, `compile`, `ops` |
 //! | what a rule sees of an event | [`input`], [`millrace_core::json`] |
+//! | what is done with rows | [`actions`] |
+//! | which rules there are, and what of them changes | [`book`] |
 //! | what rules keep between events | [`state`] |
 //! | what a code means | [`codes`] |
 //! | how rules are evaluated and counted | [`rule`], [`error`] |
 
+pub mod actions;
 pub mod ast;
+pub mod book;
 mod check;
 pub mod codes;
 mod columns;

@@ -1,0 +1,1 @@
+//! What actions make of rows, and what is refused while they are saved.

@@ -83,20 +83,24 @@ impl Template {
         Self { parts: vec![Part::Value(slot)] }
     }
 
-    /// Notes where its columns are, so that rendering does not look for them.
+    /// Notes where its columns are, so that rendering does not look for them. A rule over several events makes rows
+    /// with other columns for each; any of them will do.
     ///
     /// # Errors
-    /// A column that is not among them.
-    pub fn bind(&mut self, columns: &Columns) -> Result<(), TemplateError> {
+    /// The first column that is nowhere among them.
+    pub fn bind(&mut self, columns: &[&Columns]) -> Result<(), TemplateError> {
+        let mut missing = Ok(());
         for part in &mut self.parts {
             let Part::Value(slot) = part else { continue };
             let Some(root) = &slot.root else { continue };
-            match columns.names().iter().position(|name| name == root) {
+            let place = |columns: &&Columns| columns.names().iter().position(|name| name == root);
+            match columns.iter().find_map(place) {
                 Some(column) => slot.column = column,
-                None => return Err(no_column(root, slot.span.clone(), columns)),
+                None if missing.is_ok() => missing = Err(no_column(root, slot.span.clone(), columns)),
+                None => {}
             }
         }
-        Ok(())
+        missing
     }
 
     /// The text, if there is no `${…}` in it.
@@ -208,8 +212,13 @@ impl fmt::Write for Bounded<'_> {
 }
 
 #[cold]
-fn no_column(root: &str, span: Range<usize>, columns: &Columns) -> TemplateError {
-    let names = columns.names();
+fn no_column(root: &str, span: Range<usize>, columns: &[&Columns]) -> TemplateError {
+    let mut names: Vec<&str> = Vec::new();
+    for name in columns.iter().flat_map(|columns| columns.names()) {
+        if !names.contains(&&**name) {
+            names.push(name);
+        }
+    }
     let help = match names.iter().min_by_key(|name| strange(root, name)).filter(|name| strange(root, name) <= 2) {
         Some(near) => format!("did you mean `{near}`?"),
         None => {

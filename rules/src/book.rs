@@ -20,7 +20,6 @@ pub struct RuleBook {
 #[derive(Debug)]
 pub struct Entry {
     id: u64,
-    config: RuleConfig,
     rule: Rule,
     actions: Actions,
 }
@@ -46,7 +45,7 @@ impl Entry {
 
     fn says(&self, name: &str, config: &RuleConfig) -> bool {
         let RuleConfig { sql, sinks, actions, on_action_failed, compat, enabled, description: _ } = config;
-        let mine = &self.config;
+        let mine = self.rule.config();
         self.rule.name() == name
             && (&mine.sql, &mine.sinks, &mine.actions) == (sql, sinks, actions)
             && (mine.on_action_failed, mine.compat, mine.enabled) == (*on_action_failed, *compat, *enabled)
@@ -124,9 +123,11 @@ impl RuleBook {
 fn compile(number: usize, id: u64, name: &str, config: &RuleConfig) -> Result<Entry, Vec<RuleDiagnostics>> {
     let number = u32::try_from(number).expect("nobody writes four thousand million rules");
     let rule = Rule::compile(number, name, config);
-    let actions = Actions::compile(config, rule.as_ref().ok().map(|rule| &**rule.columns()));
+    let columns: Vec<_> = rule.iter().flat_map(Rule::columns).map(|columns| &**columns).collect();
+    // Of a rule that cannot be read the columns are not known.
+    let actions = Actions::compile(config, &columns, rule.as_ref().map_or(true, Rule::has_open_columns));
     match (rule, actions) {
-        (Ok(rule), Ok(actions)) => Ok(Entry { id, config: config.clone(), rule, actions }),
+        (Ok(rule), Ok(actions)) => Ok(Entry { id, rule, actions }),
         (rule, actions) => {
             let sql = rule.err().map(|diagnostics| RuleDiagnostics {
                 rule: name.to_owned(),

@@ -36,7 +36,7 @@ fn sample() -> Record {
 fn rendered(template: &str) -> String {
     let record = sample();
     let mut template = Template::parse(template).expect("a good template");
-    template.bind(record.columns()).expect("its columns are there");
+    template.bind(&[record.columns()]).expect("its columns are there");
     let mut out = Vec::new();
     template.render(&record, &mut out, &mut 10_000).expect("it is small");
     String::from_utf8_lossy(&out).into_owned()
@@ -120,10 +120,13 @@ fn what_is_no_template_is_refused_with_its_place() {
 #[test]
 fn a_column_that_is_not_there_is_refused_with_the_nearest() {
     let columns = Columns::new(vec!["clientid".into(), "topic".into()]);
-    let refused = |text: &str| Template::parse(text).expect("read").bind(&columns).expect_err("no such column");
+    let refused = |text: &str| Template::parse(text).expect("read").bind(&[&columns]).expect_err("no such column");
     let near = refused("x ${clientId.x}${client_id}");
     assert_eq!((near.code, near.span, near.help.as_str()), ("R0204", 4..14, "did you mean `clientid`?"));
     assert_eq!(refused("${temperature}").help, "the rule makes `clientid`, `topic`");
+    let more = Columns::new(vec!["topic".into(), "reason".into()]);
+    let mut template = Template::parse("${reason}${clientid}").expect("read");
+    assert_eq!(template.bind(&[&columns, &more]), Ok(()));
 }
 
 #[test]
@@ -131,7 +134,7 @@ fn a_row_with_other_columns_than_those_it_was_bound_to_is_searched_by_name() {
     let one = record(&[("a", Value::Int(1)), ("b", Value::Int(2))]);
     let other = record(&[("b", Value::Int(3))]);
     let mut template = Template::parse("${a:-no}${b}").expect("good");
-    template.bind(one.columns()).expect("both are there");
+    template.bind(&[one.columns()]).expect("both are there");
     let mut out = Vec::new();
     template.render(&one, &mut out, &mut 100).expect("small");
     template.render(&other, &mut out, &mut 100).expect("small");

@@ -36,13 +36,15 @@ impl fmt::Display for ActionFault {
 
 /// Compiles actions and gathers what is wrong with them.
 pub(super) struct Checker<'c> {
-    columns: Option<&'c Columns>,
+    columns: &'c [&'c Columns],
+    /// Whether there may be other columns too.
+    open: bool,
     faults: Vec<ActionFault>,
 }
 
 impl<'c> Checker<'c> {
-    pub(super) const fn new(columns: Option<&'c Columns>) -> Self {
-        Self { columns, faults: Vec::new() }
+    pub(super) const fn new(columns: &'c [&'c Columns], open: bool) -> Self {
+        Self { columns, open, faults: Vec::new() }
     }
 
     pub(super) fn finish(self) -> Result<(), Vec<ActionFault>> {
@@ -101,8 +103,8 @@ impl<'c> Checker<'c> {
 
     fn template(&mut self, key: &str, text: &str) -> Option<Template> {
         let read = Template::parse(text).and_then(|mut template| {
-            self.columns.map_or(Ok(()), |columns| template.bind(columns))?;
-            Ok(template)
+            let bound = template.bind(self.columns);
+            if self.open { Ok(template) } else { bound.map(|()| template) }
         });
         match read {
             Ok(template) => Some(template),
@@ -192,7 +194,7 @@ impl<'c> Checker<'c> {
         match text {
             Some("") => Some(Template::whole_row()),
             Some(text) => self.template(key, text),
-            None if self.columns.is_some_and(|columns| columns.names().iter().any(|name| **name == *"payload")) => {
+            None if self.columns.iter().any(|columns| columns.names().iter().any(|name| **name == *"payload")) => {
                 self.template(key, "${payload}")
             }
             None => Some(Template::whole_row()),

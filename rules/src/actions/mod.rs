@@ -80,12 +80,12 @@ impl std::ops::AddAssign for ActionCounts {
 }
 
 impl Actions {
-    /// Compiles the actions of a rule that makes rows of these columns; without them, columns are not checked.
+    /// Compiles the actions of a rule that makes rows of these columns, by event; with `open`, perhaps of others too.
     ///
     /// # Errors
     /// Everything that is wrong with them.
-    pub fn compile(config: &RuleConfig, columns: Option<&Columns>) -> Result<Self, Vec<ActionFault>> {
-        let mut compiler = check::Checker::new(columns);
+    pub fn compile(config: &RuleConfig, columns: &[&Columns], open: bool) -> Result<Self, Vec<ActionFault>> {
+        let mut compiler = check::Checker::new(columns, open);
         let mut list = Vec::new();
         let mut sinks = Sinks::default();
         for sink in &config.sinks {

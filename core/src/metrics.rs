@@ -205,6 +205,7 @@ table! {
     DeliveriesQueuedBytes "deliveries_queued_bytes" => "deliveries_queued_bytes" [];
     DeliveriesInflight "deliveries_inflight" => "deliveries_inflight" [];
     DelayedMessages "delayed_messages" => "delayed_messages" [];
+    RepublishQueued "republish_queued" => "republish_queued" [];
     RecvPausedNow "recv_paused_now" => "recv_paused" [];
 }
 

@@ -136,19 +136,17 @@ fn routing() -> Round {
 }
 
 /// The rule that the benches run.
-pub(super) fn rules() -> Rules {
+pub(super) fn rules() -> [(&'static str, RuleConfig); 1] {
     let sql = "SELECT clientid, topic, payload.t AS t, payload.t * 1.8 + 32 AS f, upper(payload.unit) AS unit, \
                timestamp FROM \"plant/#\" WHERE payload.t > 0 AND payload.unit = 'c'";
-    let config =
-        RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() };
-    Rules::compile(&[("bench", config)]).expect("this is a rule")
+    [("bench", RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() })]
 }
 
 /// A payload that passes it.
 pub(super) const PAYLOAD: &[u8] = br#"{"machine":"press-7","unit":"c","t":21.5,"tags":["a","b"],"seq":12345}"#;
 
 fn rule() -> Round {
-    let mut rules = rules();
+    let mut rules = Rules::compile(&rules()).expect("this is a rule");
     let mut scratch = Scratch::default();
     let mut rows = Rows::default();
     Box::new(move |meter| {

@@ -88,7 +88,8 @@ impl Hands {
         counters: &mut Counters,
     ) {
         for (index, action) in entry.actions().list().iter().enumerate() {
-            let mut outcome = self.try_one(&action.what, &mut OneRow { here, record, cause, entry, index, fallback: false });
+            let mut outcome =
+                self.try_one(&action.what, &mut OneRow { here, record, cause, entry, index, fallback: false });
             let mut fallbacks = action.fallbacks.iter();
             let mut fallback = false;
             while let Err(refused) = outcome {

@@ -4,8 +4,8 @@
 
 use std::sync::Arc;
 
-use millrace_rules::actions::ActionCounts;
 use millrace_rules::RuleCounts;
+use millrace_rules::actions::ActionCounts;
 use millrace_rules::book::{Entry, RuleBook};
 
 use super::rule_stage::Running;

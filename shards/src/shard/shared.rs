@@ -16,8 +16,8 @@ use millrace_core::time::{Millis, Time};
 use millrace_core::topic::ExactRoutes;
 use millrace_rules::book::RuleBook;
 
-use super::Shard;
 use super::RuleNumbers;
+use super::Shard;
 use super::io::{ListenerId, ShardId};
 use crate::assign::Placement;
 use crate::berths::Berths;

@@ -4,17 +4,18 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millrace_core::value::Record;
-use millrace_rules::Rules;
+use millrace_rules::book::RuleBook;
 use millrace_shards::berths::Berths;
 use millrace_shards::config::ShardsConfig;
 use millrace_shards::runtime::{self, EngineUsed, ListenerSettings, Runtime, Settings, StartError, probe};
 use millrace_shards::shard::io::{ListenerId, ShardId};
 use millrace_shards::shard::{Control, RowPort, RuleSet, Shard, Shared};
+use millrace_sinks::port::Offered;
 use millrace_sinks::{SinkError, SinkPort, Sinks};
 
 use crate::config::Config;
@@ -34,6 +35,7 @@ pub struct Broker {
     runtime: Runtime<Control>,
     shared: Arc<Shared>,
     sinks: Sinks,
+    rules: Mutex<Arc<RuleBook>>,
     watermark: Watermark,
     facts: Facts,
     control: Option<ControlSocket>,
@@ -66,7 +68,7 @@ impl Broker {
         host::close_umask();
         let data_dir = DataDir::open(&config.data_dir).map_err(|error| vec![*error])?;
         let shards = if config.shards == 0 { probe::shards_by_default() } else { config.shards };
-        let rules = rules(config)?;
+        let rules = Arc::new(rules(config, &RuleBook::default())?);
         let shards_config = Arc::new(config.shards_config());
         let (sinks, ports) = start_sinks(config, shards, &data_dir)?;
         let names: Vec<String> = sinks.names().map(str::to_owned).collect();
@@ -96,7 +98,7 @@ impl Broker {
         let facts = facts(&runtime, &settings);
         let watermark = Watermark::start(shared.clone());
         let control = open_control(&data_dir, &runtime);
-        Ok(Self { runtime, shared, sinks, watermark, facts, control, _data_dir: data_dir })
+        Ok(Self { runtime, shared, sinks, rules: Mutex::new(rules), watermark, facts, control, _data_dir: data_dir })
     }
 
     /// What there is to say about it.
@@ -118,10 +120,36 @@ impl Broker {
     }
 
     /// From now on this config holds, of which only what applies live may differ from the one that held.
-    pub fn reload(&self, config: &Config) {
+    ///
+    /// # Errors
+    /// What is wrong with its rules; nothing has changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
+        self.change_rules(config)?;
         let config = Arc::new(config.shards_config());
         self.shared.set_config(config.clone());
         self.tell(&Control::Reload(config));
+        Ok(())
+    }
+
+    /// From now on the rules of this config run. They are compiled here, as far as they have changed.
+    fn change_rules(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
+        let mut running = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = rules(config, &running)?;
+        let without: Vec<_> = book
+            .sinks()
+            .filter(|(_, sink)| !self.sinks.names().any(|name| name == *sink))
+            .map(|(rule, sink)| {
+                let message = format!("rules.{rule} writes to the sink `{sink}`, which does not run yet");
+                Diagnostic::error("C0114", message).help("a new sink starts with the broker: restart it")
+            })
+            .collect();
+        if !without.is_empty() {
+            return Err(without);
+        }
+        *running = Arc::new(book);
+        // Under the lock, so that shards hear of changes in the order in which they were made.
+        self.tell(&Control::Rules(running.clone()));
+        Ok(())
     }
 
     fn tell(&self, control: &Control) {
@@ -184,8 +212,8 @@ fn open_control(dir: &DataDir, runtime: &Runtime<Control>) -> Option<ControlSock
 struct Port(SinkPort);
 
 impl RowPort for Port {
-    fn offer(&mut self, record: Record) {
-        let _ = self.0.offer(record);
+    fn offer(&mut self, record: Record) -> bool {
+        self.0.offer(record) == Offered::Taken
     }
 
     fn flush(&mut self) {
@@ -197,10 +225,11 @@ fn boxed(port: SinkPort) -> Box<dyn RowPort> {
     Box::new(Port(port))
 }
 
-fn rules(config: &Config) -> Result<Rules, Vec<Diagnostic>> {
+fn rules(config: &Config, running: &RuleBook) -> Result<RuleBook, Vec<Diagnostic>> {
     let named: Vec<_> = config.rules.iter().map(|(name, rule)| (name.as_str(), rule.clone())).collect();
     // What is wrong with a rule was told with its place when the config was checked.
-    Rules::compile(&named)
+    running
+        .change(&named)
         .map_err(|wrong| wrong.iter().map(|rule| Diagnostic::error("R0003", format!("{rule}"))).collect())
 }
 

@@ -275,6 +275,19 @@ fn check_says_all_that_is_wrong_with_all_rules() {
     assert!(broken.err.contains("did you mean `sql`?"), "{broken:?}");
 }
 
+#[test]
+fn check_looks_at_the_templates_of_actions_too() {
+    let dir = Dir::new();
+    dir.write(
+        "millrace.toml",
+        "[rules.hot]\nsql = 'SELECT topic AS t FROM \"t\"'\n[[rules.hot.actions]]\nkind = 'republish'\ntopic = 'a/${tt}'\n",
+    );
+    let said = dir.run(&["check", "millrace.toml"]);
+    assert_eq!(said.code, Some(1), "{said:?}");
+    assert!(said.err.contains(" --> millrace.toml, rules.hot.actions[1].topic, line 1, column 5\n"), "{said:?}");
+    assert_eq!(dir.run(&["check", "--json", "millrace.toml"]).json()[0]["rule"], "hot.actions[1].topic");
+}
+
 const CONFIG: &str =
     "[rules.hot]\nsql = '''\nSELECT payload.temp AS t, clientid\nFROM \"t/#\" WHERE payload.temp > 25'''\n";
 

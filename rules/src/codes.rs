@@ -5,11 +5,13 @@ use serde::Serialize;
 /// One code.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
-    /// `R` and four digits: R00 the text cannot be read, R01 it does not make sense, R03 it failed for a message.
+    /// `R` and four digits: R00 the text cannot be read, R01 it does not make sense, R02 an action does not, R03
+    /// it failed for a message.
     pub code: &'static str,
     /// What is behind it.
     pub cause: &'static str,
-    /// A rule that gets it; empty where only a very long one would.
+    /// A rule that gets it, or for R02 the actions of one that makes the columns `clientid`, `topic` and `payload`;
+    /// empty where only a very long one would.
     pub example: &'static str,
     /// A payload for which the example fails, if it is about messages; empty where only a very large one does.
     pub payload: Option<&'static str>,
@@ -34,12 +36,15 @@ pub enum Kind {
 }
 
 /// First and last code of each sort.
-const KINDS: [(&str, &str, Kind); 6] = [
+const KINDS: [(&str, &str, Kind); 9] = [
     ("R0001", "R0099", Kind::Parse),
     ("R0101", "R0109", Kind::Name),
     ("R0110", "R0110", Kind::Arity),
     ("R0111", "R0199", Kind::Type),
-    ("R0201", "R0299", Kind::Parse),
+    ("R0201", "R0203", Kind::Parse),
+    ("R0204", "R0204", Kind::Name),
+    ("R0205", "R0210", Kind::Parse),
+    ("R0211", "R0299", Kind::Type),
     ("R0301", "R0499", Kind::Eval),
 ];
 
@@ -173,6 +178,72 @@ pub const CODES: &[Code] = &[
         "An expression of constants that always fails.",
         "SELECT 1 / 0 AS a FROM \"t\"",
         "SELECT 1 / 2 AS a FROM \"t\"",
+    ),
+    text(
+        "R0201",
+        "A `${` or a quote in it is never closed. `$${` writes the characters `${`.",
+        "actions = [{ kind = 'republish', topic = 'a/${clientid' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${clientid}' }]",
+    ),
+    text(
+        "R0202",
+        "Between `${` and `}` stands no path: names with dots between them, perhaps an index in brackets, perhaps `:-` and a default.",
+        "actions = [{ kind = 'republish', topic = 'a/${}' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${topic}' }]",
+    ),
+    text(
+        "R0203",
+        "An index is a whole number: [1] is the first element, [-1] the last.",
+        "actions = [{ kind = 'republish', topic = 'a/${payload.list[0]}' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${payload.list[1]}' }]",
+    ),
+    text(
+        "R0204",
+        "A template names a column that the rule does not make.",
+        "actions = [{ kind = 'republish', topic = 'a/${client_id}' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${clientid}' }]",
+    ),
+    text(
+        "R0205",
+        "The template is over a limit: 64 KiB of text, 256 values, or 64 steps in one path.",
+        "",
+        "actions = [{ kind = 'republish', topic = 'a' }]",
+    ),
+    text(
+        "R0211",
+        "Messages are published to a Topic Name: no wildcards, not empty, and none of those that begin with `$` but $delayed/….",
+        "actions = [{ kind = 'republish', topic = 'a/#' }]",
+        "actions = [{ kind = 'republish', topic = 'a/b' }]",
+    ),
+    text(
+        "R0212",
+        "QoS is 0, 1 or 2.",
+        "actions = [{ kind = 'republish', topic = 'a', qos = 3 }]",
+        "actions = [{ kind = 'republish', topic = 'a', qos = 2 }]",
+    ),
+    text(
+        "R0213",
+        "A message cannot have this property, or User Properties are no map.",
+        "actions = [{ kind = 'republish', topic = 'a', properties = { ContentType = 'text/plain' } }]",
+        "actions = [{ kind = 'republish', topic = 'a', properties = { Content-Type = 'text/plain' } }]",
+    ),
+    text(
+        "R0214",
+        "RETAIN is true or false.",
+        "actions = [{ kind = 'republish', topic = 'a', retain = 'maybe' }]",
+        "actions = [{ kind = 'republish', topic = 'a', retain = true }]",
+    ),
+    text(
+        "R0215",
+        "Fallbacks are tried in order and have none of their own.",
+        "actions = [{ kind = 'sink', sink = 'a', fallbacks = [{ kind = 'sink', sink = 'b', fallbacks = [{ kind = 'console' }] }] }]",
+        "actions = [{ kind = 'sink', sink = 'a', fallbacks = [{ kind = 'sink', sink = 'b' }, { kind = 'console' }] }]",
+    ),
+    text(
+        "R0216",
+        "A rule has at most 32 actions, an action at most 8 fallbacks.",
+        "",
+        "actions = [{ kind = 'console' }]",
     ),
     message(
         "R0301",

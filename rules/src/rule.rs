@@ -204,6 +204,14 @@ impl Rule {
         Self { number, shared, columns, counts: RuleCounts::default() }
     }
 
+    /// Compiles one rule.
+    ///
+    /// # Errors
+    /// What is wrong with its text.
+    pub fn compile(number: u32, name: &str, config: &RuleConfig) -> Result<Self, Vec<Diagnostic>> {
+        plan(&config.sql, name, config.compat).map(|plan| Self::new(number, name, config, plan))
+    }
+
     /// Its number in its rule set, as its records carry it.
     #[must_use]
     pub const fn number(&self) -> u32 {

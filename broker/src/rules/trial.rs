@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant};
 
 use millrace_core::value::{Record, Value};
+use millrace_rules::book::RuleBook;
 use millrace_rules::config::RuleConfig;
 use millrace_rules::diagnostics::{Diagnostic, Severity, line_and_column};
 use millrace_rules::error::EvalError;
-use millrace_rules::{Outcome, Rows, Rule, RuleDiagnostics, Rules, Scratch, State, codes, parse};
+use millrace_rules::{Outcome, Rows, Rule, RuleDiagnostics, Scratch, State, codes, parse};
 
 use super::sample::Sample;
 use crate::diagnostics::printable;
@@ -70,8 +71,9 @@ impl Trial {
     /// All that is wrong with it, for each of its texts.
     pub fn new(name: &str, config: &RuleConfig) -> Result<Self, Vec<RuleDiagnostics>> {
         let config = RuleConfig { enabled: true, ..config.clone() };
-        let rules = Rules::compile(&[(name, config.clone())])?;
-        let rule = rules.as_slice().first().expect("a rule that is enabled and compiles is there").clone();
+        let book = RuleBook::compile(&[(name, config.clone())])?;
+        let entry = book.entries().iter().flatten().next();
+        let rule = entry.expect("a rule that is enabled and compiles is there").rule().clone();
         let query = parse::parse(&config.sql).expect("what compiles can be parsed");
         let sources = query.sources.iter().map(|source| source.text.clone().into_owned()).collect();
         Ok(Self { rule, sources })

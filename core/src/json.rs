@@ -11,9 +11,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use millrace_core::value::Value;
+use crate::value::Value;
 
-use crate::ast::Step;
+/// One step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A member by name.
+    Name(String),
+    /// An element: from 1, or from -1 backwards.
+    Index(i64),
+}
 
 /// Lists and maps inside each other.
 pub const DEPTH_MAX: usize = 128;
@@ -93,7 +100,7 @@ impl<'a> Json<'a> {
     }
 
     /// The same; adds to `visited` how many places were looked at on the way, and how many the value is made of.
-    pub(crate) fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
+    pub fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
         let mut at = 0;
         for (index, step) in steps.iter().enumerate() {
             let place = &self.places[at];

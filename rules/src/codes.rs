@@ -34,12 +34,15 @@ pub enum Kind {
 }
 
 /// First and last code of each sort.
-const KINDS: [(&str, &str, Kind); 6] = [
+const KINDS: [(&str, &str, Kind); 9] = [
     ("R0001", "R0099", Kind::Parse),
     ("R0101", "R0109", Kind::Name),
     ("R0110", "R0110", Kind::Arity),
     ("R0111", "R0199", Kind::Type),
-    ("R0201", "R0299", Kind::Parse),
+    ("R0201", "R0203", Kind::Parse),
+    ("R0204", "R0204", Kind::Name),
+    ("R0205", "R0210", Kind::Parse),
+    ("R0211", "R0299", Kind::Type),
     ("R0301", "R0499", Kind::Eval),
 ];
 

@@ -44,6 +44,7 @@ pub const PATHS: &[Path] = &[
     whole::CROSS_SHARD_QOS_1,
     whole::SESSION_ACK,
     whole::PUBLISH_RULE,
+    whole::PUBLISH_DO_NOTHING,
     whole::CONNECT,
 ];
 

@@ -11,7 +11,8 @@ use crate::config::layers::{Inputs, Loaded, load};
 use crate::config::print;
 use crate::diagnostics::{Severity, render_all};
 use crate::exit::Exit;
-use crate::{doctor, explain, host, run};
+use crate::rules::RulesVerb;
+use crate::{doctor, explain, host, rules, run};
 
 /// An MQTT broker whose messages become rows.
 #[derive(Debug, Parser)]
@@ -27,7 +28,7 @@ struct Cli {
 
 /// Where config comes from, for every verb that reads it.
 #[derive(Args, Clone, Debug, Default)]
-struct ConfigArgs {
+pub struct ConfigArgs {
     /// Config file; without it ./millrace.toml, else /etc/millrace/millrace.toml
     #[arg(long, short = 'c', value_name = "FILE")]
     config: Option<PathBuf>,
@@ -38,7 +39,7 @@ struct ConfigArgs {
 
 impl ConfigArgs {
     /// What stands before the verb and what stands after it, which wins.
-    fn with(mut self, after: Self) -> Self {
+    pub(crate) fn with(mut self, after: Self) -> Self {
         self.config = after.config.or(self.config);
         self.set.extend(after.set);
         self
@@ -83,6 +84,9 @@ enum Verb {
         /// The code, or all
         code: String,
     },
+    /// Check, try, test and look up rules
+    #[command(subcommand)]
+    Rules(RulesVerb),
     /// Publish messages
     Pub(Box<PublishOptions>),
     /// Print messages
@@ -114,13 +118,18 @@ pub fn run() -> ExitCode {
             Err(exit) => exit,
         },
         Some(Verb::Explain { code }) => explain::run(&code),
+        Some(Verb::Rules(verb)) => rules::run(&verb, cli.config),
         Some(Verb::Pub(options)) => publish::run(&options),
         Some(Verb::Sub(options)) => subscribe::run(&options),
     };
     exit.into()
 }
 
-fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
+/// The config of these arguments; what is wrong with it is said.
+///
+/// # Errors
+/// What to exit with.
+pub(crate) fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
     match load(&Inputs::from_process(args.config, args.set)) {
         Ok(loaded) => {
             eprint!("{}", render_all(&loaded.warnings, consequence));

@@ -48,6 +48,13 @@ const ENTRIES: &[Entry] = entries! {
         "--config /etc/millrace/absent.toml", "Check the path and the rights of the user that runs the broker.";
     C0113 "reload refused", "SIGHUP found a config that does not hold; the broker runs on with the one that it has.",
         "kill -HUP after a typo", "Mend what the lines before it name (`millrace check-config` says the same) and send SIGHUP again.";
+    C0114 "sink does not run yet", "A reload gave rules a sink that the broker was not started with. Rules change while the broker runs, \
+        sinks do not.", "[sinks.new] and a rule that names it, then kill -HUP",
+        "Restart the broker, or name a sink that runs.";
+    C0120 "not an event", "The JSON that `millrace rules test` was given is no event: no object, a field of another type, or no \
+        event of that name.", "{\"qos\": \"1\"}", "{\"qos\": 1}; `millrace rules events` lists the fields.";
+    C0121 "case file wrong", "A file for `millrace rules test` that cannot be read as cases.",
+        "[[case]] without expect", "Mend what the message names; expect = [] means that no row must come.";
     H0001 "kernel too old", "io_uring as the broker drives it needs Linux 6.1; on older ones it runs on epoll.",
         "Linux 5.10", "Use a newer kernel, or live with engine = \"epoll\".";
     H0003 "io_uring refused", "A seccomp profile (Docker 25 and containerd 2 have one by default), kernel.io_uring_disabled or a kernel \

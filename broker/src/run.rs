@@ -155,12 +155,9 @@ fn grouped(number: u64) -> String {
 /// All or nothing: what does not hold leaves the broker as it is.
 fn reload(inputs: &Inputs, running: &mut Config, broker: &Broker, log: &LogControl) {
     systemd::reloading();
-    match load(inputs) {
-        Ok(loaded) => {
-            let difference = Difference::between(running, &loaded.config);
-            *running = difference::with_live(running, &loaded.config);
+    match load(inputs).and_then(|loaded| apply(&loaded, running, broker).map(|difference| (loaded, difference))) {
+        Ok((loaded, difference)) => {
             log.set(&running.log);
-            broker.reload(running);
             eprint!("{}", render_all(&loaded.warnings, ""));
             eprintln!("{}", difference.render());
             tracing::info!(
@@ -183,6 +180,15 @@ fn reload(inputs: &Inputs, running: &mut Config, broker: &Broker, log: &LogContr
         }
     }
     systemd::ready("running");
+}
+
+/// What of a config applies live holds from now on, or nothing does.
+fn apply(loaded: &Loaded, running: &mut Config, broker: &Broker) -> Result<Difference, Vec<Diagnostic>> {
+    let live = difference::with_live(running, &loaded.config);
+    broker.reload(&live)?;
+    let difference = Difference::between(running, &loaded.config);
+    *running = live;
+    Ok(difference)
 }
 
 #[cfg(test)]

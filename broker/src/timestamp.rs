@@ -26,6 +26,12 @@ impl Timestamp {
     }
 }
 
+/// Milliseconds since 1970.
+#[must_use]
+pub fn unix_ms() -> u64 {
+    u64::try_from(Timestamp::now().micros / 1000).unwrap_or_default()
+}
+
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let days = self.micros.div_euclid(86_400_000_000);

@@ -4,20 +4,22 @@
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use millrace_core::value::Record;
-use millrace_rules::Rules;
+use millrace_rules::book::RuleBook;
 use millrace_shards::berths::Berths;
 use millrace_shards::config::ShardsConfig;
 use millrace_shards::runtime::{self, EngineUsed, ListenerSettings, Runtime, Settings, StartError, probe};
 use millrace_shards::shard::io::{ListenerId, ShardId};
 use millrace_shards::shard::{Control, RowPort, RuleSet, Shard, Shared};
+use millrace_sinks::port::Offered;
 use millrace_sinks::{SinkError, SinkPort, Sinks};
 
 use crate::config::Config;
+use crate::control::ControlSocket;
 use crate::diagnostics::Diagnostic;
 use crate::host::{self, DataDir};
 use crate::memory::Watermark;
@@ -33,8 +35,10 @@ pub struct Broker {
     runtime: Runtime<Control>,
     shared: Arc<Shared>,
     sinks: Sinks,
+    rules: Mutex<Arc<RuleBook>>,
     watermark: Watermark,
     facts: Facts,
+    control: Option<ControlSocket>,
     _data_dir: DataDir,
 }
 
@@ -64,7 +68,7 @@ impl Broker {
         host::close_umask();
         let data_dir = DataDir::open(&config.data_dir).map_err(|error| vec![*error])?;
         let shards = if config.shards == 0 { probe::shards_by_default() } else { config.shards };
-        let rules = rules(config)?;
+        let rules = Arc::new(rules(config, &RuleBook::default())?);
         let shards_config = Arc::new(config.shards_config());
         let (sinks, ports) = start_sinks(config, shards, &data_dir)?;
         let names: Vec<String> = sinks.names().map(str::to_owned).collect();
@@ -93,7 +97,8 @@ impl Broker {
         };
         let facts = facts(&runtime, &settings);
         let watermark = Watermark::start(shared.clone());
-        Ok(Self { runtime, shared, sinks, watermark, facts, _data_dir: data_dir })
+        let control = open_control(&data_dir, &runtime);
+        Ok(Self { runtime, shared, sinks, rules: Mutex::new(rules), watermark, facts, control, _data_dir: data_dir })
     }
 
     /// What there is to say about it.
@@ -115,10 +120,36 @@ impl Broker {
     }
 
     /// From now on this config holds, of which only what applies live may differ from the one that held.
-    pub fn reload(&self, config: &Config) {
+    ///
+    /// # Errors
+    /// What is wrong with its rules; nothing has changed then.
+    pub fn reload(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
+        self.change_rules(config)?;
         let config = Arc::new(config.shards_config());
         self.shared.set_config(config.clone());
         self.tell(&Control::Reload(config));
+        Ok(())
+    }
+
+    /// From now on the rules of this config run. They are compiled here, as far as they have changed.
+    fn change_rules(&self, config: &Config) -> Result<(), Vec<Diagnostic>> {
+        let mut running = self.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        let book = rules(config, &running)?;
+        let without: Vec<_> = book
+            .sinks()
+            .filter(|(_, sink)| !self.sinks.names().any(|name| name == *sink))
+            .map(|(rule, sink)| {
+                let message = format!("rules.{rule} writes to the sink `{sink}`, which does not run yet");
+                Diagnostic::error("C0114", message).help("a new sink starts with the broker: restart it")
+            })
+            .collect();
+        if !without.is_empty() {
+            return Err(without);
+        }
+        *running = Arc::new(book);
+        // Under the lock, so that shards hear of changes in the order in which they were made.
+        self.tell(&Control::Rules(running.clone()));
+        Ok(())
     }
 
     fn tell(&self, control: &Control) {
@@ -130,8 +161,9 @@ impl Broker {
     }
 
     /// Stops accepting, says goodbye to all clients, lets out what waits, writes what the sinks hold; within this time.
-    pub fn stop(self, timeout: Duration) {
+    pub fn stop(mut self, timeout: Duration) {
         let over = Instant::now() + timeout;
+        drop(self.control.take());
         self.runtime.stop_listening();
         self.tell(&Control::Drain);
         let clients_over = over - timeout / SINKS_SHARE;
@@ -168,12 +200,20 @@ impl Broker {
     }
 }
 
+/// Without it the broker only cannot be asked anything.
+fn open_control(dir: &DataDir, runtime: &Runtime<Control>) -> Option<ControlSocket> {
+    let shards = (0..runtime.shards()).map(|shard| runtime.control(ShardId(shard)).clone()).collect();
+    ControlSocket::open(dir.path(), shards)
+        .inspect_err(|error| tracing::warn!(event = "control-closed", "no control socket in data_dir: {error}"))
+        .ok()
+}
+
 /// A port of a sink as shards want it: what becomes of a row is the port's to count.
 struct Port(SinkPort);
 
 impl RowPort for Port {
-    fn offer(&mut self, record: Record) {
-        let _ = self.0.offer(record);
+    fn offer(&mut self, record: Record) -> bool {
+        self.0.offer(record) == Offered::Taken
     }
 
     fn flush(&mut self) {
@@ -185,10 +225,11 @@ fn boxed(port: SinkPort) -> Box<dyn RowPort> {
     Box::new(Port(port))
 }
 
-fn rules(config: &Config) -> Result<Rules, Vec<Diagnostic>> {
+fn rules(config: &Config, running: &RuleBook) -> Result<RuleBook, Vec<Diagnostic>> {
     let named: Vec<_> = config.rules.iter().map(|(name, rule)| (name.as_str(), rule.clone())).collect();
     // What is wrong with a rule was told with its place when the config was checked.
-    Rules::compile(&named)
+    running
+        .change(&named)
         .map_err(|wrong| wrong.iter().map(|rule| Diagnostic::error("R0003", format!("{rule}"))).collect())
 }
 

@@ -9,12 +9,15 @@
 //! | what a topic is, and who wants it | [`topic`] |
 //! | what a session does with a packet | [`session`] |
 //! | what rules produce and sinks store | [`value`] |
+//! | how JSON is read, as far as somebody asks | [`json`] |
+//! | how a text is made of a row | [`template`] |
 //! | how one thread hands things to another | [`ring`] |
 //! | what has been counted | [`metrics`] |
 //! | how a table grows without holding itself twice, and shrinks | [`pages`], [`places`], [`slots`] |
 //! | how a duration or size is written in a config | [`units`] |
 
 pub mod codec;
+pub mod json;
 pub mod limits;
 pub mod message;
 pub mod metrics;
@@ -25,6 +28,7 @@ pub mod reason_code;
 pub mod ring;
 pub mod session;
 pub mod slots;
+pub mod template;
 pub mod time;
 pub mod topic;
 pub mod units;

@@ -169,6 +169,18 @@ table! {
     LimitHitsDelayedMessages "limit_hits_delayed_messages" => "limit_hits_total" [("limit", "delayed_messages")];
     LimitHitsDescriptors "limit_hits_descriptors" => "limit_hits_total" [("limit", "descriptors")];
     LimitHitsMemory "limit_hits_memory" => "limit_hits_total" [("limit", "memory")];
+    // Actions of rules that failed, in the order of `ActionFailure`.
+    RuleActionFailuresBadTopic "rule_action_failures_bad_topic" => "rule_action_failures_total" [("reason", "bad_topic")];
+    RuleActionFailuresBadQos "rule_action_failures_bad_qos" => "rule_action_failures_total" [("reason", "bad_qos")];
+    RuleActionFailuresBadRetain "rule_action_failures_bad_retain" => "rule_action_failures_total" [("reason", "bad_retain")];
+    RuleActionFailuresBadProperty "rule_action_failures_bad_property" => "rule_action_failures_total" [("reason", "bad_property")];
+    RuleActionFailuresTooLarge "rule_action_failures_too_large" => "rule_action_failures_total" [("reason", "too_large")];
+    RuleActionFailuresRecursive "rule_action_failures_recursive" => "rule_action_failures_total" [("reason", "recursive")];
+    RuleActionFailuresTooManyHops "rule_action_failures_too_many_hops" => "rule_action_failures_total" [("reason", "too_many_hops")];
+    RuleActionFailuresRefused "rule_action_failures_refused" => "rule_action_failures_total" [("reason", "refused")];
+    RuleActionFailuresQueueFull "rule_action_failures_queue_full" => "rule_action_failures_total" [("reason", "queue_full")];
+    RuleActionFailuresSinkFull "rule_action_failures_sink_full" => "rule_action_failures_total" [("reason", "sink_full")];
+    RuleActionFailuresNoSink "rule_action_failures_no_sink" => "rule_action_failures_total" [("reason", "no_sink")];
     // The shard itself.
     RecvPaused "recv_paused" => "recv_paused_total" [];
     MeshStalls "mesh_stalls" => "mesh_stalls_total" [];
@@ -193,6 +205,7 @@ table! {
     DeliveriesQueuedBytes "deliveries_queued_bytes" => "deliveries_queued_bytes" [];
     DeliveriesInflight "deliveries_inflight" => "deliveries_inflight" [];
     DelayedMessages "delayed_messages" => "delayed_messages" [];
+    RepublishQueued "republish_queued" => "republish_queued" [];
     RecvPausedNow "recv_paused_now" => "recv_paused" [];
 }
 
@@ -254,6 +267,48 @@ pub enum Limit {
     Memory,
 }
 
+/// Why an action of a rule was not done for a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActionFailure {
+    /// `bad_topic`.
+    BadTopic,
+    /// `bad_qos`.
+    BadQos,
+    /// `bad_retain`.
+    BadRetain,
+    /// `bad_property`.
+    BadProperty,
+    /// `too_large`.
+    TooLarge,
+    /// `recursive`: the rule itself published the message that it would see.
+    Recursive,
+    /// `too_many_hops`.
+    TooManyHops,
+    /// `refused`.
+    Refused,
+    /// `queue_full`.
+    QueueFull,
+    /// `sink_full`.
+    SinkFull,
+    /// `no_sink`.
+    NoSink,
+}
+
+impl ActionFailure {
+    /// Its word.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        let [(_, name)] = Counter::rule_action_failures(self).labels() else { panic!("one label") };
+        name
+    }
+
+    /// Whether it failed for want of room only.
+    #[must_use]
+    pub const fn is_drop(self) -> bool {
+        matches!(self, Self::QueueFull | Self::SinkFull)
+    }
+}
+
 impl Counter {
     const COUNT: usize = Self::ALL.len();
 
@@ -306,6 +361,13 @@ impl Counter {
     pub const fn limit_hits(limit: Limit) -> Self {
         const LIMITS: usize = Limit::Memory as usize + 1;
         Self::in_family(Self::LimitHitsConnections, LIMITS, limit as usize)
+    }
+
+    /// An action of a rule was not done.
+    #[must_use]
+    pub const fn rule_action_failures(why: ActionFailure) -> Self {
+        const REASONS: usize = ActionFailure::NoSink as usize + 1;
+        Self::in_family(Self::RuleActionFailuresBadTopic, REASONS, why as usize)
     }
 
     const fn in_family(first: Self, len: usize, member: usize) -> Self {
@@ -524,6 +586,22 @@ mod tests {
             (Limit::Memory, "memory"),
         ] {
             assert_eq!(Counter::limit_hits(limit).name(), format!("limit_hits_{name}"));
+        }
+        for (why, name) in [
+            (ActionFailure::BadTopic, "bad_topic"),
+            (ActionFailure::BadQos, "bad_qos"),
+            (ActionFailure::BadRetain, "bad_retain"),
+            (ActionFailure::BadProperty, "bad_property"),
+            (ActionFailure::TooLarge, "too_large"),
+            (ActionFailure::Recursive, "recursive"),
+            (ActionFailure::TooManyHops, "too_many_hops"),
+            (ActionFailure::Refused, "refused"),
+            (ActionFailure::QueueFull, "queue_full"),
+            (ActionFailure::SinkFull, "sink_full"),
+            (ActionFailure::NoSink, "no_sink"),
+        ] {
+            assert_eq!(Counter::rule_action_failures(why).name(), format!("rule_action_failures_{name}"));
+            assert_eq!(why.name(), name);
         }
     }
 

@@ -13,6 +13,8 @@ use std::sync::Arc;
 
 use triomphe::ThinArc;
 
+use crate::json::{self, Step};
+
 /// Bytes that the values of one record may take.
 pub const ROW_BYTES_MAX: usize = 16 << 20;
 /// Lists and maps inside each other, at most.
@@ -299,6 +301,15 @@ impl Record {
         Values { rest: &self.0.slice }
     }
 
+    /// The value at the end of a path into a column; null where it leads nowhere. A text on the way may hold JSON; how
+    /// many bytes of such text and how many values were looked through is added to `searched`.
+    #[must_use]
+    pub fn at(&self, column: usize, steps: &[Step], searched: &mut usize) -> Value<'_> {
+        let mut values = self.values();
+        *searched += values.pass(column);
+        if values.rest.is_empty() { Value::Null } else { find(values.rest, steps, searched) }
+    }
+
     /// The bytes it keeps in memory, for queues that are bounded in bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -322,6 +333,12 @@ impl fmt::Debug for Record {
 #[derive(Clone, Debug)]
 pub struct Values<'a> {
     rest: &'a [u8],
+}
+
+impl Values<'_> {
+    fn pass(&mut self, count: usize) -> usize {
+        (0..count).map(|_| if self.rest.is_empty() { 0 } else { skip(&mut self.rest) }).sum()
+    }
 }
 
 impl<'a> Iterator for Values<'a> {
@@ -516,6 +533,77 @@ fn read<'a>(rest: &mut &'a [u8]) -> Value<'a> {
     }
 }
 
+/// Goes past one value; says of how many it is made.
+fn skip(rest: &mut &[u8]) -> usize {
+    let [tag] = take_array(rest);
+    match tag {
+        INT | FLOAT => {
+            take(rest, 8);
+            1
+        }
+        TEXT | BYTES => {
+            take_lengthy(rest);
+            1
+        }
+        LIST => (0..take_count(rest)).fold(1, |values, _| values + skip(rest)),
+        MAP => (0..take_count(rest)).fold(1, |values, _| {
+            take_lengthy(rest);
+            values + skip(rest)
+        }),
+        _ => 1,
+    }
+}
+
+/// The value at the end of a path into the value that comes next, without making what lies beside the path.
+fn find<'a>(mut rest: &'a [u8], steps: &[Step], searched: &mut usize) -> Value<'a> {
+    for (taken, step) in steps.iter().enumerate() {
+        let [tag] = take_array(&mut rest);
+        let found = match (tag, step) {
+            (MAP, step) => {
+                let number;
+                let wanted = match step {
+                    Step::Name(name) => name,
+                    Step::Index(index) => {
+                        number = index.to_string();
+                        &number
+                    }
+                };
+                let mut found = None;
+                for _ in 0..take_count(&mut rest) {
+                    if take_lengthy(&mut rest) == wanted.as_bytes() {
+                        found = Some(rest);
+                    }
+                    *searched += skip(&mut rest);
+                }
+                found
+            }
+            (LIST, Step::Index(index)) => {
+                let count = take_count(&mut rest) as u64;
+                let nth = match index {
+                    1.. => index.unsigned_abs(),
+                    // One that lies before the first becomes one behind the last.
+                    _ => count.wrapping_sub(index.unsigned_abs()).wrapping_add(1),
+                };
+                (1..=count).contains(&nth).then(|| {
+                    *searched += (1..nth).map(|_| skip(&mut rest)).sum::<usize>();
+                    rest
+                })
+            }
+            (TEXT, _) => {
+                let text = take_text(&mut rest);
+                *searched += text.len();
+                return json::decode(text, &steps[taken..]);
+            }
+            _ => None,
+        };
+        match found {
+            Some(found) => rest = found,
+            None => return Value::Null,
+        }
+    }
+    read(&mut rest)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -590,6 +678,22 @@ mod tests {
         assert_eq!(compare_int_float(1, 1.5), Ordering::Less);
         assert_eq!(compare_int_float(-1, -1.5), Ordering::Greater);
         assert_eq!(compare_int_float(0, -0.0), Ordering::Equal);
+    }
+
+    #[test]
+    fn a_path_into_a_record_ends_where_it_leads() {
+        let map = Value::Map(vec![("l".into(), Value::List((1..=3).map(Value::Int).collect()))]);
+        let record = record(&[map, Value::text("{\"a\":[5]}")]);
+        let at = |column, steps: &[Step]| record.at(column, steps, &mut 0);
+        let name = |name: &str| Step::Name(name.to_owned());
+        assert_eq!(at(1, &[name("a"), Step::Index(-1)]), Value::Int(5));
+        for (index, found) in
+            [(1, Some(1)), (3, Some(3)), (4, None), (-1, Some(3)), (-3, Some(1)), (-4, None), (0, None)]
+        {
+            assert_eq!(at(0, &[name("l"), Step::Index(index)]), found.map_or(Value::Null, Value::Int), "{index}");
+        }
+        assert_eq!(at(0, &[Step::Index(i64::MIN)]), Value::Null);
+        assert_eq!(at(7, &[]), Value::Null);
     }
 
     #[test]

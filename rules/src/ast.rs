@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+pub use millrace_core::json::Step;
+
 use crate::diagnostics::Span;
 
 /// A whole rule: `SELECT … FROM … WHERE …` or `FOREACH … DO … INCASE … FROM … WHERE …`.
@@ -187,15 +189,6 @@ pub enum PathStep<'s> {
     Computed(Expr<'s>),
     /// `[2..4]`: the elements from one position to another, both included.
     Slice(i64, i64, Span),
-}
-
-/// One step into a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A member by name.
-    Name(String),
-    /// An element: from 1, or from -1 backwards.
-    Index(i64),
 }
 
 /// The operators with two operands; AND and OR are kinds of their own.

@@ -1,18 +1,57 @@
 //! What each code means: cause, a rule that gets it, the same rule mended. For `millrace explain` and the documentation.
 
+use serde::Serialize;
+
 /// One code.
 #[derive(Clone, Copy, Debug)]
 pub struct Code {
-    /// `R` and four digits: R00 the text cannot be read, R01 it does not make sense, R03 it failed for a message.
+    /// `R` and four digits: R00 the text cannot be read, R01 it does not make sense, R02 an action does not, R03
+    /// it failed for a message.
     pub code: &'static str,
     /// What is behind it.
     pub cause: &'static str,
-    /// A rule that gets it; empty where only a very long one would.
+    /// A rule that gets it, or for R02 the actions of one that makes the columns `clientid`, `topic` and `payload`;
+    /// empty where only a very long one would.
     pub example: &'static str,
     /// A payload for which the example fails, if it is about messages; empty where only a very large one does.
     pub payload: Option<&'static str>,
     /// The example, mended.
     pub mended: &'static str,
+}
+
+/// What sort of mistake a code names, in the words of `millrace rules test --json`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The text is no rule.
+    Parse,
+    /// A name means nothing here.
+    Name,
+    /// Too many or too few arguments.
+    Arity,
+    /// A value of a kind that does not fit.
+    Type,
+    /// It failed for one event.
+    Eval,
+}
+
+/// First and last code of each sort.
+const KINDS: [(&str, &str, Kind); 9] = [
+    ("R0001", "R0099", Kind::Parse),
+    ("R0101", "R0109", Kind::Name),
+    ("R0110", "R0110", Kind::Arity),
+    ("R0111", "R0199", Kind::Type),
+    ("R0201", "R0203", Kind::Parse),
+    ("R0204", "R0204", Kind::Name),
+    ("R0205", "R0210", Kind::Parse),
+    ("R0211", "R0299", Kind::Type),
+    ("R0301", "R0499", Kind::Eval),
+];
+
+/// What sort of mistake a code names.
+#[must_use]
+pub fn kind(code: &str) -> Option<Kind> {
+    KINDS.iter().find(|(first, last, _)| (*first..=*last).contains(&code)).map(|(.., kind)| *kind)
 }
 
 const fn text(code: &'static str, cause: &'static str, example: &'static str, mended: &'static str) -> Code {
@@ -146,6 +185,72 @@ pub const CODES: &[Code] = &[
         "SELECT find(topic, 'a', 'last') AS a FROM \"t\"",
         "SELECT find(topic, 'a', 'trailing') AS a FROM \"t\"",
     ),
+    text(
+        "R0201",
+        "A `${` or a quote in it is never closed. `$${` writes the characters `${`.",
+        "actions = [{ kind = 'republish', topic = 'a/${clientid' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${clientid}' }]",
+    ),
+    text(
+        "R0202",
+        "Between `${` and `}` stands no path: names with dots between them, perhaps an index in brackets, perhaps `:-` and a default.",
+        "actions = [{ kind = 'republish', topic = 'a/${}' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${topic}' }]",
+    ),
+    text(
+        "R0203",
+        "An index is a whole number: [1] is the first element, [-1] the last.",
+        "actions = [{ kind = 'republish', topic = 'a/${payload.list[0]}' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${payload.list[1]}' }]",
+    ),
+    text(
+        "R0204",
+        "A template names a column that the rule does not make.",
+        "actions = [{ kind = 'republish', topic = 'a/${client_id}' }]",
+        "actions = [{ kind = 'republish', topic = 'a/${clientid}' }]",
+    ),
+    text(
+        "R0205",
+        "The template is over a limit: 64 KiB of text, 256 values, or 64 steps in one path.",
+        "",
+        "actions = [{ kind = 'republish', topic = 'a' }]",
+    ),
+    text(
+        "R0211",
+        "Messages are published to a Topic Name: no wildcards, not empty, and none of those that begin with `$` but $delayed/….",
+        "actions = [{ kind = 'republish', topic = 'a/#' }]",
+        "actions = [{ kind = 'republish', topic = 'a/b' }]",
+    ),
+    text(
+        "R0212",
+        "QoS is 0, 1 or 2.",
+        "actions = [{ kind = 'republish', topic = 'a', qos = 3 }]",
+        "actions = [{ kind = 'republish', topic = 'a', qos = 2 }]",
+    ),
+    text(
+        "R0213",
+        "A message cannot have this property, or User Properties are no map.",
+        "actions = [{ kind = 'republish', topic = 'a', properties = { ContentType = 'text/plain' } }]",
+        "actions = [{ kind = 'republish', topic = 'a', properties = { Content-Type = 'text/plain' } }]",
+    ),
+    text(
+        "R0214",
+        "RETAIN is true or false.",
+        "actions = [{ kind = 'republish', topic = 'a', retain = 'maybe' }]",
+        "actions = [{ kind = 'republish', topic = 'a', retain = true }]",
+    ),
+    text(
+        "R0215",
+        "Fallbacks are tried in order and have none of their own.",
+        "actions = [{ kind = 'sink', sink = 'a', fallbacks = [{ kind = 'sink', sink = 'b', fallbacks = [{ kind = 'console' }] }] }]",
+        "actions = [{ kind = 'sink', sink = 'a', fallbacks = [{ kind = 'sink', sink = 'b' }, { kind = 'console' }] }]",
+    ),
+    text(
+        "R0216",
+        "A rule has at most 32 actions, an action at most 8 fallbacks.",
+        "",
+        "actions = [{ kind = 'console' }]",
+    ),
     message(
         "R0301",
         "A rule looks into a payload that is not JSON: not UTF-8, not one whole JSON text, nested deeper than 128, or with a number that no float holds.",
@@ -238,6 +343,23 @@ pub const CODES: &[Code] = &[
         "SELECT sqrt(abs(payload.a)) AS a FROM \"t\"",
     ),
 ];
+
+/// What to try when a rule failed for an event, in a few words. Mistakes in a rule's text bring their own.
+const REMEDIES: &[(&str, &str)] = &[
+    ("R0301", "a name behind `payload.` reads JSON; the payload as it came is `payload`"),
+    ("R0302", "coalesce(x, 0) stands in for null, float(x) makes a number of text"),
+    ("R0303", "ask is_num(x) first, or convert by float(x)"),
+    ("R0304", "WHERE x != 0 keeps such messages out"),
+    ("R0305", "float(x) has the wider range"),
+    ("R0306", "str(x), int(x) and float(x) convert; is_str(x) and its like ask first"),
+    ("R0307", "ask is_num(x) or is_str(x) first, or compare with what can be converted"),
+];
+
+/// What to try when a rule failed with this code, if that can be said in a few words.
+#[must_use]
+pub fn remedy(code: &str) -> Option<&'static str> {
+    REMEDIES.iter().find(|(known, _)| *known == code).map(|(_, remedy)| *remedy)
+}
 
 /// What a code means.
 #[must_use]

@@ -94,16 +94,18 @@ pub enum ActionConfig {
 pub struct Republish {
     /// Topic Name.
     pub topic: String,
-    /// Quality of Service: 0, 1, 2 or a template; without it that of the message, 0 for an event.
+    /// Quality of Service: 0, 1, 2 or a template; without it that of the message, 0 for another event.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub qos: Option<Scalar>,
-    /// RETAIN: true, false or a template.
+    /// RETAIN: true, false or a template; without it false.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retain: Option<Scalar>,
-    /// Application Message; without it the column `payload`, or the whole row as JSON if there is none.
+    /// Application Message; without it the column `payload`, or the whole row as JSON if there is none, which an empty
+    /// text makes too.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<String>,
-    /// PUBLISH properties by their names in MQTT 5.0, such as `Content-Type`.
+    /// PUBLISH properties by their names in MQTT 5.0, such as `Content-Type`. One whose template is a single value that
+    /// is null is left out, and so is such a User Property.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub properties: BTreeMap<String, String>,
     /// User Properties, or one template that gives a map, such as `${user_properties}`.

@@ -79,6 +79,12 @@ impl Diagnostic {
     /// Words for a terminal: message, place, the line itself and a caret under the mistake.
     #[must_use]
     pub fn render(&self, rule: &str, sql: &str) -> String {
+        self.render_in(&format!("rules.{rule}"), sql)
+    }
+
+    /// The same for a text that has another name than that of a rule.
+    #[must_use]
+    pub fn render_in(&self, name: &str, sql: &str) -> String {
         let place = Place::of(self.span, sql);
         let word = match self.severity {
             Severity::Error => "error",
@@ -90,7 +96,7 @@ impl Diagnostic {
         let indent: String = place.before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         let carets = "^".repeat(place.marked.chars().count().max(1));
         writeln!(out, "{word}[{}]: {}", self.code, self.message).expect("a String takes everything");
-        writeln!(out, " --> rules.{rule}, line {number}, column {}", place.before.chars().count() + 1)
+        writeln!(out, " --> {name}, line {number}, column {}", place.before.chars().count() + 1)
             .expect("a String takes everything");
         writeln!(out, "  {number} | {}", place.text).expect("a String takes everything");
         write!(out, "  {} | {indent}{carets}", " ".repeat(number.len())).expect("a String takes everything");

@@ -7,12 +7,16 @@
 //! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
 //! | how the checked tree becomes closures, and what they do | `tree`, `compile`, `ops`, `path` |
 //! | what happens with them for one event | `program` |
-//! | what a rule sees of an event | [`input`], [`json`] |
+//! | what a rule sees of an event | [`input`], [`millrace_core::json`] |
+//! | what is done with rows | [`actions`] |
+//! | which rules there are, and what of them changes | [`book`] |
 //! | what rules keep between events | [`state`] |
 //! | what a code means | [`codes`] |
 //! | how rules are evaluated and counted | [`rule`], [`error`] |
 
+pub mod actions;
 pub mod ast;
+pub mod book;
 mod check;
 pub mod codes;
 mod columns;
@@ -23,7 +27,6 @@ pub mod error;
 pub mod fields;
 pub mod functions;
 pub mod input;
-pub mod json;
 mod ops;
 pub mod parse;
 mod path;
@@ -31,12 +34,15 @@ mod program;
 mod properties;
 pub mod rule;
 pub mod state;
+mod suggest;
 pub mod token;
 mod tree;
 pub mod value_type;
 
 #[cfg(test)]
 mod tests;
+
+pub use millrace_core::json;
 
 pub use config::RuleConfig;
 pub use input::{EventView, Given, Input, PublishEvent, Scratch};

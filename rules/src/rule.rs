@@ -139,6 +139,12 @@ pub struct Rows {
 }
 
 impl Rows {
+    /// The rows of the last evaluation.
+    #[must_use]
+    pub fn as_slice(&self) -> &[Record] {
+        &self.records
+    }
+
     /// Takes the rows of the last evaluation.
     pub fn drain(&mut self) -> impl Iterator<Item = Record> + '_ {
         self.records.drain(..)
@@ -196,6 +202,14 @@ impl Rule {
     fn of(number: u32, shared: Arc<Compiled>) -> Self {
         let columns = shared.programs.iter().map(Program::columns).collect();
         Self { number, shared, columns, counts: RuleCounts::default() }
+    }
+
+    /// Compiles one rule.
+    ///
+    /// # Errors
+    /// What is wrong with its text.
+    pub fn compile(number: u32, name: &str, config: &RuleConfig) -> Result<Self, Vec<Diagnostic>> {
+        plan(&config.sql, name, config.compat).map(|plan| Self::new(number, name, config, plan))
     }
 
     /// Its number in its rule set, as its records carry it.

@@ -11,7 +11,9 @@ use std::time::Duration;
 
 use millrace_core::time::{Millis, Time};
 use millrace_core::units::Span;
-use millrace_rules::{RuleConfig, Rules};
+use millrace_rules::RuleConfig;
+use millrace_rules::book::RuleBook;
+use millrace_rules::config::ActionConfig;
 use millrace_shards::config::{Listener, ShardsConfig};
 use millrace_shards::send_buffer::SendBuffer;
 use millrace_shards::shard::frame::Frame;
@@ -293,15 +295,32 @@ fn a_publish_allocates_at_most_once_and_never_for_a_subscriber() {
 #[test]
 fn a_rule_that_does_not_want_a_message_costs_nothing() {
     let config = |sql: &str| RuleConfig { sql: sql.into(), ..RuleConfig::default() };
-    let rules = Rules::compile(&[
+    let rules = RuleBook::compile(&[
         ("demo", config(r#"SELECT clientid, payload.t AS t FROM "demo/#" WHERE payload.t > 0"#)),
         ("other", config(r#"SELECT * FROM "plant/line/+/far", "plant/other/#""#)),
     ])
+    .map(Arc::new)
     .expect("these are rules");
     for qos in 0..3 {
         for subscribers in [1, 500] {
             let case = Case { qos, subscribers, version: V5, filter: "plant/#", resume: false, aliases: false };
-            assert_eq!(most_allocations(&case, RuleSet::new(rules.clone(), Vec::new())), 0, "{case:?}");
+            assert_eq!(most_allocations(&case, RuleSet::new(Arc::clone(&rules), Vec::new())), 0, "{case:?}");
         }
+    }
+}
+
+#[test]
+fn a_rule_that_does_nothing_with_a_message_allocates_nothing() {
+    let nothing =
+        |sql: &str| RuleConfig { sql: sql.into(), actions: vec![ActionConfig::DoNothing {}], ..RuleConfig::default() };
+    let rules = RuleBook::compile(&[
+        ("all", nothing(r##"SELECT * FROM "#""##)),
+        ("some", nothing(r##"SELECT topic, payload FROM "plant/+/7" WHERE qos >= 0 AND clientid != 'x'"##)),
+    ])
+    .map(Arc::new)
+    .expect("these are rules");
+    for qos in 0..3 {
+        let case = Case { qos, subscribers: 1, version: V5, filter: "plant/#", resume: false, aliases: false };
+        assert_eq!(most_allocations(&case, RuleSet::new(Arc::clone(&rules), Vec::new())), 0, "{case:?}");
     }
 }

@@ -143,15 +143,14 @@ fn routing() -> Round {
 }
 
 /// The rule that the benches run.
-pub(super) fn rules() -> Rules {
+pub(super) fn rules() -> [(&'static str, RuleConfig); 1] {
     let sql = "SELECT clientid, topic, payload.t AS t, payload.t * 1.8 + 32 AS f, upper(payload.unit) AS unit, \
                timestamp FROM \"plant/#\" WHERE payload.t > 0 AND payload.unit = 'c'";
     rules_of(sql)
 }
 
-fn rules_of(sql: &str) -> Rules {
-    let config = RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() };
-    Rules::compile(&[("bench", config)]).expect("this is a rule")
+fn rules_of(sql: &str) -> [(&'static str, RuleConfig); 1] {
+    [("bench", RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() })]
 }
 
 /// A payload that passes it.
@@ -178,7 +177,8 @@ fn judged() -> Round {
 }
 
 /// Runs one rule on one message after the other; `wanted`: somebody wants the rows.
-fn evaluating(mut rules: Rules, payload: &'static [u8], wanted: bool) -> Round {
+fn evaluating(rules: [(&'static str, RuleConfig); 1], payload: &'static [u8], wanted: bool) -> Round {
+    let mut rules = Rules::compile(&rules).expect("this is a rule");
     let mut scratch = Scratch::default();
     let mut rows = Rows::default();
     Box::new(move |meter| {

@@ -1,9 +1,13 @@
 //! Messages and clients on their whole way through shards.
 
 use std::hint::black_box;
+use std::sync::Arc;
 
 use millrace_core::packet::{ProtocolVersion, QoS};
 use millrace_core::value::Record;
+use millrace_rules::RuleConfig;
+use millrace_rules::book::RuleBook;
+use millrace_rules::config::ActionConfig;
 use millrace_shards::shard::{RowPort, RuleSet};
 
 use super::parts::{PAYLOAD, rules};
@@ -59,6 +63,12 @@ pub(super) const PUBLISH_RULE: Path = Path {
     operations: THROUGH_PAIRS,
     prepare: publish_rule,
 };
+pub(super) const PUBLISH_DO_NOTHING: Path = Path {
+    name: "publish_rule_do_nothing",
+    operation: "a message of 64 bytes to its subscriber, past a rule that does nothing with it",
+    operations: THROUGH_PAIRS,
+    prepare: publish_do_nothing,
+};
 pub(super) const CONNECT: Path = Path {
     name: "connect_subscribe_leave",
     operation: "a client that connects, subscribes and disconnects",
@@ -74,9 +84,9 @@ struct Swarm {
 
 impl Swarm {
     /// Each publisher has a subscriber, with two shards always on the other one.
-    fn pairs(shards: u16, qos: QoS, payload: &[u8]) -> Self {
+    fn pairs(shards: u16, qos: QoS, payload: &[u8], rules: impl Fn() -> RuleSet) -> Self {
         let version = packets::VERSION;
-        let mut broker = InProcess::new(shards, version, RuleSet::default);
+        let mut broker = InProcess::new(shards, version, rules);
         let mut publishers = Vec::new();
         let mut names = 0..;
         let mut connect = |broker: &mut InProcess, kind: &str, shard: usize| {
@@ -112,7 +122,22 @@ fn chunk(version: ProtocolVersion, topic: &str, qos: QoS, messages: usize, paylo
 
 /// Messages through pairs, with everything that QoS asks for until the last acknowledgement.
 fn through_pairs(shards: u16, qos: QoS, payload: &[u8]) -> Round {
-    let mut swarm = Swarm::pairs(shards, qos, payload);
+    through(Swarm::pairs(shards, qos, payload, RuleSet::default), payload)
+}
+
+/// The same messages as of `publish_qos0`; what is more is what the rule costs.
+fn publish_do_nothing() -> Round {
+    let rule = RuleConfig {
+        sql: "SELECT * FROM \"#\"".to_owned(),
+        actions: vec![ActionConfig::DoNothing {}],
+        ..RuleConfig::default()
+    };
+    let book = Arc::new(RuleBook::compile(&[("nothing", rule)]).expect("this is a rule"));
+    let rules = || RuleSet::new(Arc::clone(&book), Vec::new());
+    through(Swarm::pairs(1, QoS::AtMostOnce, &[b'x'; 64], rules), &[b'x'; 64])
+}
+
+fn through(mut swarm: Swarm, payload: &[u8]) -> Round {
     let least = THROUGH_PAIRS * payload.len() as u64;
     Box::new(move |meter| {
         let before = swarm.broker.sent_bytes();
@@ -124,7 +149,7 @@ fn through_pairs(shards: u16, qos: QoS, payload: &[u8]) -> Round {
 
 /// Only what subscribers acknowledge.
 fn acks() -> Round {
-    let mut swarm = Swarm::pairs(1, QoS::AtLeastOnce, &[b'x'; 64]);
+    let mut swarm = Swarm::pairs(1, QoS::AtLeastOnce, &[b'x'; 64], RuleSet::default);
     Box::new(move |meter| {
         swarm.publish();
         swarm.broker.answer(meter);
@@ -156,8 +181,9 @@ fn fan_out(qos: QoS) -> Round {
 struct NullPort;
 
 impl RowPort for NullPort {
-    fn offer(&mut self, record: Record) {
+    fn offer(&mut self, record: Record) -> bool {
         drop(black_box(record));
+        true
     }
 
     fn flush(&mut self) {}
@@ -165,7 +191,8 @@ impl RowPort for NullPort {
 
 fn publish_rule() -> Round {
     let version = packets::VERSION;
-    let port = || RuleSet::new(rules(), vec![("null".to_owned(), Box::new(NullPort) as Box<dyn RowPort>)]);
+    let book = Arc::new(RuleBook::compile(&rules()).expect("this is a rule"));
+    let port = || RuleSet::new(Arc::clone(&book), vec![("null".to_owned(), Box::new(NullPort) as Box<dyn RowPort>)]);
     let mut broker = InProcess::new(1, version, port);
     let publishers: Vec<(Client, Vec<u8>)> = (0..PAIRS)
         .map(|number| {

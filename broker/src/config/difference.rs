@@ -104,9 +104,13 @@ impl Difference {
 /// Never: both are configs, and a value is only put where the same key takes it.
 #[must_use]
 pub fn with_live(running: &Config, new: &Config) -> Config {
+    // Rules come and go live; they are taken as they are.
+    let running = &Config { rules: new.rules.clone(), ..running.clone() };
     let mut table = as_toml(running);
     let objects_now = objects(&flat(running));
-    let live = |path: &Vec<String>| keys::applies_live(path) && (!is_object(path) || objects_now.contains(&path[..2]));
+    let live = |path: &Vec<String>| {
+        keys::applies_live(path) && path[0] != "rules" && (!is_object(path) || objects_now.contains(&path[..2]))
+    };
     for (path, _) in flat(running).into_iter().filter(|(path, _)| live(path)) {
         put(&mut table, &path, None);
     }
@@ -172,7 +176,19 @@ mod tests {
         let default = new.listeners.get_mut("default").expect("it is built in");
         (default.port, default.max_connections) = (7, 8);
         new.listeners.insert("more".to_owned(), millrace_shards::config::Listener::default());
+        let rule = |sql: &str| super::super::sections::RuleConfig { sql: sql.to_owned(), ..Default::default() };
+        old.rules.insert("old".to_owned(), rule("SELECT * FROM \"old\""));
+        old.rules.insert("kept".to_owned(), rule("SELECT * FROM \"before\""));
+        new.rules.insert("kept".to_owned(), rule("SELECT * FROM \"after\""));
+        new.rules.insert("new".to_owned(), rule("SELECT * FROM \"new\""));
+        let difference = Difference::between(&old, &new);
+        assert_eq!(
+            (difference.added, difference.removed),
+            (vec!["rules.new".to_owned()], vec!["rules.old".to_owned()])
+        );
+        assert!(difference.changed.contains(&"rules.kept.sql".to_owned()));
         let applied = with_live(&old, &new);
+        assert_eq!(applied.rules, new.rules);
         assert_eq!((applied.shards, applied.mqtt.maximum_qos), (0, 1));
         assert_eq!(applied.shared, new.shared);
         assert_eq!(applied.listeners.len(), 1);

@@ -68,6 +68,7 @@ const LIVE: &[&str] = &[
     "shared",
     "limits",
     "sys",
+    "rules",
     "listeners.*.max_connections",
     "listeners.*.max_connect_rate",
 ];

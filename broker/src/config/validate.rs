@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use millrace_rules::Rule;
+use millrace_rules::actions::{ActionFault, Actions, fallbacks};
+use millrace_rules::config::ActionConfig;
 use millrace_shards::config::Listener;
-
 use millrace_sinks::sqlite::Sqlite;
 
-use super::sections::SinkConfig;
+use super::sections::{RuleConfig, SinkConfig};
 use super::tree::{Node, Origin, Table};
 use super::{Config, flat, keys, report};
 use crate::diagnostics::{Diagnostic, Place, Severity, nearest};
@@ -51,7 +53,7 @@ pub fn each(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
     bounds(config, tree, found);
     names(config, tree, found);
     for (name, rule) in &config.rules {
-        sql(name, &rule.sql, tree, found);
+        sql(name, rule, tree, found);
     }
 }
 
@@ -147,25 +149,36 @@ fn rules(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
     for (name, rule) in &config.rules {
         let mut seen = BTreeSet::new();
         for sink in &rule.sinks {
-            let place = || value_place(tree, &["rules", name, "sinks"]);
             if !seen.insert(sink) {
                 let message = format!("rules.{name} names the sink `{sink}` twice");
-                found.push(Diagnostic::error("C0108", message).at(place()));
+                found.push(Diagnostic::error("C0108", message).at(value_place(tree, &["rules", name, "sinks"])));
             }
-            if !config.sinks.contains_key(sink) {
-                let known = config.sinks.keys().map(String::as_str);
-                let label = nearest(sink, known.clone()).map_or_else(
-                    || match known.collect::<Vec<_>>().join(", ") {
-                        none if none.is_empty() => "there is no sink; write [sinks.NAME]".to_owned(),
-                        all => format!("there are: {all}"),
-                    },
-                    |near| format!("did you mean `{near}`?"),
-                );
-                let message = format!("rules.{name} writes to the sink `{sink}`, which does not exist");
-                found.push(Diagnostic::error("C0108", message).at(place().map(|place| place.labelled(label))));
+            sink_of_rule(config, name, "sinks", sink, tree, found);
+        }
+        for action in rule.actions.iter().flat_map(|action| std::iter::once(action).chain(fallbacks(action))) {
+            if let ActionConfig::Sink { sink, .. } = action {
+                sink_of_rule(config, name, "actions", sink, tree, found);
             }
         }
     }
+}
+
+/// A rule names a sink under this key.
+fn sink_of_rule(config: &Config, rule: &str, key: &str, sink: &str, tree: &Table, found: &mut Vec<Diagnostic>) {
+    if config.sinks.contains_key(sink) {
+        return;
+    }
+    let known = config.sinks.keys().map(String::as_str);
+    let label = nearest(sink, known.clone()).map_or_else(
+        || match known.collect::<Vec<_>>().join(", ") {
+            none if none.is_empty() => "there is no sink; write [sinks.NAME]".to_owned(),
+            all => format!("there are: {all}"),
+        },
+        |near| format!("did you mean `{near}`?"),
+    );
+    let place = text_place(rule, key, sink, tree).or_else(|| value_place(tree, &["rules", rule, key]));
+    let message = format!("rules.{rule} writes to the sink `{sink}`, which does not exist");
+    found.push(Diagnostic::error("C0108", message).at(place.map(|place| place.labelled(label))));
 }
 
 fn sinks(config: &Config, tree: &Table, found: &mut Vec<Diagnostic>) {
@@ -188,20 +201,60 @@ pub fn errors(diagnostics: &[Diagnostic]) -> usize {
     diagnostics.iter().filter(|diagnostic| diagnostic.severity == Severity::Error).count()
 }
 
-/// What the rules' own checker says of a statement.
-fn sql(name: &str, sql: &str, tree: &Table, found: &mut Vec<Diagnostic>) {
-    let said = millrace_rules::rule::diagnose(sql).unwrap_or_else(|errors| errors);
+/// What the rules' own checker says of a rule: of its statement, then of its actions.
+fn sql(name: &str, rule: &RuleConfig, tree: &Table, found: &mut Vec<Diagnostic>) {
+    let said = match Rule::compile(0, name, rule) {
+        Ok(compiled) => {
+            actions(name, rule, &compiled, tree, found);
+            compiled.warnings().to_vec()
+        }
+        Err(errors) => errors,
+    };
+    let sql = &rule.sql;
     for diagnostic in said {
         let range = diagnostic.span.start as usize..diagnostic.span.end as usize;
-        let label = diagnostic.help.unwrap_or_default();
-        let place = sql_place(name, sql, &range, tree).labelled(label);
-        let message = format!("rules.{name}: {}", diagnostic.message);
-        let told = match diagnostic.severity {
-            millrace_rules::diagnostics::Severity::Error => Diagnostic::error(diagnostic.code, message),
-            millrace_rules::diagnostics::Severity::Warning => Diagnostic::warning(diagnostic.code, message),
-        };
-        found.push(told.at(Some(place)));
+        let place = sql_place(name, sql, &range, tree);
+        found.push(of_rule(name, diagnostic, place));
     }
+}
+
+fn of_rule(name: &str, diagnostic: millrace_rules::diagnostics::Diagnostic, place: Place) -> Diagnostic {
+    let message = format!("rules.{name}: {}", diagnostic.message);
+    let told = match diagnostic.severity {
+        millrace_rules::diagnostics::Severity::Error => Diagnostic::error(diagnostic.code, message),
+        millrace_rules::diagnostics::Severity::Warning => Diagnostic::warning(diagnostic.code, message),
+    };
+    told.at(Some(place.labelled(diagnostic.help.unwrap_or_default())))
+}
+
+/// What is wrong with the actions of a rule that compiles.
+fn actions(name: &str, rule: &RuleConfig, compiled: &Rule, tree: &Table, found: &mut Vec<Diagnostic>) {
+    let columns: Vec<_> = compiled.columns().map(|columns| &**columns).collect();
+    let Err(faults) = Actions::compile(rule, &columns, compiled.has_open_columns()) else { return };
+    for ActionFault { key, text, diagnostic } in faults {
+        let range = diagnostic.span.start as usize..diagnostic.span.end as usize;
+        let place = action_place(name, &text, &range, tree)
+            .unwrap_or_else(|| Place::of(&format!("rules.{name}.{key}"), &text, &range));
+        found.push(of_rule(&format!("{name}.{key}"), diagnostic, place));
+    }
+}
+
+/// The place of a part of a text within the actions of a rule, where the text stands there as it is and only once.
+fn action_place(rule: &str, text: &str, range: &std::ops::Range<usize>, tree: &Table) -> Option<Place> {
+    let Origin::Text(source, value) = value_origin(tree, &["rules", rule, "actions"])? else { return None };
+    let quoted = |quote: char| format!("{quote}{text}{quote}");
+    // Of `[[rules.NAME.actions]]` only the first place is known; what follows stands behind it.
+    let behind = source.text.get(value.start..)?;
+    let mut found = ['"', '\'']
+        .into_iter()
+        .flat_map(|quote| behind.match_indices(&quoted(quote)).map(|(at, _)| value.start + at + 1).collect::<Vec<_>>());
+    let start = found.next().filter(|_| !text.is_empty())?;
+    found.next().is_none().then(|| Place::of(&source.name, &source.text, &(start + range.start..start + range.end)))
+}
+
+/// The place of a whole text under a key of a rule.
+fn text_place(rule: &str, key: &str, text: &str, tree: &Table) -> Option<Place> {
+    if key == "actions" { action_place(rule, text, &(0..text.len()), tree) } else { None }
 }
 
 /// The place in the file, where the statement stands there as it is; otherwise the place in the statement.

@@ -6,9 +6,10 @@ use super::{Checker, filter};
 use crate::ast::{BinaryOp, Expr, ExprKind, Literal};
 use crate::compile;
 use crate::config::Compat;
-use crate::diagnostics::{Diagnostic, Severity, Span, nearest};
+use crate::diagnostics::{Diagnostic, Severity, Span};
 use crate::functions::{self, Body, Function};
 use crate::ops;
+use crate::suggest;
 use crate::tree::{Node, NodeKind};
 use crate::value_type::Type;
 
@@ -186,11 +187,9 @@ impl Checker<'_> {
         let args: Vec<Node> = args.iter().map(|arg| self.expr(arg)).collect();
         let unknown = Node { kind: NodeKind::Const(Value::Null), ty: Type::ANY, span };
         let Some(function) = functions::find(name) else {
-            let mut diagnostic = Diagnostic::error("R0103", name_span, format!("there is no function `{name}`"));
-            if let Some(near) = nearest(name, functions::all().map(|function| function.name)) {
-                diagnostic = diagnostic.help(format!("did you mean `{near}`?")).replace(near);
-            }
-            self.diagnostics.push(diagnostic);
+            let (help, replacement) = suggest::function(name);
+            let diagnostic = Diagnostic::error("R0103", name_span, format!("there is no function `{name}`")).help(help);
+            self.diagnostics.push(Diagnostic { replacement: replacement.map(str::to_owned), ..diagnostic });
             return unknown;
         };
         if !function.takes(args.len()) {

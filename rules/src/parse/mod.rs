@@ -59,6 +59,8 @@ impl<'s> Parser<'s> {
             let expected = self.expected("`,` or FROM");
             return Err(if self.peek().kind == TokenKind::End {
                 expected.help("add the topics it reads: FROM \"sensors/#\"")
+            } else if self.is_word("where") {
+                expected.help("before WHERE stands what it reads: FROM \"sensors/#\"")
             } else {
                 expected
             });

@@ -3,12 +3,23 @@
 use std::path::Path;
 
 use super::run;
-use crate::codes::{CODES, explain};
+use crate::book::RuleBook;
+use crate::codes::{CODES, Kind, explain, kind, remedy};
 use crate::rule::diagnose;
 
 #[test]
 fn every_example_gets_its_code_and_is_mended() {
-    for code in CODES {
+    for code in CODES.iter().filter(|code| code.code.starts_with("R02")) {
+        let faults = |actions: &str| {
+            let sql = "SELECT clientid, topic, payload FROM \"t\"";
+            let config = toml::from_str(&format!("sql = '{sql}'\n{actions}")).expect("its shape is right");
+            let wrong = RuleBook::compile(&[("r", config)]).err().unwrap_or_default();
+            wrong.iter().flat_map(|wrong| &wrong.diagnostics).map(|found| found.code).collect::<Vec<_>>()
+        };
+        assert!(code.example.is_empty() || faults(code.example) == [code.code], "{}", code.code);
+        assert!(faults(code.mended).is_empty(), "{}", code.code);
+    }
+    for code in CODES.iter().filter(|code| !code.code.starts_with("R02")) {
         assert_eq!(diagnose(code.mended), Ok(vec![]), "{}", code.code);
         if code.example.is_empty() {
             continue;
@@ -33,12 +44,32 @@ fn every_code_that_the_crate_uses_is_in_the_table_once_and_in_order() {
     sources(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/src")), &mut |source| {
         used.extend(source.match_indices("\"R0").map(|(at, _)| source[at + 1..at + 6].to_owned()));
     });
+    let templates = include_str!("../../../core/src/template.rs");
+    used.extend(templates.match_indices("\"R0").map(|(at, _)| templates[at + 1..at + 6].to_owned()));
     used.sort_unstable();
     used.dedup();
     let known: Vec<_> = CODES.iter().map(|code| code.code).collect();
     assert_eq!(known, used);
     assert!(explain("r0102").is_some_and(|code| code.mended.contains("'high'")));
     assert!(explain("R9999").is_none());
+}
+
+#[test]
+fn every_code_is_of_a_kind() {
+    for code in CODES {
+        assert!(kind(code.code).is_some(), "{}", code.code);
+        assert_eq!(code.payload.is_some(), kind(code.code) == Some(Kind::Eval), "{}", code.code);
+    }
+    assert_eq!(kind("R0103"), Some(Kind::Name));
+    assert_eq!(kind("C0101"), None);
+}
+
+#[test]
+fn remedies_are_for_codes_that_are_about_events() {
+    for code in CODES {
+        assert!(remedy(code.code).is_none() || kind(code.code) == Some(Kind::Eval), "{}", code.code);
+    }
+    assert!(remedy("R0301").is_some_and(|remedy| remedy.contains("`payload`")));
 }
 
 /// The text of each source file besides tests and the table itself.

@@ -28,6 +28,8 @@ pub(super) enum Pause {
     Rate = 2,
     /// It does not read what it is sent, or its replies wait for other shards in great number.
     Output = 4,
+    /// Its messages made rules publish more than the shard does in a turn.
+    Rules = 8,
 }
 
 /// How far a connection has come.

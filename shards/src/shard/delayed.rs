@@ -111,6 +111,7 @@ impl Shard {
         let head = MessageHead { expires_at, ..view.head };
         let publisher = match origin {
             Origin::Client { client, .. } => self.publisher(client),
+            Origin::Rule(trail) => Some(Publisher::rule(trail)),
             Origin::Publisher(_) | Origin::Elsewhere => None,
         };
         let message = Message::new(&MessageView { head, topic, ..*view });

@@ -3,7 +3,7 @@
 //! One shard is the whole broker for its clients. What each part does:
 //! `connect` from the first byte to CONNACK, `publish` what a client sends in, `route` who gets it, `subscriptions`
 //! who wants what, `groups` whose turn it is, `retained` what is kept for later, `lifecycle` how a connection and a
-//! session end, `peers` and `replies` what goes to other shards and what waits for them.
+//! session end, `rule_stage` what rules make of a message and `republished` what they publish, `peers` and `replies` what goes to other shards and what waits for them.
 
 mod census;
 mod client;
@@ -21,14 +21,19 @@ mod peers;
 mod proxy;
 mod publish;
 mod replies;
+mod republished;
 mod retained;
 mod route;
+mod rule_actions;
+mod rule_change;
 mod rule_stage;
 mod shared;
 mod slab;
 mod subscribers;
 mod subscriptions;
 mod sys_topics;
+pub mod tap;
+mod throttle;
 pub mod timer_wheel;
 
 use std::sync::Arc;
@@ -59,6 +64,7 @@ use route::Router;
 use timer_wheel::TimerWheel;
 
 pub use census::Census;
+pub use rule_change::RuleNumbers;
 pub use rule_stage::{RowPort, RuleSet};
 pub use shared::{Control, Shared};
 
@@ -187,7 +193,8 @@ impl Shard {
             give_back: give_back::GiveBack::default(),
             shared,
         };
-        shard.register_rules();
+        shard.rules.hands.set_limits(&shard.config.mqtt);
+        shard.change_rules(Arc::clone(&shard.rules.book));
         shard
     }
 
@@ -585,7 +592,10 @@ impl logic::Logic for Shard {
     }
 
     fn next_deadline(&self) -> Millis {
-        let idle = self.outputs.is_empty() && self.hungry.is_empty() && self.commands.is_empty();
+        let idle = self.outputs.is_empty()
+            && self.hungry.is_empty()
+            && self.commands.is_empty()
+            && self.rules.republished().is_empty();
         if idle { self.timers.next_deadline() } else { self.now.monotonic }
     }
 
@@ -601,9 +611,10 @@ impl logic::Logic for Shard {
         while let Some(timer) = self.timers.pop(now.monotonic) {
             self.fire(timer);
         }
+        self.publish_republished();
         self.release_replies();
         self.flush_group_acks();
-        self.flush_rows();
+        self.rules.flush_rows();
         let mut sent = 0;
         let due = self.outputs.take();
         for &slot in &due {

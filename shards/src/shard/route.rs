@@ -22,6 +22,7 @@ use super::frame::{Batch, Purpose};
 use super::io::ShardId;
 use super::peers::Waits;
 use super::publish::Accepted;
+use super::republished::Trail;
 use super::rule_stage::Publisher;
 use super::subscribers::Target;
 use super::{Shard, is_v5, remaining_expiry};
@@ -102,6 +103,8 @@ pub(super) enum Origin<'a> {
     Client { client: u32, dup: bool },
     /// Somebody who was a client of this shard when it published.
     Publisher(&'a Publisher),
+    /// A rule of this shard; through which rules the message came.
+    Rule(&'a Trail),
     /// Another shard, or the broker itself.
     Elsewhere,
 }

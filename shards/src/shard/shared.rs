@@ -8,15 +8,18 @@ use std::hash::{Hasher, SipHasher};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, fence};
-use std::sync::{OnceLock, PoisonError, RwLock};
+use std::sync::{Mutex, OnceLock, PoisonError, RwLock};
 
 use millrace_core::metrics::{Counter, Counters, Gauge, SharedCounters};
 use millrace_core::session::Held;
 use millrace_core::time::{Millis, Time};
 use millrace_core::topic::ExactRoutes;
+use millrace_rules::book::RuleBook;
 
+use super::RuleNumbers;
 use super::Shard;
 use super::io::{ListenerId, ShardId};
+use super::tap::Tap;
 use crate::assign::Placement;
 use crate::berths::Berths;
 use crate::config::{Listener, Retained, ShardsConfig};
@@ -26,6 +29,10 @@ use crate::config::{Listener, Retained, ShardsConfig};
 pub enum Control {
     /// Another config holds from now on.
     Reload(Arc<ShardsConfig>),
+    /// These rules run from now on.
+    Rules(Arc<RuleBook>),
+    /// Take samples of what rules do.
+    Tap(Tap),
     /// Stop: tell all clients and let them go.
     Drain,
 }
@@ -52,6 +59,8 @@ pub struct Shared {
     /// By listener, which of the mountpoints it has.
     listener_mountpoints: Vec<u16>,
     counters: Vec<SharedCounters>,
+    /// What rules have counted, by shard. Locked once a second by the shard, and by readers.
+    pub(super) rule_numbers: Box<[Mutex<Vec<RuleNumbers>>]>,
     random: AtomicU64,
     pressure: AtomicU8,
     offline: AtomicI64,
@@ -130,6 +139,7 @@ impl Shared {
             listener_mountpoints,
             config: RwLock::new(config),
             counters: (0..shards).map(|_| SharedCounters::new()).collect(),
+            rule_numbers: (0..shards).map(|_| Mutex::default()).collect(),
             random: AtomicU64::new(0),
             pressure: AtomicU8::new(0),
             offline: AtomicI64::new(0),
@@ -197,6 +207,14 @@ impl Shared {
             sum.merge(&counters.read());
         }
         sum
+    }
+
+    /// What the rules of one shard have counted. While somebody reads, the numbers before stay for another second.
+    pub(super) fn set_rule_numbers(&self, shard: ShardId, numbers: impl Iterator<Item = RuleNumbers>) {
+        if let Ok(mut shown) = self.rule_numbers[usize::from(shard.0)].try_lock() {
+            shown.clear();
+            shown.extend(numbers);
+        }
     }
 
     /// A number that nobody can foresee, for assigned names and random choices.
@@ -278,8 +296,11 @@ impl Shard {
         match control {
             Control::Reload(config) => {
                 self.queue_limits = super::queue_limits(&config);
+                self.rules.hands.set_limits(&config.mqtt);
                 self.config = config;
             }
+            Control::Rules(book) => self.change_rules(book),
+            Control::Tap(tap) => self.rules.tap(tap),
             Control::Drain => self.drain(),
         }
     }
@@ -315,6 +336,8 @@ impl Shard {
     pub(super) fn publish_counters(&mut self) {
         self.counters.set(Gauge::RetainedMessages, self.retained.len() as u64);
         self.counters.set(Gauge::RetainedBytes, self.retained.bytes() as u64);
+        self.counters.set(Gauge::RepublishQueued, self.rules.republished().len() as u64);
         self.shared.counters[usize::from(self.id.0)].publish(&self.counters);
+        self.publish_rule_numbers();
     }
 }

@@ -14,9 +14,16 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
-use millrace_core::value::Value;
+use crate::value::Value;
 
-use crate::ast::Step;
+/// One step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A member by name.
+    Name(String),
+    /// An element: from 1, or from -1 backwards.
+    Index(i64),
+}
 
 mod marks;
 mod number;
@@ -88,7 +95,7 @@ impl<'a> Json<'a> {
     }
 
     /// The same; adds to `visited` how many places were looked at on the way, and how many the value is made of.
-    pub(crate) fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
+    pub fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
         let mut at = 0;
         for (index, step) in steps.iter().enumerate() {
             let place = self.places[at];
@@ -238,14 +245,16 @@ pub fn decode(text: &str, steps: &[Step]) -> Value<'static> {
 }
 
 /// Collects members; one that comes again replaces the first. Small maps are searched, large ones hashed.
-#[derive(Default)]
-pub(crate) struct Members<'a> {
-    pub(crate) list: Vec<(Cow<'a, str>, Value<'a>)>,
+#[derive(Debug, Default)]
+pub struct Members<'a> {
+    /// In the order of their first coming.
+    pub list: Vec<(Cow<'a, str>, Value<'a>)>,
     index: HashMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> Members<'a> {
-    pub(crate) fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+    /// Adds a member, or replaces its value.
+    pub fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         const SEARCHED: usize = 8;
         let known = if self.list.len() <= SEARCHED {
             self.list.iter().position(|(known, _)| *known == name)

@@ -1,6 +1,6 @@
 //! Numbers of JSON: what is one, and its value.
 
-use millrace_core::value::Value;
+use crate::value::Value;
 
 /// The byte after the number that begins here; where it stops being one, if it does.
 #[inline]

@@ -170,7 +170,7 @@ fn rules_that_feed_each_other_are_stopped_and_counted() {
     subscriber.expect_nothing();
     // More than one message may make at once is dropped, and counted.
     let list = vec!["1"; 2000].join(",");
-    publisher.publish(Publish::new("flood", &format!("{{\"list\":[{list}]}}")));
+    publisher.publish(Publish::new("flood", format!("{{\"list\":[{list}]}}")));
     for _ in 0..1024 {
         assert_eq!(subscriber.expect_publish().topic, "drop/1");
     }
@@ -260,12 +260,12 @@ fn each_message_is_seen_by_the_old_rule_or_by_the_new_one() {
     let mut sent = 0;
     for stamp in 1..=RELOADS {
         for _ in 0..20 {
-            publisher.publish(Publish::new("n", &sent.to_string()).qos(0, 0));
+            publisher.publish(Publish::new("n", sent.to_string()).qos(0, 0));
             sent += 1;
         }
         assert!(broker.reload(&stamped(stamp, stamp % 2 == 1)));
     }
-    publisher.publish(Publish::new("n", &sent.to_string()).qos(1, 0));
+    publisher.publish(Publish::new("n", sent.to_string()).qos(1, 0));
     let mut last = 0;
     for number in 0..=sent {
         let delivery = subscriber.expect_publish();

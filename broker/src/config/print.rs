@@ -67,7 +67,9 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_a_config_that_says_the_same() {
-        let loaded = loaded(&["shards=3", "shared.groups.a b=sticky"]);
+        let actions =
+            "rules.demo.actions=[{ kind = 'republish', topic = 'a/${t}', fallbacks = [{ kind = 'console' }] }]";
+        let loaded = loaded(&["shards=3", "shared.groups.a b=sticky", actions]);
         for options in [
             Options::default(),
             Options { changed: true, origin: false },

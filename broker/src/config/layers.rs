@@ -400,7 +400,7 @@ error[C0106]: [rules.hot] has no `sql`
   --> bad.toml:11:8
  11 | [rules.hot]
     |        ^^^ `sql` must be set
-error[R0003]: rules.cold: expected SELECT, found `SELEC`
+error[R0003]: rules.cold: expected SELECT or FOREACH, found `SELEC`
   --> bad.toml:14:8
  14 | sql = \"SELEC x\"
     |        ^^^^^ a rule is SELECT fields FROM \"topic/filter\" WHERE condition

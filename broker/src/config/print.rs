@@ -67,9 +67,7 @@ mod tests {
 
     #[test]
     fn what_is_printed_is_a_config_that_says_the_same() {
-        let actions =
-            "rules.demo.actions=[{ kind = 'republish', topic = 'a/${t}', fallbacks = [{ kind = 'console' }] }]";
-        let loaded = loaded(&["shards=3", "shared.groups.a b=sticky", actions]);
+        let loaded = loaded(&["shards=3", "shared.groups.a b=sticky"]);
         for options in [
             Options::default(),
             Options { changed: true, origin: false },
@@ -86,6 +84,18 @@ mod tests {
                 }
             }
             assert_eq!(table.try_into::<Config>().expect("it is a config"), loaded.config);
+        }
+    }
+
+    #[test]
+    fn actions_are_printed_as_they_can_be_read_again() {
+        let actions =
+            "rules.demo.actions=[{ kind = 'republish', topic = 'a/${t}', fallbacks = [{ kind = 'console' }] }]";
+        let loaded = loaded(&[actions]);
+        assert_eq!(loaded.config.rules["demo"].actions.len(), 1);
+        for options in [Options::default(), Options { changed: false, origin: true }] {
+            let text = print(&loaded.config, &loaded.tree, options);
+            assert_eq!(toml::from_str::<Config>(&text).expect("it is a config"), loaded.config);
         }
     }
 

@@ -143,6 +143,12 @@ pub const CODES: &[Code] = &[
         "SELECT 1 / 2 AS a FROM \"t\"",
     ),
     text(
+        "R0115",
+        "A constant argument that the function never takes: a pattern that is none, a word that is no option.",
+        "SELECT find(topic, 'a', 'last') AS a FROM \"t\"",
+        "SELECT find(topic, 'a', 'trailing') AS a FROM \"t\"",
+    ),
+    text(
         "R0201",
         "A `${` or a quote in it is never closed. `$${` writes the characters `${`.",
         "actions = [{ kind = 'republish', topic = 'a/${clientid' }]",
@@ -291,6 +297,13 @@ pub const CODES: &[Code] = &[
         "FOREACH payload DO item AS a FROM \"t\"",
         "",
         "SELECT payload AS a FROM \"t\"",
+    ),
+    message(
+        "R0313",
+        "An argument of the right kind with a value that the function does not take: the root of a negative number, a pattern that is none.",
+        "SELECT sqrt(payload.a) AS a FROM \"t\"",
+        "{\"a\":-1}",
+        "SELECT sqrt(abs(payload.a)) AS a FROM \"t\"",
     ),
 ];
 

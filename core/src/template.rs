@@ -113,14 +113,21 @@ impl Template {
         }
     }
 
-    /// The parts of it that are the same for each row, and whether the template begins with the first of them.
-    #[must_use]
-    pub fn literals(&self) -> (impl Iterator<Item = &str>, bool) {
-        let literals = self.parts.iter().filter_map(|part| match part {
+    /// The parts of it that are the same for each row, in order.
+    pub fn literals(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
             Part::Text(text) => Some(&**text),
             Part::Value(_) => None,
-        });
-        (literals, matches!(self.parts.first(), Some(Part::Text(_))))
+        })
+    }
+
+    /// What every text that it makes begins with.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        match self.parts.first() {
+            Some(Part::Text(text)) => text,
+            _ => "",
+        }
     }
 
     /// Whether it is exactly one `${…}`, so that it has a [`Template::value`].

@@ -88,6 +88,18 @@ mod tests {
     }
 
     #[test]
+    fn actions_are_printed_as_they_can_be_read_again() {
+        let actions =
+            "rules.demo.actions=[{ kind = 'republish', topic = 'a/${t}', fallbacks = [{ kind = 'console' }] }]";
+        let loaded = loaded(&[actions]);
+        assert_eq!(loaded.config.rules["demo"].actions.len(), 1);
+        for options in [Options::default(), Options { changed: false, origin: true }] {
+            let text = print(&loaded.config, &loaded.tree, options);
+            assert_eq!(toml::from_str::<Config>(&text).expect("it is a config"), loaded.config);
+        }
+    }
+
+    #[test]
     fn only_what_differs_is_printed_with_its_origin() {
         let loaded = loaded(&["listeners.0.port=7"]);
         let text = print(&loaded.config, &loaded.tree, Options { changed: true, origin: true });

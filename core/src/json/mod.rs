@@ -16,15 +16,6 @@ use std::collections::HashMap;
 
 use crate::value::Value;
 
-/// One step into a value.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Step {
-    /// A member by name.
-    Name(String),
-    /// An element: from 1, or from -1 backwards.
-    Index(i64),
-}
-
 mod marks;
 mod number;
 mod place;
@@ -38,6 +29,15 @@ pub use place::Place;
 use place::Kind;
 use refusal::refusal;
 use text::Unescaped;
+
+/// One step into a value.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A member by name.
+    Name(String),
+    /// An element: from 1, or from -1 backwards.
+    Index(i64),
+}
 
 /// Lists and maps inside each other.
 pub const DEPTH_MAX: usize = 128;

@@ -124,13 +124,11 @@ impl<'c> Checker<'c> {
                 Ok(_) => belongs_to_the_broker(topic),
             },
             None => {
-                let (mut literals, from_start) = template.literals();
-                let wild = |text: &str| text.contains(['+', '#', '\0']);
-                let first = literals.next().unwrap_or_default();
-                if wild(first) || literals.any(wild) {
+                let prefix = template.prefix();
+                if template.literals().any(|text| text.contains(['+', '#', '\0'])) {
                     Some("a topic that is published to has no wildcard `+` or `#` and no U+0000".to_owned())
-                } else if from_start && first.contains('/') {
-                    belongs_to_the_broker(first)
+                } else if prefix.contains('/') {
+                    belongs_to_the_broker(prefix)
                 } else {
                     None
                 }

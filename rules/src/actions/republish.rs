@@ -106,12 +106,15 @@ impl Republish {
         limits: &Limits,
         scratch: &'s mut Scratch,
     ) -> Result<Outgoing<'s>, Refused> {
+        const KEPT: usize = 64 << 10;
         let Scratch { topic, payload, text, properties } = scratch;
         let mut allowance = ALLOWANCE;
         for buffer in [&mut *topic, &mut *payload, &mut *text] {
-            const KEPT: usize = 64 << 10;
             buffer.clear();
             buffer.shrink_to(KEPT);
+        }
+        if properties.as_properties().raw().len() > KEPT {
+            *properties = PropertiesBuf::new();
         }
         properties.clear();
         self.topic.render(record, topic, &mut allowance)?;

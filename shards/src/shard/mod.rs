@@ -595,7 +595,7 @@ impl logic::Logic for Shard {
         let idle = self.outputs.is_empty()
             && self.hungry.is_empty()
             && self.commands.is_empty()
-            && self.rules.republished().is_empty();
+            && (self.rules.republished().is_empty() || self.congested);
         if idle { self.timers.next_deadline() } else { self.now.monotonic }
     }
 

@@ -148,7 +148,8 @@ impl Republished {
 impl Shard {
     /// Publishes what rules have made of messages before, as much as one turn takes.
     pub(super) fn publish_republished(&mut self) {
-        if self.rules.republished().is_empty() {
+        // While a ring is full, what makes work for other shards waits here.
+        if self.rules.republished().is_empty() || self.congested {
             return;
         }
         let (mut messages, mut bytes) = (0, 0);

@@ -1,9 +1,13 @@
 //! The table of functions: name, parameters, result, what it does. A new one is one row and its tests.
 
+mod calendar;
 mod context;
 mod conversion;
 mod number;
+mod state;
 mod string;
+mod time;
+mod zone;
 
 use millrace_core::value::Value;
 
@@ -53,11 +57,12 @@ pub(crate) enum Body {
     OfEvent(for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>),
 }
 
-const TABLES: [&[Function]; 4] = [number::TABLE, string::TABLE, conversion::TABLE, context::TABLE];
+const TABLES: &[&[Function]] =
+    &[number::TABLE, string::TABLE, conversion::TABLE, context::TABLE, time::TABLE, state::TABLE];
 
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    TABLES.into_iter().flatten()
+    TABLES.iter().copied().flatten()
 }
 
 /// The function of this name, in any case.

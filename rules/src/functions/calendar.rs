@@ -92,7 +92,8 @@ impl Offset {
         if let Some(seconds) = OFFSETS.iter().find_map(|form| whole_offset(text, *form)) {
             return Some(Self::Seconds(seconds));
         }
-        text.parse().ok().and_then(Self::of_seconds)
+        let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        digits.then(|| text.parse().ok().and_then(Self::of_seconds)).flatten()
     }
 
     /// At this moment.

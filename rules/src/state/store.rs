@@ -33,12 +33,16 @@ pub struct Store {
 
 impl Default for Store {
     fn default() -> Self {
-        let bounds = Bounds { values: STORE_VALUES_MAX / STRIPES, bytes: STORE_BYTES_MAX / STRIPES };
-        Self { hasher: RandomState::new(), stripes: std::array::from_fn(|_| Stripe(Mutex::new(Shelf::new(bounds)))) }
+        Self::bounded(STORE_VALUES_MAX, STORE_BYTES_MAX)
     }
 }
 
 impl Store {
+    fn bounded(values: usize, bytes: usize) -> Self {
+        let bounds = Bounds { values: values / STRIPES, bytes: bytes / STRIPES };
+        Self { hasher: RandomState::new(), stripes: std::array::from_fn(|_| Stripe(Mutex::new(Shelf::new(bounds)))) }
+    }
+
     /// Keeps a value, for so many milliseconds or for good; false if it is too large to be kept: then nothing stands
     /// there.
     pub fn put(&self, name: &str, value: Value<'static>, ttl_ms: Option<u64>, now_ms: u64) -> bool {
@@ -133,11 +137,15 @@ mod tests {
 
     #[test]
     fn values_without_end_stay_within_the_bounds() {
-        let store = Store::default();
-        for number in 0..STORE_VALUES_MAX + 20_000 {
+        let store = Store::bounded(10_000, STORE_BYTES_MAX);
+        for number in 0..20_000 {
             store.put(&number.to_string(), Value::Int(1), Some(1_000_000), 0);
         }
-        assert!(store.len() <= STORE_VALUES_MAX && store.len() > STORE_VALUES_MAX / 2, "{}", store.len());
-        assert!(store.bytes() <= STORE_BYTES_MAX);
+        assert!((9_000..=10_000).contains(&store.len()), "{}", store.len());
+        let store = Store::bounded(10_000, 1 << 20);
+        for number in 0..20_000 {
+            store.put(&number.to_string(), Value::Int(1), None, 0);
+        }
+        assert!(store.bytes() <= 1 << 20 && store.bytes() > 1 << 19, "{}", store.bytes());
     }
 }

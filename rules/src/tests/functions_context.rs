@@ -57,7 +57,7 @@ fn a_path_as_a_text_leads_into_the_payload() {
     }
     assert_eq!(value("payload(payload.p)", br#"{"p":"q","q":7}"#), "7");
     assert_eq!(value("payload('a')", b"no json"), "R0301");
-    assert_eq!(value("payload(1)", b"{}"), "R0106");
+    assert_eq!(value("payload(1)", b"{}"), "R0111");
     assert_eq!(condition("payload('a.b') > 1", br#"{"a":{"b":2}}"#), "true");
     assert_eq!(value(&format!("payload('{}')", ".".repeat(1000)), payload), "null");
 }
@@ -100,7 +100,7 @@ fn lists_of_topic_filters_are_searched() {
     ] {
         assert_eq!(value(call, payload), expected.to_string(), "{call}");
     }
-    assert_eq!(value("contains_topic(payload, 't')", b"[]"), "R0106");
+    assert_eq!(value("contains_topic(payload, 't')", b"[]"), "R0111");
 }
 
 #[test]

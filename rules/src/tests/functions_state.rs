@@ -85,8 +85,8 @@ fn what_is_too_large_is_not_kept_and_said_so() {
 #[test]
 fn a_time_to_live_that_is_none_is_refused_when_the_rule_is_saved() {
     assert_eq!(value("kv_store_put('k', 1, 0)", b""), "R0115");
-    assert_eq!(value("kv_store_put('k', 1, 1.5)", b""), "R0106");
-    assert_eq!(value("proc_dict_put('k')", b""), "R0104");
+    assert_eq!(value("kv_store_put('k', 1, 1.5)", b""), "R0111");
+    assert_eq!(value("proc_dict_put('k')", b""), "R0110");
 }
 
 #[test]

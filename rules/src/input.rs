@@ -15,7 +15,7 @@ use millrace_core::value::Value;
 use crate::ast::Step;
 use crate::error::{EvalError, Trouble};
 use crate::fields::{Event, EventField};
-use crate::json::{Json, JsonError, Place};
+use crate::json::{Found, Json, JsonError, Place};
 use crate::properties;
 use crate::state::State;
 
@@ -119,6 +119,7 @@ pub struct Input<'a> {
     places: Cell<Option<&'a mut Vec<Place>>>,
     text: OnceCell<Result<&'a str, usize>>,
     json: OnceCell<Result<Json<'a>, JsonError>>,
+    member: Cell<Found>,
     id: OnceCell<Short>,
     peerhost: OnceCell<Short>,
     fuel: Cell<usize>,
@@ -156,6 +157,7 @@ impl<'a> Input<'a> {
             places: Cell::new(Some(places)),
             text: OnceCell::new(),
             json: OnceCell::new(),
+            member: Cell::default(),
             id: OnceCell::new(),
             peerhost: OnceCell::new(),
             fuel: Cell::new(FUEL),
@@ -313,7 +315,8 @@ impl<'a> Input<'a> {
             Trouble::Payload(error, String::from_utf8_lossy(met).into_owned())
         };
         let mut visited = 0;
-        let value = self.json().and_then(|json| json.value_counted(steps, &mut visited)).map_err(failed)?;
+        let value =
+            self.json().and_then(|json| json.value_counted(steps, &mut visited, &self.member)).map_err(failed)?;
         self.pay(visited * PLACE_BYTES)?;
         Ok(value)
     }

@@ -6,6 +6,8 @@
 
 #![allow(unsafe_code, reason = "vector instructions that every x86_64 has; called in one place")]
 
+use std::num::NonZeroU64;
+
 /// Bytes looked at together: one for each bit of the masks.
 pub(super) const BLOCK: usize = 64;
 
@@ -58,7 +60,7 @@ impl<'t> Blocks<'t> {
 
     /// The marks of the next block that has any; nothing at the end, or if a control character stands where none may.
     #[inline(never)]
-    pub(super) fn load(&mut self) -> Option<u64> {
+    pub(super) fn load(&mut self) -> Option<NonZeroU64> {
         while let Some(rest) = self.bytes.get(self.next..).filter(|rest| !rest.is_empty()) {
             let marks = match rest.first_chunk() {
                 Some(block) => self.marks(block)?,
@@ -68,8 +70,9 @@ impl<'t> Blocks<'t> {
                     self.marks(&padded)?
                 }
             };
-            if marks != 0 {
-                return Some(marks);
+            let marks = NonZeroU64::new(marks);
+            if marks.is_some() {
+                return marks;
             }
         }
         None
@@ -321,7 +324,8 @@ mod tests {
             bytes.extend_from_slice(text);
             let mut blocks = Blocks::new(&bytes);
             let mut found = Vec::new();
-            while let Some(mut marks) = blocks.load() {
+            while let Some(marks) = blocks.load() {
+                let mut marks = marks.get();
                 while marks != 0 {
                     found.push(blocks.base() + marks.trailing_zeros() as usize - before);
                     marks &= marks - 1;

@@ -12,6 +12,7 @@
 //! - half a surrogate pair in `\u` escapes: U+FFFD.
 
 use std::borrow::Cow;
+use std::cell::Cell;
 use std::collections::HashMap;
 
 use crate::value::Value;
@@ -64,6 +65,13 @@ pub enum JsonError {
     OutOfRange(usize),
 }
 
+/// A member that was found: the place of its value, and how many were looked at.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Found {
+    place: usize,
+    members: usize,
+}
+
 /// A scanned text.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a> {
@@ -91,15 +99,22 @@ impl<'a> Json<'a> {
     /// # Errors
     /// A number out of range.
     pub fn value(&self, steps: &[Step]) -> Result<Value<'a>, JsonError> {
-        self.value_counted(steps, &mut 0)
+        self.value_counted(steps, &mut 0, &Cell::default())
     }
 
     /// The same; adds to `visited` how many places were looked at on the way, and how many the value is made of.
-    pub fn value_counted(&self, steps: &[Step], visited: &mut usize) -> Result<Value<'a>, JsonError> {
+    /// `last` is the outermost member that was found last for the same text.
+    pub fn value_counted(
+        &self,
+        steps: &[Step],
+        visited: &mut usize,
+        last: &Cell<Found>,
+    ) -> Result<Value<'a>, JsonError> {
         let mut at = 0;
         for (index, step) in steps.iter().enumerate() {
             let place = self.places[at];
             let found = match (place.kind(), step) {
+                (Kind::Map, Step::Name(name)) if at == 0 => self.outermost(name, visited, last),
                 (Kind::Map, Step::Name(name)) => self.member(at, name, visited),
                 (Kind::Map, Step::Index(index)) => self.member(at, &index.to_string(), visited),
                 (Kind::List, Step::Index(index)) => self.element(at, *index, visited),
@@ -127,6 +142,19 @@ impl<'a> Json<'a> {
         if place.holds_others() { place.end() } else { at + 1 }
     }
 
+    /// A member of the outermost map. Conditions and columns often ask for the same one; it costs as much each time.
+    fn outermost(&self, name: &str, visited: &mut usize, last: &Cell<Found>) -> Option<usize> {
+        let Found { place, members } = last.get();
+        if place > 1 && self.places[place - 1].kind() == Kind::Plain && self.raw(self.places[place - 1]) == name {
+            *visited += members;
+            return Some(place);
+        }
+        let before = *visited;
+        let place = self.member(0, name, visited)?;
+        last.set(Found { place, members: *visited - before });
+        Some(place)
+    }
+
     /// The place of a member's value: of the last one, if there are several.
     fn member(&self, map: usize, name: &str, visited: &mut usize) -> Option<usize> {
         let bytes = self.text.as_bytes();
@@ -135,10 +163,10 @@ impl<'a> Json<'a> {
         let first = name.bytes().next().unwrap_or(b'"');
         let mut at = map + 1;
         let mut found = None;
-        while at + 1 < inside.len() {
-            let (key, value) = (inside[at], inside[at + 1]);
+        let mut members = 0;
+        while let Some([key, value]) = inside.get(at..at + 2) {
             let named = if key.kind() == Kind::Escaped {
-                Unescaped(self.raw(key).chars()).eq(name.chars())
+                Unescaped(self.raw(*key).chars()).eq(name.chars())
             } else {
                 bytes.get(key.start()) == Some(&first)
                     && bytes.get(key.start()..key.end()).is_some_and(|raw| raw == name.as_bytes())
@@ -146,9 +174,10 @@ impl<'a> Json<'a> {
             if named {
                 found = Some(at + 1);
             }
-            *visited += 1;
+            members += 1;
             at = if value.holds_others() { value.end() } else { at + 2 };
         }
+        *visited += members;
         found
     }
 

@@ -2,6 +2,8 @@
 //!
 //! Not here: why it is not. That takes a second, slower walk over the few texts that need it (`refusal`).
 
+use std::num::NonZeroU64;
+
 use super::marks::Blocks;
 use super::place::{Kind, Place};
 use super::text::escape_end;
@@ -98,13 +100,16 @@ impl Walk<'_, '_> {
     /// The next mark.
     #[inline(always)]
     fn next(&mut self, blocks: &mut Blocks<'_>) -> Option<usize> {
-        if self.marks == 0 {
-            self.marks = blocks.load()?;
-            self.base = blocks.base();
-        }
-        let at = self.base + self.marks.trailing_zeros() as usize;
-        self.marks &= self.marks - 1;
-        Some(at)
+        let marks = match NonZeroU64::new(self.marks) {
+            Some(marks) => marks,
+            None => {
+                let marks = blocks.load()?;
+                self.base = blocks.base();
+                marks
+            }
+        };
+        self.marks = marks.get() & (marks.get() - 1);
+        Some(self.base + marks.trailing_zeros() as usize)
     }
 
     #[inline(always)]

@@ -2,6 +2,7 @@
 
 mod array;
 mod bits;
+mod calendar;
 mod characters;
 mod compare;
 mod compress;
@@ -22,9 +23,12 @@ mod pattern;
 mod random;
 mod regex;
 mod search;
+mod state;
 mod term;
+mod time;
 mod topic;
 mod uuid;
+mod zone;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -100,6 +104,8 @@ const TABLES: &[&[Function]] = &[
     uuid::TABLE,
     env::TABLE,
     jq::TABLE,
+    time::TABLE,
+    state::TABLE,
 ];
 
 /// All functions.

@@ -44,6 +44,19 @@ fn the_later_of_two_members_counts_and_huge_numbers_are_named() {
 }
 
 #[test]
+fn a_member_that_is_asked_for_again_is_the_same_one() {
+    let sql = "SELECT payload.a AS a, payload.a AS b, payload.b.a AS c, payload.a AS d, payload.x AS e, payload.b.a AS f, \
+               payload.a AS g FROM \"t\"";
+    for (payload, row) in [
+        (r#"{"a":1,"b":{"a":2},"a":3}"#, r#"{"a":3,"b":3,"c":2,"d":3,"e":null,"f":2,"g":3}"#),
+        (r#"{"a":1,"\u0061":4,"b":{"a":2}}"#, r#"{"a":4,"b":4,"c":2,"d":4,"e":null,"f":2,"g":4}"#),
+        (r#"{"b":{"a":[1]}}"#, r#"{"a":null,"b":null,"c":[1],"d":null,"e":null,"f":[1],"g":null}"#),
+    ] {
+        assert_eq!(run(sql, payload.as_bytes()), row);
+    }
+}
+
+#[test]
 fn work_for_one_message_is_bounded() {
     let big = "x".repeat(1 << 20);
     let doubled: String = (0..20).map(|i| format!(", concat(a{i}, a{i}) AS a{}", i + 1)).collect();

@@ -142,7 +142,7 @@ impl Program {
     }
 
     /// Whether there are rows; with `made` they go there, without it only what can fail is computed.
-    pub(crate) fn run(&self, input: &Input<'_>, mut made: Option<&mut Made<'_>>) -> Result<bool, EvalError> {
+    pub(crate) fn run(&self, input: &Input<'_>, made: Option<&mut Made<'_>>) -> Result<bool, EvalError> {
         let frame = Frame { input, constants: &self.constants };
         let mut slots = Slots::new();
         slots.resize_with(self.held, || Value::Null);

@@ -23,7 +23,10 @@ use crate::value_type::Type;
 /// Everything that is wrong with it, in the order of the text.
 pub(crate) fn check(query: &Query<'_>, sql: &str) -> Result<Plan, Vec<Diagnostic>> {
     let mut checker = Checker { sql, event: Event::MessagePublish, diagnostics: Vec::new(), aliases: Vec::new() };
-    let filters = checker.filters(query);
+    let (filters, events) = checker.sources(query);
+    if let (true, Some(event)) = (filters.is_empty(), events.first()) {
+        checker.event = *event;
+    }
     let mut slots = Vec::new();
     let mut columns = ColumnTree::default();
     for field in &query.fields {
@@ -41,7 +44,7 @@ pub(crate) fn check(query: &Query<'_>, sql: &str) -> Result<Plan, Vec<Diagnostic
     }
     let early = needed_first(condition.as_ref(), &slots);
     let late = (0..slots.len()).filter(|slot| !early.contains(slot)).collect();
-    Ok(Plan { filters, slots, early, late, condition, columns: columns.finish(), warnings: diagnostics })
+    Ok(Plan { filters, events, slots, early, late, condition, columns: columns.finish(), warnings: diagnostics })
 }
 
 /// The slots that WHERE reads, and those that these read, in order.
@@ -71,22 +74,30 @@ struct Checker<'s> {
 }
 
 impl<'s> Checker<'s> {
-    fn filters(&mut self, query: &Query<'_>) -> Vec<String> {
+    fn sources(&mut self, query: &Query<'_>) -> (Vec<String>, Vec<Event>) {
         let mut filters: Vec<String> = Vec::new();
+        let mut events: Vec<Event> = Vec::new();
         for source in &query.sources {
             let text = source.text.as_ref();
             if text.starts_with("$events/") {
-                self.diagnostics.push(
-                    Diagnostic::error("R0105", source.span, format!("`{text}` is not an event that rules can read"))
-                        .help("a rule reads messages: name topic filters, FROM \"sensors/#\""),
-                );
+                let wanted: Vec<Event> = Event::matching(text).collect();
+                if wanted.is_empty() {
+                    let message = format!("`{text}` is not an event that rules can read");
+                    let mut diagnostic = Diagnostic::error("R0105", source.span, message);
+                    let topics = Event::all().flat_map(|info| info.topics.iter().copied());
+                    if let Some(near) = nearest(text, topics) {
+                        diagnostic = diagnostic.help(format!("did you mean `{near}`?")).replace(format!("\"{near}\""));
+                    }
+                    self.diagnostics.push(diagnostic);
+                }
+                events.extend(wanted.into_iter().filter(|event| !events.contains(event)).collect::<Vec<_>>());
             } else if let Err(why) = filter(text) {
                 self.diagnostics.push(Diagnostic::error("R0104", source.span, format!("`{text}`: {why}")));
             } else if !filters.iter().any(|known| known == text) {
                 filters.push(text.to_owned());
             }
         }
-        filters
+        (filters, events)
     }
 
     fn field(&mut self, field: &Field<'_>, slots: &mut Vec<Node>, columns: &mut ColumnTree) {

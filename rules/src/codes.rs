@@ -94,9 +94,9 @@ pub const CODES: &[Code] = &[
     ),
     text(
         "R0105",
-        "An event that rules cannot read.",
+        "There is no event of this name.",
+        "SELECT * FROM \"$events/client_conected\"",
         "SELECT * FROM \"$events/client_connected\"",
-        "SELECT * FROM \"sensors/#\"",
     ),
     text(
         "R0106",

@@ -15,6 +15,7 @@ use crate::compile::{Compiler, Frame, TestFn, ValueFn};
 use crate::config::RuleConfig;
 use crate::diagnostics::{Diagnostic, Span};
 use crate::error::{EvalError, Trouble};
+use crate::fields::Event;
 use crate::input::{At, Input};
 use crate::parse::parse;
 use crate::tree::{Output, Plan};
@@ -195,6 +196,12 @@ impl Rule {
         &self.program.filters
     }
 
+    /// The events that it wants besides messages.
+    #[must_use]
+    pub fn events(&self) -> &[Event] {
+        &self.program.events
+    }
+
     /// The names of the sinks that get its rows.
     #[must_use]
     pub fn sinks(&self) -> &[String] {
@@ -248,6 +255,7 @@ struct Program {
     name: String,
     sql: String,
     filters: Vec<String>,
+    events: Vec<Event>,
     sinks: Vec<String>,
     warnings: Vec<Diagnostic>,
     constants: Vec<Value<'static>>,
@@ -286,6 +294,7 @@ impl Program {
             name: name.to_owned(),
             sql: config.sql.clone(),
             filters: plan.filters,
+            events: plan.events,
             sinks,
             warnings: plan.warnings,
             constants: compiler.constants,

@@ -4,7 +4,7 @@ use millrace_core::value::Value;
 
 use crate::ast::{BinaryOp, Step};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::fields::EventField;
+use crate::fields::{Event, EventField};
 use crate::functions::Function;
 use crate::value_type::Type;
 
@@ -13,6 +13,8 @@ use crate::value_type::Type;
 pub(crate) struct Plan {
     /// Topic Filters after FROM.
     pub(crate) filters: Vec<String>,
+    /// Events after FROM.
+    pub(crate) events: Vec<Event>,
     /// The values it computes, in order; each may read those before it.
     pub(crate) slots: Vec<Node>,
     /// Which of them WHERE needs, in order.

@@ -35,10 +35,10 @@ fn typical_mistakes_say_what_to_type() {
         ("SELECT * FROM t/a", "R0003", "/", "a topic filter stands in double quotes: FROM \"sensors/#\""),
         ("SELECT * FROM \"t/#/x\"", "R0104", "\"t/#/x\"", ""),
         (
-            "SELECT * FROM \"$events/client_connected\"",
+            "SELECT * FROM \"$events/client_conected\"",
             "R0105",
-            "\"$events/client_connected\"",
-            "a rule reads messages: name topic filters, FROM \"sensors/#\"",
+            "\"$events/client_conected\"",
+            "did you mean `$events/client_connected`?",
         ),
         ("SELECT * FROM \"t\";", "R0001", ";", "a rule is one statement, without a semicolon"),
         (

@@ -92,6 +92,7 @@ impl Broker {
             }
         };
         let facts = facts(&runtime, &settings);
+        shared.set_addresses(&facts.addresses);
         let watermark = Watermark::start(shared.clone());
         Ok(Self { runtime, shared, sinks, watermark, facts, _data_dir: data_dir })
     }

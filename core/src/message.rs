@@ -50,7 +50,8 @@ pub struct Message(ThinArc<Shape, u8>);
 #[derive(Clone, Copy)]
 struct Shape {
     head: MessageHead,
-    topic_len: u32,
+    topic_len: u16,
+    mark_len: u16,
     properties_len: u32,
 }
 
@@ -58,9 +59,15 @@ impl Message {
     /// Copies the view into a shared message.
     #[must_use]
     pub fn new(view: &MessageView<'_>) -> Self {
+        Self::marked(view, &[])
+    }
+
+    /// The same with a mark, see [`Lazy::mark`].
+    fn marked(view: &MessageView<'_>, mark: &[u8]) -> Self {
         let shape = Shape {
             head: view.head,
-            topic_len: u32::try_from(view.topic.len()).expect("a topic has at most 65,535 bytes"),
+            topic_len: u16::try_from(view.topic.len()).expect("a topic has at most 65,535 bytes"),
+            mark_len: mark.len() as u16,
             properties_len: u32::try_from(view.properties.len()).expect("a packet has under 256 MiB"),
         };
         JOIN.with_borrow_mut(|join| {
@@ -68,6 +75,7 @@ impl Message {
             join.extend_from_slice(view.topic.as_bytes());
             join.extend_from_slice(view.properties);
             join.extend_from_slice(view.payload);
+            join.extend_from_slice(mark);
             let message = Self(ThinArc::from_header_and_slice(shape, join));
             join.shrink_to(JOIN_BYTES_KEPT);
             message
@@ -78,8 +86,8 @@ impl Message {
     #[must_use]
     pub fn view(&self) -> MessageView<'_> {
         let shape = self.0.header.header;
-        let body = &self.0.slice;
-        let (topic, rest) = body.split_at(shape.topic_len as usize);
+        let body = &self.0.slice[..self.mark_at()];
+        let (topic, rest) = body.split_at(shape.topic_len.into());
         let (properties, payload) = rest.split_at(shape.properties_len as usize);
         MessageView {
             head: shape.head,
@@ -103,6 +111,16 @@ impl Message {
         std::mem::size_of::<Shape>() + 2 * std::mem::size_of::<usize>() + self.0.slice.len()
     }
 
+    /// What the broker has written on it for itself, see [`Lazy::mark`].
+    #[must_use]
+    pub fn mark(&self) -> &[u8] {
+        &self.0.slice[self.mark_at()..]
+    }
+
+    fn mark_at(&self) -> usize {
+        self.0.slice.len() - usize::from(self.0.header.header.mark_len)
+    }
+
     /// The payload, by reference.
     fn payload(&self) -> Bytes {
         Bytes::from_owner(Payload(self.clone()))
@@ -114,7 +132,7 @@ struct Payload(Message);
 impl AsRef<[u8]> for Payload {
     fn as_ref(&self) -> &[u8] {
         let Shape { topic_len, properties_len, .. } = self.0.0.header.header;
-        &self.0.0.slice[topic_len as usize + properties_len as usize..]
+        &self.0.0.slice[usize::from(topic_len) + properties_len as usize..self.0.mark_at()]
     }
 }
 
@@ -137,8 +155,12 @@ pub enum Memory<'a> {
 pub struct Lazy<'a> {
     view: MessageView<'a>,
     memory: Memory<'a>,
+    mark: &'a [u8],
     shared: OnceCell<Message>,
 }
+
+/// The longest mark.
+pub const MARK_BYTES_MAX: usize = u16::MAX as usize;
 
 impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet.
@@ -150,13 +172,34 @@ impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet, in memory that may be shared.
     #[must_use]
     pub const fn within(view: MessageView<'a>, memory: Memory<'a>) -> Self {
-        Self { view, memory, shared: OnceCell::new() }
+        Self { view, memory, mark: &[], shared: OnceCell::new() }
+    }
+
+    /// The same message with a mark of at most [`MARK_BYTES_MAX`] bytes.
+    #[must_use]
+    #[inline]
+    pub fn with_mark(&self, mark: &'a [u8]) -> Self {
+        debug_assert!(mark.len() <= MARK_BYTES_MAX);
+        Self { view: self.view, memory: self.memory, mark, shared: OnceCell::new() }
     }
 
     /// A message that is shared already.
     #[must_use]
     pub fn shared(message: &'a Message) -> Self {
-        Self { view: message.view(), memory: Memory::Borrowed, shared: OnceCell::from(message.clone()) }
+        Self {
+            view: message.view(),
+            memory: Memory::Borrowed,
+            mark: message.mark(),
+            shared: OnceCell::from(message.clone()),
+        }
+    }
+
+    /// What the broker has written on it for itself: it goes wherever the message goes, and no client sees it. Mostly
+    /// empty.
+    #[must_use]
+    #[inline]
+    pub const fn mark(&self) -> &'a [u8] {
+        self.mark
     }
 
     /// The message, to look at or to encode.
@@ -193,7 +236,7 @@ impl<'a> Lazy<'a> {
     /// The message, to keep.
     #[must_use]
     pub fn keep(&self) -> Message {
-        self.shared.get_or_init(|| Message::new(&self.view)).clone()
+        self.shared.get_or_init(|| Message::marked(&self.view, self.mark)).clone()
     }
 }
 

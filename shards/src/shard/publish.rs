@@ -10,7 +10,9 @@ use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{Ack, Packet, PacketId, Publish, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Acked;
+use millrace_core::session::inflight::Stage;
 use millrace_core::time::Millis;
+use millrace_rules::fields::Event;
 
 use super::connection::Conn;
 use super::io::ConnId;
@@ -38,9 +40,11 @@ impl Shard {
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {
             let why = format!("QoS {} is over maximum_qos {} [MQTT-3.2.2-11]", qos as u8, mqtt.maximum_qos);
+            self.refused(id, publish, publish.topic, ReasonCode::QoSNotSupported);
             return self.fail(id, ReasonCode::QoSNotSupported, &why);
         }
         if publish.retain && !mqtt.retain_available {
+            self.refused(id, publish, publish.topic, ReasonCode::RetainNotSupported);
             return self.fail(id, ReasonCode::RetainNotSupported, "retained messages are switched off [MQTT-3.2.2-14]");
         }
         // An alias holds even if the message itself has come before.
@@ -54,12 +58,12 @@ impl Shard {
             Err(why) => return self.fail(id, ReasonCode::TopicAliasInvalid, &why),
         };
         if let Some(packet_id) = publish.packet_id
-            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
+            && let Some(flow) = self.admit_publish(id, client, packet_id, publish, topic)
         {
             return flow;
         }
         if let Err((reason, why)) = self.check_topic(topic) {
-            return self.refuse_publish(id, publish, reason, &why);
+            return self.refuse_publish(id, publish, topic, reason, &why);
         }
         if v5
             && publish.properties.u8(Property::PayloadFormatIndicator) == Some(1)
@@ -67,9 +71,10 @@ impl Shard {
         {
             let why = "Payload Format Indicator 1 says UTF-8, and the payload is not";
             if qos == QoS::AtMostOnce {
+                self.refused(id, publish, topic, ReasonCode::PayloadFormatInvalid);
                 return self.fail(id, ReasonCode::PayloadFormatInvalid, why);
             }
-            return self.refuse_publish(id, publish, ReasonCode::PayloadFormatInvalid, why);
+            return self.refuse_publish(id, publish, topic, ReasonCode::PayloadFormatInvalid, why);
         }
 
         let expires_at = match publish.properties.u32(Property::MessageExpiryInterval) {
@@ -81,9 +86,9 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.router.properties);
         let mut mounted = std::mem::take(&mut self.router.topic);
         let mountpoint = self.conns.at(id.slot).mountpoint;
-        let topic = self.mount_topic(mountpoint, topic, &mut mounted);
+        let mounted_topic = self.mount_topic(mountpoint, topic, &mut mounted);
         let properties = forwardable(publish.properties, &mut scratch);
-        let view = MessageView { head, topic, properties, payload: publish.payload };
+        let view = MessageView { head, topic: mounted_topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };
         let outcome = self.accept_message(&Lazy::within(view, memory), mountpoint, origin);
         self.router.properties = scratch;
@@ -101,12 +106,20 @@ impl Shard {
                 }
                 Flow::Next
             }
-            Err((reason, why)) => self.refuse_publish(id, publish, reason, &why),
+            Err((reason, why)) => self.refuse_publish(id, publish, topic, reason, &why),
         }
     }
 
     /// Receive Maximum, and QoS 2 messages that come again. `Some` if the packet has been dealt with.
-    fn admit_publish(&mut self, id: ConnId, client: u32, packet_id: PacketId, qos: QoS) -> Option<Flow> {
+    fn admit_publish(
+        &mut self,
+        id: ConnId,
+        client: u32,
+        packet_id: PacketId,
+        publish: &Publish<'_>,
+        topic: &str,
+    ) -> Option<Flow> {
+        let qos = publish.qos;
         let conn = self.conns.at(id.slot);
         // Only version 5.0 is told a maximum; before that the Packet Identifiers are all there is.
         let maximum = if is_v5(conn.version) { self.config.mqtt.receive_maximum } else { u16::MAX };
@@ -114,11 +127,15 @@ impl Shard {
         let session = &mut self.clients.get_mut(client)?.session;
         if qos == QoS::ExactlyOnce && session.received.contains(packet_id) {
             // Routed before; only the answer may have been lost [MQTT-4.3.3-10].
+            if !publish.dup {
+                self.refused(id, publish, topic, ReasonCode::PacketIdentifierInUse);
+            }
             self.acknowledge(id, packet_id, qos, ReasonCode::Success, Waits::default());
             return Some(Flow::Next);
         }
         if session.received.len() + pubacks >= usize::from(maximum) {
             self.counters.add(Counter::LimitHitsInflight, 1);
+            self.refused(id, publish, topic, ReasonCode::ReceiveMaximumExceeded);
             let why =
                 format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-7]");
             return Some(self.fail(id, ReasonCode::ReceiveMaximumExceeded, &why));
@@ -144,9 +161,24 @@ impl Shard {
         }
     }
 
+    /// Tells rules of a PUBLISH that is not accepted.
+    fn refused(&mut self, id: ConnId, publish: &Publish<'_>, topic: &str, reason: ReasonCode) {
+        if self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, publish, topic, reason);
+        }
+    }
+
     /// A PUBLISH that is not accepted: said in its acknowledgement where there is one (5.0), counted in any case.
-    fn refuse_publish(&mut self, id: ConnId, publish: &Publish<'_>, reason: ReasonCode, why: &str) -> Flow {
+    fn refuse_publish(
+        &mut self,
+        id: ConnId,
+        publish: &Publish<'_>,
+        topic: &str,
+        reason: ReasonCode,
+        why: &str,
+    ) -> Flow {
         self.counters.add(refused(reason), 1);
+        self.refused(id, publish, topic, reason);
         let conn = self.conns.at(id.slot);
         let client = conn.client;
         let Some(packet_id) = publish.packet_id else {
@@ -217,6 +249,9 @@ impl Shard {
 
     pub(super) fn on_puback(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedPuback, 1);
+        if self.events.wants(Event::MessageAcked) {
+            self.raise_acked(id, ack, Stage::Puback);
+        }
         let client = self.conns.at(id.slot).client;
         let Some(state) = self.clients.get_mut(client) else { return Flow::Next };
         match state.session.on_puback(ack.packet_id) {
@@ -229,6 +264,9 @@ impl Shard {
 
     pub(super) fn on_pubrec(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedPubrec, 1);
+        if self.events.wants(Event::MessageAcked) {
+            self.raise_acked(id, ack, Stage::Pubrec);
+        }
         let conn = self.conns.at(id.slot);
         let (client, version) = (conn.client, conn.version);
         let Some(state) = self.clients.get_mut(client) else { return Flow::Next };

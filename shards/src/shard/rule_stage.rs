@@ -5,10 +5,13 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use millrace_core::message::MessageView;
+use millrace_core::message::Lazy;
 use millrace_core::value::Record;
-use millrace_rules::{Input, Outcome, PublishEvent, Rows, Rules, Scratch};
+use millrace_rules::fields::Event;
+use millrace_rules::{EventView, Input, Outcome, PublishEvent, Rows, Rules, Scratch};
 
+use super::events::Who;
+use super::mark::Mark;
 use super::route::Origin;
 use super::subscribers::Subscriber;
 use super::{Shard, sys_topics};
@@ -45,6 +48,35 @@ impl RuleSet {
         let targets = rules.as_slice().iter().map(|rule| rule.sinks().iter().map(port).collect()).collect();
         Self { rules, ports, targets, dirty: false }
     }
+
+    /// Runs rules on one event: their rows go to their sinks.
+    fn run(&mut self, numbers: &[u32], input: &Input<'_>, rows: &mut Rows) {
+        for number in numbers {
+            let Some(rule) = self.rules.get_mut(*number) else { continue };
+            match rule.evaluate(input, rows) {
+                Outcome::Passed => {
+                    let targets = &self.targets[*number as usize];
+                    for record in rows.drain() {
+                        for target in targets {
+                            self.ports[*target].offer(record.clone());
+                        }
+                        self.dirty |= !targets.is_empty();
+                    }
+                }
+                Outcome::NoResult => {}
+                Outcome::Failed(error) => {
+                    tracing::warn!(
+                        event = "rule-failed",
+                        rule = rule.name(),
+                        code = error.code(),
+                        position = error.span().start,
+                        "{}",
+                        error.message()
+                    );
+                }
+            }
+        }
+    }
 }
 
 /// Who published a message that rules see later than it came.
@@ -63,9 +95,25 @@ pub(super) struct RuleScratch {
     numbers: u64,
 }
 
+/// Runs rules on an event that is a list of fields.
+pub(super) fn run_on(rules: &mut RuleSet, scratch: &mut RuleScratch, numbers: &[u32], view: EventView<'_>) {
+    let RuleScratch { rows, json, .. } = scratch;
+    let input = Input::fields(view, json);
+    rules.run(numbers, &input, rows);
+}
+
+impl Publisher {
+    /// As events name it.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who { client_id: &self.client_id, username: self.username.as_deref(), host: Some(self.peerhost) }
+    }
+}
+
 impl Shard {
-    /// Puts the filters of all rules among those of subscriptions.
+    /// Puts the filters of all rules among those of subscriptions, and notes which events they want.
     pub(super) fn register_rules(&mut self) {
+        self.events.register(&self.rules.rules);
+        self.queue_limits.keep_all = self.events.wants(Event::MessageAcked);
         let wanted: Vec<(String, u32)> = self
             .rules
             .rules
@@ -88,8 +136,19 @@ impl Shard {
         }))
     }
 
+    /// An identifier for one more message.
+    pub(super) fn message_id(&mut self) -> u128 {
+        self.rule_scratch.numbers += 1;
+        u128::from(self.now.unix.0) << 64 | u128::from(self.id.0) << 48 | u128::from(self.rule_scratch.numbers)
+    }
+
     /// Runs rules on a message of one of this shard's clients.
-    pub(super) fn run_rules(&mut self, wanting: &[u32], view: &MessageView<'_>, origin: Origin<'_>) {
+    pub(super) fn run_rules(&mut self, wanting: &[u32], message: &Lazy<'_>, origin: Origin<'_>) {
+        let view = message.view();
+        let id = match Mark::read(message.mark()) {
+            Some(mark) => mark.id,
+            None => self.message_id(),
+        };
         let (clientid, username, peerhost, dup) = match origin {
             Origin::Elsewhere => return,
             Origin::Publisher(publisher) => {
@@ -103,9 +162,6 @@ impl Shard {
                 (&*client.session.client_id, extras.and_then(|extras| extras.username.as_deref()), peerhost, dup)
             }
         };
-        self.rule_scratch.numbers += 1;
-        let id =
-            u128::from(self.now.unix.0) << 64 | u128::from(self.id.0) << 48 | u128::from(self.rule_scratch.numbers);
         let event = PublishEvent {
             id,
             clientid,
@@ -122,31 +178,7 @@ impl Shard {
         };
         let RuleScratch { rows, json, .. } = &mut self.rule_scratch;
         let input = Input::publish(event, json);
-        for number in wanting {
-            let Some(rule) = self.rules.rules.get_mut(*number) else { continue };
-            match rule.evaluate(&input, rows) {
-                Outcome::Passed => {
-                    let targets = &self.rules.targets[*number as usize];
-                    for record in rows.drain() {
-                        for target in targets {
-                            self.rules.ports[*target].offer(record.clone());
-                        }
-                        self.rules.dirty |= !targets.is_empty();
-                    }
-                }
-                Outcome::NoResult => {}
-                Outcome::Failed(error) => {
-                    tracing::warn!(
-                        event = "rule-failed",
-                        rule = rule.name(),
-                        code = error.code(),
-                        position = error.span().start,
-                        "{}",
-                        error.message()
-                    );
-                }
-            }
-        }
+        self.rules.run(wanting, &input, rows);
     }
 
     /// The end of a turn: the rows of this turn become visible to the sinks.

@@ -149,13 +149,33 @@ pub enum Memory<'a> {
     Own(&'a Bytes),
     /// Others are in it too: whoever holds it for long holds much.
     Common(&'a Bytes),
+    /// Any of these, and the message has a mark.
+    Marked(&'a Marked<'a>),
+}
+
+/// A message's memory and its mark, see [`Lazy::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Marked<'a> {
+    /// Where it lies; not marked itself.
+    pub memory: Memory<'a>,
+    /// At most [`MARK_BYTES_MAX`] bytes.
+    pub mark: &'a [u8],
+}
+
+impl<'a> Memory<'a> {
+    #[inline]
+    const fn unmarked(self) -> Self {
+        match self {
+            Self::Marked(marked) => marked.memory,
+            memory => memory,
+        }
+    }
 }
 
 /// A message that is copied into a shared [`Message`] only when somebody must keep it, and then once.
 pub struct Lazy<'a> {
     view: MessageView<'a>,
     memory: Memory<'a>,
-    mark: &'a [u8],
     shared: OnceCell<Message>,
 }
 
@@ -172,34 +192,30 @@ impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet, in memory that may be shared.
     #[must_use]
     pub const fn within(view: MessageView<'a>, memory: Memory<'a>) -> Self {
-        Self { view, memory, mark: &[], shared: OnceCell::new() }
+        Self { view, memory, shared: OnceCell::new() }
     }
 
-    /// The same message with a mark of at most [`MARK_BYTES_MAX`] bytes.
+    /// The memory in which it lies.
     #[must_use]
-    #[inline]
-    pub fn with_mark(&self, mark: &'a [u8]) -> Self {
-        debug_assert!(mark.len() <= MARK_BYTES_MAX);
-        Self { view: self.view, memory: self.memory, mark, shared: OnceCell::new() }
+    pub const fn memory(&self) -> Memory<'a> {
+        self.memory
     }
 
     /// A message that is shared already.
     #[must_use]
     pub fn shared(message: &'a Message) -> Self {
-        Self {
-            view: message.view(),
-            memory: Memory::Borrowed,
-            mark: message.mark(),
-            shared: OnceCell::from(message.clone()),
-        }
+        Self { view: message.view(), memory: Memory::Borrowed, shared: OnceCell::from(message.clone()) }
     }
 
     /// What the broker has written on it for itself: it goes wherever the message goes, and no client sees it. Mostly
     /// empty.
     #[must_use]
     #[inline]
-    pub const fn mark(&self) -> &'a [u8] {
-        self.mark
+    pub fn mark(&self) -> &[u8] {
+        match self.memory {
+            Memory::Marked(marked) => marked.mark,
+            _ => self.shared.get().map_or(&[], Message::mark),
+        }
     }
 
     /// The message, to look at or to encode.
@@ -215,9 +231,9 @@ impl<'a> Lazy<'a> {
         if self.view.payload.len() < LARGE_BYTES {
             return None;
         }
-        match self.memory {
+        match self.memory.unmarked() {
             Memory::Own(memory) => Some(memory.slice_ref(self.view.payload)),
-            Memory::Borrowed | Memory::Common(_) => self.shared.get().map(Message::payload),
+            Memory::Borrowed | Memory::Common(_) | Memory::Marked(_) => self.shared.get().map(Message::payload),
         }
     }
 
@@ -225,7 +241,7 @@ impl<'a> Lazy<'a> {
     #[must_use]
     #[inline]
     pub fn passing_payload(&self) -> Option<Bytes> {
-        match self.memory {
+        match self.memory.unmarked() {
             Memory::Common(memory) if self.view.payload.len() >= LARGE_BYTES => {
                 Some(memory.slice_ref(self.view.payload))
             }
@@ -236,7 +252,7 @@ impl<'a> Lazy<'a> {
     /// The message, to keep.
     #[must_use]
     pub fn keep(&self) -> Message {
-        self.shared.get_or_init(|| Message::marked(&self.view, self.mark)).clone()
+        self.shared.get_or_init(|| Message::marked(&self.view, self.mark())).clone()
     }
 }
 

@@ -208,7 +208,10 @@ impl Session {
         room: bool,
         limits: &QueueLimits,
     ) -> Admit {
-        self.admit_watched(message, grant, online, room, limits, drop)
+        match self.admit_at_once(message, grant, online, room, limits) {
+            Some(admit) => admit,
+            None => self.queue(Queued { message: message.keep(), grant: grant.clone() }, limits),
+        }
     }
 
     /// The same; `dropped` gets the older messages that go for it.
@@ -221,25 +224,41 @@ impl Session {
         limits: &QueueLimits,
         dropped: impl FnMut(Queued),
     ) -> Admit {
+        match self.admit_at_once(message, grant, online, room, limits) {
+            Some(admit) => admit,
+            None => self.queue_watched(Queued { message: message.keep(), grant: grant.clone() }, limits, dropped),
+        }
+    }
+
+    /// Decides over a delivery that does not have to wait.
+    #[inline(always)]
+    fn admit_at_once(
+        &mut self,
+        message: &Lazy<'_>,
+        grant: &Grant,
+        online: bool,
+        room: bool,
+        limits: &QueueLimits,
+    ) -> Option<Admit> {
         let waiting = self.queued() > 0;
         if grant.qos == QoS::AtMostOnce {
             if online && room && !waiting {
-                return Admit::Send(None);
+                return Some(Admit::Send(None));
             }
             if online && !room {
-                return Admit::Dropped(Dropped::Slow);
+                return Some(Admit::Dropped(Dropped::Slow));
             }
             if !(online || limits.keep_qos0 && self.is_persistent()) {
-                return Admit::Away;
+                return Some(Admit::Away);
             }
             if online && !limits.keep_qos0 {
                 // Earlier QoS 1 and 2 messages wait for the window only; QoS 0 may pass them (section 4.6).
-                return Admit::Send(None);
+                return Some(Admit::Send(None));
             }
         } else if online && room && !waiting && self.inflight.has_room() && self.may_keep(message, grant, limits) {
-            return Admit::Send(Some(self.begin(message, grant, limits)));
+            return Some(Admit::Send(Some(self.begin(message, grant, limits))));
         }
-        self.queue_watched(Queued { message: message.keep(), grant: grant.clone() }, limits, dropped)
+        None
     }
 
     /// Whether the window may hold one message more: what is under way counts against the bytes of the queue. One

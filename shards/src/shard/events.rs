@@ -37,14 +37,15 @@ const fn bit(event: Event) -> u32 {
 /// A client was accepted.
 pub(super) const COMING: u32 =
     bit(Event::ClientConnected) | bit(Event::SessionCreated) | bit(Event::SessionResumed) | bit(Event::ClientConnack);
-/// What is told of clients that are away.
-const AWAY: u32 = bit(Event::SessionTerminated) | bit(Event::DeliveryDropped);
-/// A client went.
-pub(super) const GOING: u32 = bit(Event::ClientDisconnected) | AWAY;
 /// A message that nobody gets.
 pub(super) const UNHEARD: u32 = bit(Event::MessageDropped) | bit(Event::DeliveryDropped);
 /// What becomes of a message, for which it needs a [`super::mark::Mark`].
 pub(super) const MARKED: u32 = bit(Event::MessageDelivered) | bit(Event::MessageAcked) | UNHEARD;
+
+/// What is told of clients that are away: the end of their sessions, what does not reach them, their Wills.
+const AWAY: u32 = bit(Event::SessionTerminated) | MARKED;
+/// A client went.
+pub(super) const GOING: u32 = bit(Event::ClientDisconnected) | AWAY;
 
 /// Which rules want which event, and what has to be kept for them.
 #[derive(Default)]

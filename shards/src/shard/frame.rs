@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use millrace_core::message::{Lazy, Memory, Message, MessageHead, MessageView};
+use millrace_core::message::{Lazy, Marked, Memory, Message, MessageHead, MessageView};
 use millrace_core::packet::QoS;
 use millrace_core::time::Millis;
 use millrace_core::topic::retained::Cursor;
@@ -373,13 +373,21 @@ impl Batch {
                 },
                 _ => Purpose::Retain,
             };
-            let mark = if flags & MARKED == 0 { &[][..] } else { reader.mark() };
+            let mark = if flags & MARKED == 0 { None } else { Some(reader.mark()) };
             let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
             let properties = reader.take(properties_len as usize);
             let (payload, memory) = reader.payload(payload_len);
             let view = MessageView { head, topic, properties, payload };
             last = Some(view);
-            visit(purpose, &Lazy::within(view, memory).with_mark(mark));
+            let marked;
+            let memory = match mark {
+                None => memory,
+                Some(mark) => {
+                    marked = Marked { memory, mark };
+                    Memory::Marked(&marked)
+                }
+            };
+            visit(purpose, &Lazy::within(view, memory));
         }
     }
 }

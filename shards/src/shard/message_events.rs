@@ -3,9 +3,9 @@
 //! A delivery is told of where its receiver lives, a message that nobody gets where its publisher does. What the broker
 //! says of itself under `$SYS/` is not told of.
 
-use millrace_core::codec::properties::Carrier;
-use millrace_core::message::{Lazy, MessageHead, MessageView};
-use millrace_core::packet::{Ack, Publish, QoS};
+use millrace_core::codec::properties::{Carrier, Property};
+use millrace_core::message::{Lazy, Marked, Memory, MessageHead, MessageView};
+use millrace_core::packet::{Ack, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::inflight::Stage;
 use millrace_core::session::outbox::Queued;
@@ -18,7 +18,7 @@ use super::Shard;
 use super::events::{Fields, NOTHING, Who, int, text};
 use super::io::ConnId;
 use super::mark::Mark;
-use super::publish::Accepted;
+use super::publish::{Accepted, Refused};
 use super::route::Origin;
 
 /// One delivery as rules see it.
@@ -75,7 +75,8 @@ impl Shard {
         let who = self.publisher_of(origin);
         let (client_id, username) = (who.map(|who| who.client_id), who.and_then(|who| who.username));
         Mark { id, received_at: self.now.unix.0, client_id, username }.write(&mut bytes);
-        let accepted = self.publish_now(&message.with_mark(&bytes), origin);
+        let marked = Marked { memory: message.memory(), mark: &bytes };
+        let accepted = self.publish_now(&Lazy::within(*message.view(), Memory::Marked(&marked)), origin);
         self.events.mark = bytes;
         accepted
     }
@@ -181,12 +182,15 @@ impl Shard {
 
     /// A PUBLISH was not accepted.
     #[cold]
-    pub(super) fn raise_refused_publish(&mut self, id: ConnId, publish: &Publish<'_>, topic: &str, reason: ReasonCode) {
+    pub(super) fn raise_refused_publish(&mut self, id: ConnId, publish: &Refused<'_>, reason: ReasonCode) {
         let conn = self.conns.look(id.slot);
+        let alias = publish.properties.u16(Property::TopicAlias).filter(|_| publish.topic.is_empty());
+        let aliased = alias.and_then(|alias| conn.extras.as_ref()?.inbound.get(alias));
+        let topic = aliased.unwrap_or(publish.topic).to_owned();
         let mut mounted = String::new();
         let head = MessageHead { qos: publish.qos, retain: publish.retain, expires_at: Millis::NEVER, publisher: 0 };
         let origin = Origin::Client { client: conn.client, dup: publish.dup };
-        let topic = self.mount_topic(conn.mountpoint, topic, &mut mounted);
+        let topic = self.mount_topic(conn.mountpoint, &topic, &mut mounted);
         let view = MessageView { head, topic, properties: publish.properties.raw(), payload: publish.payload };
         self.raise_dropped(&Lazy::new(view), origin, &reason.word());
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use millrace_core::codec::acks::{self, AckKind};
-use millrace_core::codec::properties::{PropertiesBuf, Property};
+use millrace_core::codec::properties::{Properties, PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
 use millrace_core::message::{Lazy, Memory, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
@@ -28,6 +28,27 @@ pub(super) struct Accepted {
     pub(super) waits: Waits,
 }
 
+/// What is told of a PUBLISH that is not accepted. Made where that is known: handing the packet itself around would keep
+/// it in memory on the way of those that are.
+#[derive(Clone, Copy)]
+pub(super) struct Refused<'a> {
+    pub(super) topic: &'a str,
+    pub(super) packet_id: Option<PacketId>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) dup: bool,
+    pub(super) properties: Properties<'a>,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Refused<'a> {
+    #[inline(always)]
+    const fn of(publish: &Publish<'a>) -> Self {
+        let Publish { topic, packet_id, qos, retain, dup, properties, payload, .. } = *publish;
+        Self { topic, packet_id, qos, retain, dup, properties, payload }
+    }
+}
+
 impl Shard {
     pub(super) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>, memory: Memory<'_>) -> Flow {
         let qos = publish.qos;
@@ -40,12 +61,11 @@ impl Shard {
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {
             let why = format!("QoS {} is over maximum_qos {} [MQTT-3.2.2-11]", qos as u8, mqtt.maximum_qos);
-            self.refused(id, publish, publish.topic, ReasonCode::QoSNotSupported);
-            return self.fail(id, ReasonCode::QoSNotSupported, &why);
+            return self.fail_publish(id, Refused::of(publish), ReasonCode::QoSNotSupported, &why);
         }
         if publish.retain && !mqtt.retain_available {
-            self.refused(id, publish, publish.topic, ReasonCode::RetainNotSupported);
-            return self.fail(id, ReasonCode::RetainNotSupported, "retained messages are switched off [MQTT-3.2.2-14]");
+            let why = "retained messages are switched off [MQTT-3.2.2-14]";
+            return self.fail_publish(id, Refused::of(publish), ReasonCode::RetainNotSupported, why);
         }
         // An alias holds even if the message itself has come before.
         let alias_topic;
@@ -58,12 +78,12 @@ impl Shard {
             Err(why) => return self.fail(id, ReasonCode::TopicAliasInvalid, &why),
         };
         if let Some(packet_id) = publish.packet_id
-            && let Some(flow) = self.admit_publish(id, client, packet_id, publish, topic)
+            && let Some(flow) = self.admit_publish(id, client, packet_id, publish)
         {
             return flow;
         }
         if let Err((reason, why)) = self.check_topic(topic) {
-            return self.refuse_publish(id, publish, topic, reason, &why);
+            return self.refuse_publish(id, Refused::of(publish), reason, &why);
         }
         if v5
             && publish.properties.u8(Property::PayloadFormatIndicator) == Some(1)
@@ -71,10 +91,9 @@ impl Shard {
         {
             let why = "Payload Format Indicator 1 says UTF-8, and the payload is not";
             if qos == QoS::AtMostOnce {
-                self.refused(id, publish, topic, ReasonCode::PayloadFormatInvalid);
-                return self.fail(id, ReasonCode::PayloadFormatInvalid, why);
+                return self.fail_publish(id, Refused::of(publish), ReasonCode::PayloadFormatInvalid, why);
             }
-            return self.refuse_publish(id, publish, topic, ReasonCode::PayloadFormatInvalid, why);
+            return self.refuse_publish(id, Refused::of(publish), ReasonCode::PayloadFormatInvalid, why);
         }
 
         let expires_at = match publish.properties.u32(Property::MessageExpiryInterval) {
@@ -86,9 +105,9 @@ impl Shard {
         let mut scratch = std::mem::take(&mut self.router.properties);
         let mut mounted = std::mem::take(&mut self.router.topic);
         let mountpoint = self.conns.at(id.slot).mountpoint;
-        let mounted_topic = self.mount_topic(mountpoint, topic, &mut mounted);
+        let topic = self.mount_topic(mountpoint, topic, &mut mounted);
         let properties = forwardable(publish.properties, &mut scratch);
-        let view = MessageView { head, topic: mounted_topic, properties, payload: publish.payload };
+        let view = MessageView { head, topic, properties, payload: publish.payload };
         let origin = Origin::Client { client, dup: publish.dup };
         let outcome = self.accept_message(&Lazy::within(view, memory), mountpoint, origin);
         self.router.properties = scratch;
@@ -106,19 +125,12 @@ impl Shard {
                 }
                 Flow::Next
             }
-            Err((reason, why)) => self.refuse_publish(id, publish, topic, reason, &why),
+            Err((reason, why)) => self.refuse_publish(id, Refused::of(publish), reason, &why),
         }
     }
 
     /// Receive Maximum, and QoS 2 messages that come again. `Some` if the packet has been dealt with.
-    fn admit_publish(
-        &mut self,
-        id: ConnId,
-        client: u32,
-        packet_id: PacketId,
-        publish: &Publish<'_>,
-        topic: &str,
-    ) -> Option<Flow> {
+    fn admit_publish(&mut self, id: ConnId, client: u32, packet_id: PacketId, publish: &Publish<'_>) -> Option<Flow> {
         let qos = publish.qos;
         let conn = self.conns.at(id.slot);
         // Only version 5.0 is told a maximum; before that the Packet Identifiers are all there is.
@@ -126,19 +138,13 @@ impl Shard {
         let pubacks = conn.pubacks as usize;
         let session = &mut self.clients.get_mut(client)?.session;
         if qos == QoS::ExactlyOnce && session.received.contains(packet_id) {
-            // Routed before; only the answer may have been lost [MQTT-4.3.3-10].
-            if !publish.dup {
-                self.refused(id, publish, topic, ReasonCode::PacketIdentifierInUse);
-            }
-            self.acknowledge(id, packet_id, qos, ReasonCode::Success, Waits::default());
-            return Some(Flow::Next);
+            return Some(self.on_publish_again(id, packet_id, Refused::of(publish)));
         }
         if session.received.len() + pubacks >= usize::from(maximum) {
             self.counters.add(Counter::LimitHitsInflight, 1);
-            self.refused(id, publish, topic, ReasonCode::ReceiveMaximumExceeded);
             let why =
                 format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-7]");
-            return Some(self.fail(id, ReasonCode::ReceiveMaximumExceeded, &why));
+            return Some(self.fail_publish(id, Refused::of(publish), ReasonCode::ReceiveMaximumExceeded, &why));
         }
         None
     }
@@ -161,24 +167,32 @@ impl Shard {
         }
     }
 
-    /// Tells rules of a PUBLISH that is not accepted.
-    fn refused(&mut self, id: ConnId, publish: &Publish<'_>, topic: &str, reason: ReasonCode) {
-        if self.events.wants(Event::MessageDropped) {
-            self.raise_refused_publish(id, publish, topic, reason);
+    /// A QoS 2 message that was routed before: only the answer may have been lost [MQTT-4.3.3-10].
+    #[cold]
+    fn on_publish_again(&mut self, id: ConnId, packet_id: PacketId, publish: Refused<'_>) -> Flow {
+        if !publish.dup && self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, &publish, ReasonCode::PacketIdentifierInUse);
         }
+        self.acknowledge(id, packet_id, publish.qos, ReasonCode::Success, Waits::default());
+        Flow::Next
+    }
+
+    /// A PUBLISH after which the connection cannot go on.
+    #[cold]
+    fn fail_publish(&mut self, id: ConnId, publish: Refused<'_>, reason: ReasonCode, why: &str) -> Flow {
+        if self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, &publish, reason);
+        }
+        self.fail(id, reason, why)
     }
 
     /// A PUBLISH that is not accepted: said in its acknowledgement where there is one (5.0), counted in any case.
-    fn refuse_publish(
-        &mut self,
-        id: ConnId,
-        publish: &Publish<'_>,
-        topic: &str,
-        reason: ReasonCode,
-        why: &str,
-    ) -> Flow {
+    #[cold]
+    fn refuse_publish(&mut self, id: ConnId, publish: Refused<'_>, reason: ReasonCode, why: &str) -> Flow {
         self.counters.add(refused(reason), 1);
-        self.refused(id, publish, topic, reason);
+        if self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, &publish, reason);
+        }
         let conn = self.conns.at(id.slot);
         let client = conn.client;
         let Some(packet_id) = publish.packet_id else {

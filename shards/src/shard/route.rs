@@ -401,6 +401,7 @@ impl Shard {
     }
 
     /// A delivery begins. Those through groups were counted when the member was chosen: they may wander.
+    #[inline]
     fn count_created(&mut self, grant: &Grant) {
         if grant.group == 0 || grant.qos == QoS::AtMostOnce {
             self.counters.add(Counter::deliveries_created(grant.qos), 1);

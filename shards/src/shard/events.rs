@@ -37,10 +37,12 @@ const fn bit(event: Event) -> u32 {
 /// A client was accepted.
 pub(super) const COMING: u32 =
     bit(Event::ClientConnected) | bit(Event::SessionCreated) | bit(Event::SessionResumed) | bit(Event::ClientConnack);
+/// What becomes of a delivery at once.
+pub(super) const DELIVERIES: u32 = bit(Event::MessageDelivered) | bit(Event::DeliveryDropped);
 /// A message that nobody gets.
 pub(super) const UNHEARD: u32 = bit(Event::MessageDropped) | bit(Event::DeliveryDropped);
 /// What becomes of a message, for which it needs a [`super::mark::Mark`].
-pub(super) const MARKED: u32 = bit(Event::MessageDelivered) | bit(Event::MessageAcked) | UNHEARD;
+pub(super) const MARKED: u32 = DELIVERIES | bit(Event::MessageAcked) | bit(Event::MessageDropped);
 
 /// What is told of clients that are away: the end of their sessions, what does not reach them, their Wills.
 const AWAY: u32 = bit(Event::SessionTerminated) | MARKED;

@@ -53,7 +53,6 @@ const fn word(why: Dropped) -> &'static str {
 }
 
 /// As [`Session::admit`], keeping what is dropped for it.
-#[cold]
 pub(super) fn admit_watched(
     session: &mut Session,
     message: &Lazy<'_>,
@@ -135,6 +134,9 @@ impl Shard {
     /// A delivery is not made.
     #[cold]
     pub(super) fn raise_not_delivered(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, why: Dropped) {
+        if !self.events.wants(Event::DeliveryDropped) {
+            return;
+        }
         self.raise_delivery(Event::DeliveryDropped, client, message, grant, Some(word(why)));
     }
 

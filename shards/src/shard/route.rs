@@ -19,7 +19,7 @@ use millrace_rules::fields::Event;
 use smallvec::SmallVec;
 
 use super::connection::NONE;
-use super::events::{MARKED, UNHEARD};
+use super::events::{DELIVERIES, MARKED, UNHEARD};
 use super::frame::{Batch, Purpose};
 use super::io::ShardId;
 use super::message_events::admit_watched;
@@ -316,7 +316,17 @@ impl Shard {
     }
 
     /// One delivery to one local client. `alone`: nobody else gets the same packet, so it is encoded in place.
+    #[inline]
     pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
+        if self.events.wants_any(DELIVERIES) {
+            self.deliver_as::<true>(client, message, grant, alone);
+        } else {
+            self.deliver_as::<false>(client, message, grant, alone);
+        }
+    }
+
+    /// `WATCHED`: a rule reads what becomes of deliveries.
+    fn deliver_as<const WATCHED: bool>(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
         // `mount/#` matches the parent level too, which lies outside the mountpoint.
@@ -325,7 +335,7 @@ impl Shard {
         }
         if message.view().head.expires_at <= now {
             self.count_created(grant);
-            self.drop_delivery(client, message, grant, Dropped::Expired);
+            self.drop_delivery::<WATCHED>(client, message, grant, Dropped::Expired);
             return;
         }
         let slot = state.conn;
@@ -341,12 +351,12 @@ impl Shard {
             && !self.is_within_client_limit(slot, client, message, grant)
         {
             self.count_created(grant);
-            self.drop_delivery(client, message, grant, Dropped::TooLarge);
+            self.drop_delivery::<WATCHED>(client, message, grant, Dropped::TooLarge);
             return;
         }
         let Some(state) = self.clients.get_mut(client) else { return };
         let had = state.session.held();
-        let admit = if self.events.wants(Event::DeliveryDropped) {
+        let admit = if WATCHED {
             let gone = &mut self.events.gone;
             admit_watched(&mut state.session, message, grant, online, room, &self.queue_limits, gone)
         } else {
@@ -363,7 +373,7 @@ impl Shard {
                     self.counters.add(Counter::deliveries_completed(grant.qos), 1);
                 }
                 self.encode_message(client, slot, message, grant, packet_id, false, alone);
-                if self.events.wants(Event::MessageDelivered) {
+                if WATCHED && self.events.wants(Event::MessageDelivered) {
                     self.raise_delivered(client, message, grant);
                 }
             }
@@ -374,16 +384,18 @@ impl Shard {
                 self.count_dropped(Dropped::QueueFull, oldest);
                 if oldest != ByQoS::default() {
                     self.count_full_queue(client);
-                    self.raise_gone(client, Dropped::QueueFull);
+                    if WATCHED {
+                        self.raise_gone(client, Dropped::QueueFull);
+                    }
                 }
             }
             Admit::Away => {
-                if self.events.wants(Event::DeliveryDropped) {
+                if WATCHED {
                     self.raise_not_delivered(client, message, grant, Dropped::Slow);
                 }
             }
             Admit::Dropped(why) => {
-                self.drop_delivery(client, message, grant, why);
+                self.drop_delivery::<WATCHED>(client, message, grant, why);
                 if why == Dropped::QueueFull {
                     self.count_full_queue(client);
                 }
@@ -392,16 +404,14 @@ impl Shard {
     }
 
     /// A delivery does not happen.
-    #[inline(never)]
-    fn drop_delivery(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, why: Dropped) {
+    fn drop_delivery<const WATCHED: bool>(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, why: Dropped) {
         self.counters.add(dropped(grant.qos, why), 1);
-        if self.events.wants(Event::DeliveryDropped) {
+        if WATCHED {
             self.raise_not_delivered(client, message, grant, why);
         }
     }
 
     /// A delivery begins. Those through groups were counted when the member was chosen: they may wander.
-    #[inline]
     fn count_created(&mut self, grant: &Grant) {
         if grant.group == 0 || grant.qos == QoS::AtMostOnce {
             self.counters.add(Counter::deliveries_created(grant.qos), 1);
@@ -554,7 +564,7 @@ impl Shard {
             if let Some(queued) = front
                 && !self.is_within_client_limit(slot, client, &Lazy::shared(&queued.message), &queued.grant)
             {
-                self.drop_delivery(client, &Lazy::shared(&queued.message), &queued.grant, Dropped::TooLarge);
+                self.drop_delivery::<true>(client, &Lazy::shared(&queued.message), &queued.grant, Dropped::TooLarge);
                 if let Some(state) = self.clients.get_mut(client) {
                     state.session.pop_queued();
                     let has = state.session.held();
@@ -584,7 +594,7 @@ impl Shard {
         if self.conns.at(slot).max_packet != u32::MAX
             && !self.is_within_client_limit(slot, client, &lazy, &queued.grant)
         {
-            self.drop_delivery(client, &lazy, &queued.grant, Dropped::TooLarge);
+            self.drop_delivery::<true>(client, &lazy, &queued.grant, Dropped::TooLarge);
             if let Some(state) = self.clients.get_mut(client) {
                 state.session.inflight.end(packet_id);
                 self.counters.lower(Gauge::DeliveriesInflight, 1);

@@ -306,3 +306,26 @@ fn a_rule_that_does_not_want_a_message_costs_nothing() {
         }
     }
 }
+
+#[test]
+fn an_event_that_no_rule_wants_costs_nothing() {
+    let rules = |event: &str| {
+        let sql = format!("SELECT * FROM \"$events/{event}\"");
+        Rules::compile(&[("one", RuleConfig { sql, ..RuleConfig::default() })]).expect("this is a rule")
+    };
+    // The second and the third want events of messages, only none of those that happen here: messages then carry who
+    // sent them, which takes no allocation either.
+    for event in ["client_disconnected", "message_dropped", "delivery_dropped"] {
+        for version in [V311, V5] {
+            for qos in 0..3 {
+                let case = Case { qos, subscribers: 10, version, filter: "plant/#", resume: false, aliases: false };
+                let most = most_allocations(&case, RuleSet::new(rules(event), Vec::new()));
+                assert_eq!(most, 0, "{event} {case:?}");
+            }
+        }
+    }
+    let mut bench = Bench::new(RuleSet::new(rules("client_disconnected"), Vec::new()));
+    let client = bench.connect(&Connect::new(V5, "client"));
+    let mut pings = (0..WARM_UP + COUNTED).map(|_| bench.publish(client, &build::pingreq()));
+    assert_eq!(pings.by_ref().skip(WARM_UP.into()).max(), Some(0));
+}

@@ -367,6 +367,7 @@ impl Shard {
             None => (self.new_client(client_id, connect.version, expiry, mountpoint), false),
         };
         self.end_absence(client);
+        self.events.forget(client);
         self.counters.raise(Gauge::Connections, 1);
         self.counters.raise(Gauge::SessionsConnected, 1);
 

@@ -104,8 +104,8 @@ impl Events {
         self.wanted & events != 0
     }
 
-    /// A client is not away any more.
-    pub(super) fn is_back(&mut self, client: u32) {
+    /// A client is not away any more, or its session is over.
+    pub(super) fn forget(&mut self, client: u32) {
         if !self.away.is_empty() {
             self.away.remove(&client);
         }

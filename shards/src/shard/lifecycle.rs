@@ -306,7 +306,6 @@ impl Shard {
 
     /// A session that was away has a connection again, or ends.
     pub(super) fn end_absence(&mut self, client: u32) {
-        self.events.is_back(client);
         if self.clients.get_mut(client).is_some_and(|client| std::mem::take(&mut client.away)) {
             self.counters.lower(Gauge::SessionsOffline, 1);
             self.shared.offline_changed(-1);
@@ -336,6 +335,7 @@ impl Shard {
             state.session.subscriptions = subscriptions;
         }
         self.pass_on(client);
+        self.events.forget(client);
         let Some(gone) = self.clients.remove(client) else { return };
         let mut session = gone.session;
         for (_, entry) in session.unacknowledged() {

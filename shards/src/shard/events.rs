@@ -83,8 +83,8 @@ impl Events {
         *self = Self { away: std::mem::take(&mut self.away), ..Self::default() };
         for rule in rules.as_slice() {
             for event in rule.events() {
-                self.wanted |= bit(*event);
-                self.rules[*event as usize].push(rule.number());
+                self.wanted |= bit(event);
+                self.rules[event as usize].push(rule.number());
             }
         }
         if !self.wants_any(AWAY) {

@@ -8,7 +8,8 @@ use millrace_core::packet::{ProtocolVersion, QoS};
 use millrace_core::session::{Admit, Grant, QueueLimits, Session};
 use millrace_core::time::Millis;
 
-const LIMITS: QueueLimits = QueueLimits { messages: 1000, bytes: 8 << 20, drop_oldest: true, keep_qos0: false };
+const LIMITS: QueueLimits =
+    QueueLimits { messages: 1000, bytes: 8 << 20, drop_oldest: true, keep_qos0: false, keep_all: false };
 
 fn view() -> MessageView<'static> {
     MessageView {

@@ -96,6 +96,7 @@ impl Broker {
             }
         };
         let facts = facts(&runtime, &settings);
+        shared.set_addresses(&facts.addresses);
         let watermark = Watermark::start(shared.clone());
         let control = open_control(&data_dir, &runtime);
         Ok(Self { runtime, shared, sinks, rules: Mutex::new(rules), watermark, facts, control, _data_dir: data_dir })

@@ -50,7 +50,8 @@ pub struct Message(ThinArc<Shape, u8>);
 #[derive(Clone, Copy)]
 struct Shape {
     head: MessageHead,
-    topic_len: u32,
+    topic_len: u16,
+    mark_len: u16,
     properties_len: u32,
 }
 
@@ -58,9 +59,15 @@ impl Message {
     /// Copies the view into a shared message.
     #[must_use]
     pub fn new(view: &MessageView<'_>) -> Self {
+        Self::marked(view, &[])
+    }
+
+    /// The same with a mark, see [`Lazy::mark`].
+    fn marked(view: &MessageView<'_>, mark: &[u8]) -> Self {
         let shape = Shape {
             head: view.head,
-            topic_len: u32::try_from(view.topic.len()).expect("a topic has at most 65,535 bytes"),
+            topic_len: u16::try_from(view.topic.len()).expect("a topic has at most 65,535 bytes"),
+            mark_len: mark.len() as u16,
             properties_len: u32::try_from(view.properties.len()).expect("a packet has under 256 MiB"),
         };
         JOIN.with_borrow_mut(|join| {
@@ -68,6 +75,7 @@ impl Message {
             join.extend_from_slice(view.topic.as_bytes());
             join.extend_from_slice(view.properties);
             join.extend_from_slice(view.payload);
+            join.extend_from_slice(mark);
             let message = Self(ThinArc::from_header_and_slice(shape, join));
             join.shrink_to(JOIN_BYTES_KEPT);
             message
@@ -78,8 +86,8 @@ impl Message {
     #[must_use]
     pub fn view(&self) -> MessageView<'_> {
         let shape = self.0.header.header;
-        let body = &self.0.slice;
-        let (topic, rest) = body.split_at(shape.topic_len as usize);
+        let body = &self.0.slice[..self.mark_at()];
+        let (topic, rest) = body.split_at(shape.topic_len.into());
         let (properties, payload) = rest.split_at(shape.properties_len as usize);
         MessageView {
             head: shape.head,
@@ -103,6 +111,16 @@ impl Message {
         std::mem::size_of::<Shape>() + 2 * std::mem::size_of::<usize>() + self.0.slice.len()
     }
 
+    /// What the broker has written on it for itself, see [`Lazy::mark`].
+    #[must_use]
+    pub fn mark(&self) -> &[u8] {
+        &self.0.slice[self.mark_at()..]
+    }
+
+    fn mark_at(&self) -> usize {
+        self.0.slice.len() - usize::from(self.0.header.header.mark_len)
+    }
+
     /// The payload, by reference.
     fn payload(&self) -> Bytes {
         Bytes::from_owner(Payload(self.clone()))
@@ -114,7 +132,7 @@ struct Payload(Message);
 impl AsRef<[u8]> for Payload {
     fn as_ref(&self) -> &[u8] {
         let Shape { topic_len, properties_len, .. } = self.0.0.header.header;
-        &self.0.0.slice[topic_len as usize + properties_len as usize..]
+        &self.0.0.slice[usize::from(topic_len) + properties_len as usize..self.0.mark_at()]
     }
 }
 
@@ -131,6 +149,27 @@ pub enum Memory<'a> {
     Own(&'a Bytes),
     /// Others are in it too: whoever holds it for long holds much.
     Common(&'a Bytes),
+    /// Any of these, and the message has a mark.
+    Marked(&'a Marked<'a>),
+}
+
+/// A message's memory and its mark, see [`Lazy::mark`].
+#[derive(Clone, Copy, Debug)]
+pub struct Marked<'a> {
+    /// Where it lies; not marked itself.
+    pub memory: Memory<'a>,
+    /// At most [`MARK_BYTES_MAX`] bytes.
+    pub mark: &'a [u8],
+}
+
+impl<'a> Memory<'a> {
+    #[inline]
+    const fn unmarked(self) -> Self {
+        match self {
+            Self::Marked(marked) => marked.memory,
+            memory => memory,
+        }
+    }
 }
 
 /// A message that is copied into a shared [`Message`] only when somebody must keep it, and then once.
@@ -139,6 +178,9 @@ pub struct Lazy<'a> {
     memory: Memory<'a>,
     shared: OnceCell<Message>,
 }
+
+/// The longest mark.
+pub const MARK_BYTES_MAX: usize = u16::MAX as usize;
 
 impl<'a> Lazy<'a> {
     /// A message that nobody keeps yet.
@@ -153,10 +195,27 @@ impl<'a> Lazy<'a> {
         Self { view, memory, shared: OnceCell::new() }
     }
 
+    /// The memory in which it lies.
+    #[must_use]
+    pub const fn memory(&self) -> Memory<'a> {
+        self.memory
+    }
+
     /// A message that is shared already.
     #[must_use]
     pub fn shared(message: &'a Message) -> Self {
         Self { view: message.view(), memory: Memory::Borrowed, shared: OnceCell::from(message.clone()) }
+    }
+
+    /// What the broker has written on it for itself: it goes wherever the message goes, and no client sees it. Mostly
+    /// empty.
+    #[must_use]
+    #[inline]
+    pub fn mark(&self) -> &[u8] {
+        match self.memory {
+            Memory::Marked(marked) => marked.mark,
+            _ => self.shared.get().map_or(&[], Message::mark),
+        }
     }
 
     /// The message, to look at or to encode.
@@ -172,9 +231,9 @@ impl<'a> Lazy<'a> {
         if self.view.payload.len() < LARGE_BYTES {
             return None;
         }
-        match self.memory {
+        match self.memory.unmarked() {
             Memory::Own(memory) => Some(memory.slice_ref(self.view.payload)),
-            Memory::Borrowed | Memory::Common(_) => self.shared.get().map(Message::payload),
+            Memory::Borrowed | Memory::Common(_) | Memory::Marked(_) => self.shared.get().map(Message::payload),
         }
     }
 
@@ -182,7 +241,7 @@ impl<'a> Lazy<'a> {
     #[must_use]
     #[inline]
     pub fn passing_payload(&self) -> Option<Bytes> {
-        match self.memory {
+        match self.memory.unmarked() {
             Memory::Common(memory) if self.view.payload.len() >= LARGE_BYTES => {
                 Some(memory.slice_ref(self.view.payload))
             }
@@ -193,7 +252,7 @@ impl<'a> Lazy<'a> {
     /// The message, to keep.
     #[must_use]
     pub fn keep(&self) -> Message {
-        self.shared.get_or_init(|| Message::new(&self.view)).clone()
+        self.shared.get_or_init(|| Message::marked(&self.view, self.mark())).clone()
     }
 }
 

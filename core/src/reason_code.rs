@@ -79,6 +79,17 @@ impl ReasonCode {
         self as u8 >= 0x80
     }
 
+    /// Its name as one word, such as `not_authorized`; three of them are spelt as is usual in logs.
+    #[must_use]
+    pub fn word(self) -> String {
+        match self {
+            Self::BadUserNameOrPassword => "bad_username_or_password".to_owned(),
+            Self::KeepAliveTimeout => "keepalive_timeout".to_owned(),
+            Self::PacketIdentifierInUse => "packet_identifier_inuse".to_owned(),
+            _ => self.name().to_ascii_lowercase().replace([' ', '-'], "_"),
+        }
+    }
+
     /// The CONNACK return code of MQTT 3.1.1 (section 3.2.2.3) that says this best.
     #[must_use]
     pub const fn v3_connect_return_code(self) -> u8 {

@@ -324,3 +324,28 @@ fn a_rule_that_does_nothing_with_a_message_allocates_nothing() {
         assert_eq!(most_allocations(&case, RuleSet::new(Arc::clone(&rules), Vec::new())), 0, "{case:?}");
     }
 }
+
+#[test]
+fn an_event_that_no_rule_wants_costs_nothing() {
+    let rules = |event: &str| {
+        let sql = format!("SELECT * FROM \"$events/{event}\"");
+        RuleBook::compile(&[("one", RuleConfig { sql, ..RuleConfig::default() })])
+            .map(Arc::new)
+            .expect("this is a rule")
+    };
+    // The second and the third want events of messages, only none of those that happen here: messages then carry who
+    // sent them, which takes no allocation either.
+    for event in ["client_disconnected", "message_dropped", "delivery_dropped"] {
+        for version in [V311, V5] {
+            for qos in 0..3 {
+                let case = Case { qos, subscribers: 10, version, filter: "plant/#", resume: false, aliases: false };
+                let most = most_allocations(&case, RuleSet::new(rules(event), Vec::new()));
+                assert_eq!(most, 0, "{event} {case:?}");
+            }
+        }
+    }
+    let mut bench = Bench::new(RuleSet::new(rules("client_disconnected"), Vec::new()));
+    let client = bench.connect(&Connect::new(V5, "client"));
+    let mut pings = (0..WARM_UP + COUNTED).map(|_| bench.publish(client, &build::pingreq()));
+    assert_eq!(pings.by_ref().skip(WARM_UP.into()).max(), Some(0));
+}

@@ -159,6 +159,12 @@ impl Inflight {
         self.stages.get(self.index(id)).copied().filter(|stage| *stage != Stage::Done)
     }
 
+    /// The message of a delivery that is under way, if it was kept.
+    #[must_use]
+    pub fn kept(&self, id: PacketId) -> Option<&Queued> {
+        self.kept.get(self.index(id))?.as_ref()
+    }
+
     /// PUBREC came: the message is the client's now, only the identifier is kept; returns the message if it was kept.
     pub fn release(&mut self, id: PacketId) -> Option<Queued> {
         let index = self.index(id);

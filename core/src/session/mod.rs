@@ -138,6 +138,8 @@ pub struct QueueLimits {
     pub drop_oldest: bool,
     /// QoS 0 waits for a client that is away.
     pub keep_qos0: bool,
+    /// A message that is under way is kept until it is acknowledged, also where nobody may ask for it again.
+    pub keep_all: bool,
 }
 
 /// What MQTT keeps for one client.
@@ -206,52 +208,88 @@ impl Session {
         room: bool,
         limits: &QueueLimits,
     ) -> Admit {
+        match self.admit_at_once(message, grant, online, room, limits) {
+            Some(admit) => admit,
+            None => self.queue(Queued { message: message.keep(), grant: grant.clone() }, limits),
+        }
+    }
+
+    /// The same; `dropped` gets the older messages that go for it.
+    pub fn admit_watched(
+        &mut self,
+        message: &Lazy<'_>,
+        grant: &Grant,
+        online: bool,
+        room: bool,
+        limits: &QueueLimits,
+        dropped: impl FnMut(Queued),
+    ) -> Admit {
+        match self.admit_at_once(message, grant, online, room, limits) {
+            Some(admit) => admit,
+            None => self.queue_watched(Queued { message: message.keep(), grant: grant.clone() }, limits, dropped),
+        }
+    }
+
+    /// Decides over a delivery that does not have to wait.
+    #[inline(always)]
+    fn admit_at_once(
+        &mut self,
+        message: &Lazy<'_>,
+        grant: &Grant,
+        online: bool,
+        room: bool,
+        limits: &QueueLimits,
+    ) -> Option<Admit> {
         let waiting = self.queued() > 0;
         if grant.qos == QoS::AtMostOnce {
             if online && room && !waiting {
-                return Admit::Send(None);
+                return Some(Admit::Send(None));
             }
             if online && !room {
-                return Admit::Dropped(Dropped::Slow);
+                return Some(Admit::Dropped(Dropped::Slow));
             }
             if !(online || limits.keep_qos0 && self.is_persistent()) {
-                return Admit::Away;
+                return Some(Admit::Away);
             }
             if online && !limits.keep_qos0 {
                 // Earlier QoS 1 and 2 messages wait for the window only; QoS 0 may pass them (section 4.6).
-                return Admit::Send(None);
+                return Some(Admit::Send(None));
             }
         } else if online && room && !waiting && self.inflight.has_room() && self.may_keep(message, grant, limits) {
-            return Admit::Send(Some(self.begin(message, grant)));
+            return Some(Admit::Send(Some(self.begin(message, grant, limits))));
         }
-        self.queue(Queued { message: message.keep(), grant: grant.clone() }, limits)
+        None
     }
 
     /// Whether the window may hold one message more: what is under way counts against the bytes of the queue. One
     /// message alone always may, however large it is.
     fn may_keep(&self, message: &Lazy<'_>, grant: &Grant, limits: &QueueLimits) -> bool {
         let kept = self.inflight.kept_bytes();
-        if kept == 0 || !self.keeps(grant) {
+        if kept == 0 || !self.keeps(grant, limits.keep_all) {
             return true;
         }
         let view = message.view();
         kept + (view.topic.len() + view.properties.len() + view.payload.len()) as u64 <= limits.bytes
     }
 
-    const fn keeps(&self, grant: &Grant) -> bool {
-        self.is_persistent() || grant.group != 0
+    const fn keeps(&self, grant: &Grant, all: bool) -> bool {
+        all || self.is_persistent() || grant.group != 0
     }
 
-    fn begin(&mut self, message: &Lazy<'_>, grant: &Grant) -> PacketId {
-        let kept = self.keeps(grant).then(|| Queued { message: message.keep(), grant: grant.clone() });
+    fn begin(&mut self, message: &Lazy<'_>, grant: &Grant, limits: &QueueLimits) -> PacketId {
+        let kept = self.keeps(grant, limits.keep_all).then(|| Queued { message: message.keep(), grant: grant.clone() });
         self.inflight.begin(grant.qos, kept)
     }
 
     /// Puts a delivery at the end of the queue.
     pub fn queue(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
+        self.queue_watched(queued, limits, drop)
+    }
+
+    fn queue_watched(&mut self, queued: Queued, limits: &QueueLimits, dropped: impl FnMut(Queued)) -> Admit {
         let left = limits.bytes.saturating_sub(self.inflight.kept_bytes());
         let limits = QueueLimits { bytes: left, ..*limits };
-        let admit = self.outbox.get_or_insert_default().push(queued, &limits);
+        let admit = self.outbox.get_or_insert_default().push(queued, &limits, dropped);
         if self.queued() == 0 {
             self.outbox = None;
         }
@@ -285,11 +323,17 @@ impl Session {
 
     /// Drops what has expired at the front of the queue; returns how many, by QoS.
     pub fn expire_queued(&mut self, now: Millis) -> ByQoS {
+        self.expire_queued_watched(now, drop)
+    }
+
+    /// The same; `dropped` gets them.
+    pub fn expire_queued_watched(&mut self, now: Millis, mut dropped: impl FnMut(Queued)) -> ByQoS {
         let mut expired = ByQoS::default();
         let Some(outbox) = &mut self.outbox else { return expired };
         while outbox.front().is_some_and(|queued| queued.message.view().head.expires_at <= now) {
             if let Some(queued) = outbox.pop() {
                 expired[queued.grant.qos as usize] += 1;
+                dropped(queued);
             }
         }
         expired
@@ -302,15 +346,15 @@ impl Session {
     }
 
     /// Takes the next queued delivery, if its window allows, with its Packet Identifier. The caller has room for one
-    /// more packet.
-    pub fn next_queued(&mut self) -> Option<(Queued, Option<PacketId>)> {
+    /// more packet. `keep_all` as in [`QueueLimits`].
+    pub fn next_queued(&mut self, keep_all: bool) -> Option<(Queued, Option<PacketId>)> {
         let qos = self.front()?.grant.qos;
         if qos != QoS::AtMostOnce && !self.inflight.has_room() {
             return None;
         }
         let queued = self.pop_queued()?;
         let packet_id = (qos != QoS::AtMostOnce).then(|| {
-            let keep = self.expiry != 0 || queued.grant.group != 0;
+            let keep = self.keeps(&queued.grant, keep_all);
             self.inflight.begin(qos, keep.then(|| queued.clone()))
         });
         Some((queued, packet_id))

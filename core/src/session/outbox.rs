@@ -28,8 +28,8 @@ pub struct Outbox {
 }
 
 impl Outbox {
-    /// Appends a delivery, or applies the policy when it is full.
-    pub fn push(&mut self, queued: Queued, limits: &QueueLimits) -> Admit {
+    /// Appends a delivery, or applies the policy when it is full; `gone` gets the older ones that are dropped for it.
+    pub fn push(&mut self, queued: Queued, limits: &QueueLimits, mut gone: impl FnMut(Queued)) -> Admit {
         let bytes = queued.bytes();
         let mut dropped = ByQoS::default();
         if bytes > limits.bytes || limits.messages == 0 {
@@ -39,6 +39,7 @@ impl Outbox {
             let oldest = if limits.drop_oldest { self.pop() } else { None };
             let Some(oldest) = oldest else { return Admit::Dropped(Dropped::QueueFull) };
             dropped[oldest.grant.qos as usize] += 1;
+            gone(oldest);
         }
         self.bytes += bytes;
         self.queue.push_back(queued);

@@ -4,7 +4,8 @@ use super::inflight::Inflight;
 use super::*;
 use crate::message::{MessageHead, MessageView};
 
-const ROOM: QueueLimits = QueueLimits { messages: 3, bytes: 1 << 20, drop_oldest: true, keep_qos0: false };
+const ROOM: QueueLimits =
+    QueueLimits { messages: 3, bytes: 1 << 20, drop_oldest: true, keep_qos0: false, keep_all: false };
 
 fn session(expiry: u32, window: u16) -> Session {
     let mut session = Session::new("client", 1, ProtocolVersion::V5, expiry);
@@ -71,12 +72,12 @@ fn qos_1_waits_for_the_window_and_keeps_its_order() {
     assert!(matches!(first, Admit::Send(Some(packet_id)) if packet_id == id(1)), "{first:?}");
     let second = admit(&mut session, b"b", QoS::AtLeastOnce, true, true, &ROOM);
     assert!(matches!(second, Admit::Queued { dropped: [0, 0, 0] }), "{second:?}");
-    assert!(session.next_queued().is_none(), "the window is full");
+    assert!(session.next_queued(false).is_none(), "the window is full");
     assert!(matches!(session.on_puback(id(1)), Acked::Done { qos: QoS::AtLeastOnce, group: 0 }));
     // A window with room does not let a newer message pass one that waits.
     let third = admit(&mut session, b"c", QoS::AtLeastOnce, true, true, &ROOM);
     assert!(matches!(third, Admit::Queued { dropped: [0, 0, 0] }), "{third:?}");
-    let (next, packet_id) = session.next_queued().expect("the window has room");
+    let (next, packet_id) = session.next_queued(false).expect("the window has room");
     assert_eq!((next.message.view().payload, packet_id), (&b"b"[..], Some(id(2))));
 }
 
@@ -163,7 +164,7 @@ fn what_expired_in_the_queue_is_counted_and_never_sent() {
     }
     assert_eq!(session.expire_queued(Millis(4)), [0, 0, 0]);
     assert_eq!(session.expire_queued(Millis(5)), [0, 2, 0]);
-    let (next, packet_id) = session.next_queued().expect("one has not expired");
+    let (next, packet_id) = session.next_queued(false).expect("one has not expired");
     assert_eq!((next.message.view().payload, packet_id), (&b"c"[..], Some(id(1))));
     assert_eq!((session.expire_queued(Millis(5)), session.queued()), ([0, 1, 0], 0));
 }

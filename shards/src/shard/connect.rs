@@ -19,8 +19,10 @@ use millrace_core::session::topic_alias::OutboundAliases;
 use millrace_core::session::{NEVER_EXPIRES, Session, Will};
 use millrace_core::time::Millis;
 use millrace_core::topic::name::{NameError, TopicName};
+use millrace_rules::fields::Event;
 
 use super::connection::{Cut, Extras, NONE, Phase};
+use super::events::{COMING, Granted};
 use super::frame::{Frame, Handover};
 use super::give_back::shrink_table;
 use super::io::{Accepted, Close, ConnId, ListenerId, ShardId, TOKEN_END};
@@ -166,14 +168,14 @@ impl Shard {
                     "the shard of this client has all {} connections that it can hold; try again later",
                     self.shared.berths.size()
                 );
-                return self.refuse(id, ReasonCode::ServerBusy, &why);
+                return self.refuse(id, ReasonCode::ServerBusy, &why, Some((&connect, client_id)));
             }
             self.hand_over(id, home, [packet, rest].concat());
             return Flow::Stop;
         }
         match self.check_connect(id, &connect).and_then(|()| self.check_connack(id, &connect, client_id)) {
             Ok(()) => self.accept_connect(id, &connect, client_id),
-            Err(Refusal(reason, why)) => self.refuse(id, reason, &why),
+            Err(Refusal(reason, why)) => self.refuse(id, reason, &why, Some((&connect, client_id))),
         }
     }
 
@@ -350,20 +352,22 @@ impl Shard {
         let mountpoint = self.conns.at(id.slot).mountpoint;
 
         let known = self.clients.find(client_id, mountpoint);
+        let gone = if connect.clean_start { Cause::Discarded } else { Cause::TakenOver };
         if let Some(client) = known {
-            self.take_over(client);
+            self.take_over(client, gone);
         }
         // A session that did not outlive its last connection is gone now.
         let known = known.filter(|client| self.clients.get(*client).is_some());
         let (client, session_present) = match known {
             Some(client) if connect.clean_start => {
-                self.end_session(client, Cause::TakenOver);
+                self.end_session(client, gone);
                 (self.new_client(client_id, connect.version, expiry, mountpoint), false)
             }
             Some(client) => (client, true),
             None => (self.new_client(client_id, connect.version, expiry, mountpoint), false),
         };
         self.end_absence(client);
+        self.events.forget(client);
         self.counters.raise(Gauge::Connections, 1);
         self.counters.raise(Gauge::SessionsConnected, 1);
 
@@ -406,6 +410,9 @@ impl Shard {
             self.commands.push(Command::Receive(id));
         }
         self.send_connack(id, connect, client_id, session_present, expiry, keep_alive);
+        if self.events.wants_any(COMING) {
+            self.raise_coming(id, connect, client_id, Granted { session_present, expiry, keep_alive });
+        }
         if session_present {
             self.resume(client);
         }
@@ -420,7 +427,7 @@ impl Shard {
     }
 
     /// Session Expiry Interval in seconds: what was asked for, at most `sessions.max_expiry`.
-    fn granted_expiry(&self, connect: &Connect<'_>) -> u32 {
+    pub(super) fn granted_expiry(&self, connect: &Connect<'_>) -> u32 {
         let sessions = &self.config.sessions;
         if is_v5(connect.version) {
             self.bounded_expiry(connect.properties.u32(Property::SessionExpiryInterval).unwrap_or(0))
@@ -543,11 +550,11 @@ impl Shard {
             Some(level) if level & 0x7F >= 5 => ProtocolVersion::V5,
             _ => ProtocolVersion::V311,
         };
-        self.refuse(id, error.reason_code(), &error.to_string())
+        self.refuse(id, error.reason_code(), &error.to_string(), None)
     }
 
     /// CONNACK with an error, then the end of the connection [MQTT-3.2.2-7].
-    fn refuse(&mut self, id: ConnId, reason: ReasonCode, why: &str) -> Flow {
+    fn refuse(&mut self, id: ConnId, reason: ReasonCode, why: &str, connect: Option<(&Connect<'_>, &str)>) -> Flow {
         let version = self.conns.at(id.slot).version;
         match reason {
             ReasonCode::ServerBusy | ReasonCode::ConnectionRateExceeded | ReasonCode::QuotaExceeded => {}
@@ -566,6 +573,9 @@ impl Shard {
                 ConnAck { session_present: false, reason_code: reason, properties: properties.as_properties() };
             self.encode(id.slot, &Packet::ConnAck(packet));
             self.counters.add(Counter::PacketsSentConnack, 1);
+            if self.events.wants(Event::ClientConnack) {
+                self.raise_refused(id, connect, reason);
+            }
         }
         self.discard(id, if answerable { Close::Linger } else { Close::Now });
         Flow::Stop

@@ -154,6 +154,11 @@ impl Conn {
         SocketAddr::new(self.ip, self.port)
     }
 
+    /// User Name, if it gave one.
+    pub(super) fn username(&self) -> Option<&str> {
+        self.extras.as_ref()?.username.as_deref()
+    }
+
     /// Whether reason strings and user properties may be sent in any packet.
     pub(super) fn wants_problem_information(&self) -> bool {
         self.version == ProtocolVersion::V5 && self.extras.as_ref().is_none_or(|extras| !extras.no_problem_information)

@@ -6,7 +6,7 @@
 use std::net::SocketAddr;
 
 use bytes::Bytes;
-use millrace_core::message::{Lazy, Memory, Message, MessageHead, MessageView};
+use millrace_core::message::{Lazy, Marked, Memory, Message, MessageHead, MessageView};
 use millrace_core::packet::QoS;
 use millrace_core::time::Millis;
 use millrace_core::topic::retained::Cursor;
@@ -224,6 +224,8 @@ const MEMBER: u8 = 1;
 const RETAIN: u8 = 2;
 /// As the one before, with another payload.
 const AGAIN: u8 = 3;
+/// In the flags behind QoS and RETAIN: there is a mark.
+const MARKED: u8 = 8;
 /// The payload is among the large ones; no packet has this length.
 const ELSEWHERE: u32 = u32::MAX;
 
@@ -272,7 +274,9 @@ impl Batch {
     pub fn push(&mut self, purpose: Purpose, message: &Lazy<'_>) {
         let view = message.view();
         self.whole += view.topic.len() + view.properties.len() + view.payload.len();
+        let mark = message.mark();
         if let Purpose::Route { topic } = purpose
+            && mark.is_empty()
             && self.run.as_ref().is_some_and(|run| run.goes_on(&self.bytes, topic, view))
         {
             let mut head = [AGAIN; 5];
@@ -282,7 +286,7 @@ impl Batch {
             self.push_payload(view, large);
             return;
         }
-        self.push_whole(purpose, view, message.payload());
+        self.push_whole(purpose, view, mark, message.payload());
     }
 
     #[inline]
@@ -293,14 +297,15 @@ impl Batch {
         }
     }
 
-    fn push_whole(&mut self, purpose: Purpose, view: &MessageView<'_>, large: Option<Bytes>) {
+    fn push_whole(&mut self, purpose: Purpose, view: &MessageView<'_>, mark: &[u8], large: Option<Bytes>) {
         self.bytes.reserve(HEAD_BYTES + MEMBER_BYTES + view.topic.len() + view.properties.len());
         self.bytes.push(match purpose {
             Purpose::Route { .. } => ROUTE,
             Purpose::Member { .. } => MEMBER,
             Purpose::Retain => RETAIN,
         });
-        self.bytes.push(view.head.qos as u8 | u8::from(view.head.retain) << 2);
+        let marked = if mark.is_empty() { 0 } else { MARKED };
+        self.bytes.push(view.head.qos as u8 | u8::from(view.head.retain) << 2 | marked);
         for length in [view.topic.len() as u32, view.properties.len() as u32, payload_len(view, large.as_ref())] {
             self.bytes.extend_from_slice(&length.to_le_bytes());
         }
@@ -314,13 +319,21 @@ impl Batch {
             self.bytes.extend_from_slice(&subscription_id.to_le_bytes());
         }
         self.run = None;
-        if let Purpose::Route { topic } = purpose {
+        if marked != 0 {
+            self.push_mark(mark);
+        } else if let Purpose::Route { topic } = purpose {
             let at = self.bytes.len() + view.topic.len();
             self.run = Some(Run { topic, head: view.head, at, properties_len: view.properties.len() });
         }
         self.bytes.extend_from_slice(view.topic.as_bytes());
         self.bytes.extend_from_slice(view.properties);
         self.push_payload(view, large);
+    }
+
+    #[cold]
+    fn push_mark(&mut self, mark: &[u8]) {
+        self.bytes.extend_from_slice(&(mark.len() as u16).to_le_bytes());
+        self.bytes.extend_from_slice(mark);
     }
 
     /// The messages, in order.
@@ -360,11 +373,20 @@ impl Batch {
                 },
                 _ => Purpose::Retain,
             };
+            let mark = if flags & MARKED == 0 { None } else { Some(reader.mark()) };
             let topic = std::str::from_utf8(reader.take(topic_len as usize)).expect("written from a str");
             let properties = reader.take(properties_len as usize);
             let (payload, memory) = reader.payload(payload_len);
             let view = MessageView { head, topic, properties, payload };
             last = Some(view);
+            let marked;
+            let memory = match mark {
+                None => memory,
+                Some(mark) => {
+                    marked = Marked { memory, mark };
+                    Memory::Marked(&marked)
+                }
+            };
             visit(purpose, &Lazy::within(view, memory));
         }
     }
@@ -386,6 +408,12 @@ impl<'a> Reader<'a> {
         let (taken, rest) = self.rest.split_at(n);
         self.rest = rest;
         taken
+    }
+
+    #[cold]
+    fn mark(&mut self) -> &'a [u8] {
+        let length = u16::from_le_bytes(self.take(2).try_into().expect("two bytes"));
+        self.take(length.into())
     }
 
     fn payload(&mut self, len: u32) -> (&'a [u8], Memory<'a>) {

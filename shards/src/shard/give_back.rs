@@ -41,6 +41,7 @@ impl Shard {
         gone += self.groups.give_back(PAGES_A_SECOND);
         gone += usize::from(self.handovers.give_back());
         gone += usize::from(self.router.give_back());
+        gone += usize::from(self.events.give_back());
         gone += usize::from(shrink(&mut self.commands));
         gone += usize::from(shrink(&mut self.held));
         gone += usize::from(shrink(&mut self.hungry));

@@ -1,15 +1,19 @@
 //! Lifecycle: how a connection ends, what becomes of its Will, and how a session ends.
 
-use millrace_core::codec::properties::{PropertiesBuf, Property};
+use std::borrow::Cow;
+use std::time::Duration;
+
+use millrace_core::codec::properties::{Properties, PropertiesBuf, Property};
 use millrace_core::message::{Lazy, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, DropReason, Gauge};
 use millrace_core::packet::{Disconnect, Packet, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::{Held, Will};
 use millrace_core::time::Millis;
-use std::time::Duration;
+use millrace_rules::fields::Event;
 
 use super::connection::{NONE, Pause, Phase};
+use super::events::GOING;
 use super::io::{Close, ConnId, Gone};
 use super::route::Origin;
 use super::{Command, Flow, Shard, Timer, is_v5};
@@ -24,13 +28,15 @@ pub(super) enum Cause {
     /// DISCONNECT without an error.
     Client,
     /// DISCONNECT with Will Message, or any error the client names.
-    ClientWithWill,
+    ClientWithWill(ReasonCode),
     /// The network connection broke.
     Network,
     /// Nothing was heard within one and a half times the Keep Alive.
     KeepAlive,
     /// The same client connected again.
     TakenOver,
+    /// The same, and it began a new session.
+    Discarded,
     /// The client broke the protocol or a limit.
     Fault(ReasonCode),
     /// The broker stops.
@@ -44,10 +50,10 @@ pub(super) enum Cause {
 impl Cause {
     const fn closed(self) -> Counter {
         match self {
-            Self::Client | Self::ClientWithWill => Counter::ConnectionsClosedClient,
+            Self::Client | Self::ClientWithWill(_) => Counter::ConnectionsClosedClient,
             Self::Network | Self::Expired => Counter::ConnectionsClosedNetwork,
             Self::KeepAlive => Counter::ConnectionsClosedKeepAlive,
-            Self::TakenOver => Counter::ConnectionsClosedTakeover,
+            Self::TakenOver | Self::Discarded => Counter::ConnectionsClosedTakeover,
             Self::Fault(ReasonCode::QuotaExceeded | ReasonCode::MessageRateTooHigh) | Self::Limit => {
                 Counter::ConnectionsClosedLimit
             }
@@ -58,7 +64,7 @@ impl Cause {
 
     const fn session_ended(self) -> Counter {
         match self {
-            Self::TakenOver => Counter::SessionsEndedTakeover,
+            Self::TakenOver | Self::Discarded => Counter::SessionsEndedTakeover,
             Self::Expired => Counter::SessionsEndedExpired,
             Self::Limit => Counter::SessionsEndedLimit,
             Self::Shutdown => Counter::SessionsEndedShutdown,
@@ -69,11 +75,26 @@ impl Cause {
     /// What a DISCONNECT to the client says; `None` where there is nobody to tell.
     const fn reason_code(self) -> Option<ReasonCode> {
         match self {
-            Self::Client | Self::ClientWithWill | Self::Network | Self::Expired | Self::Limit => None,
+            Self::Client | Self::ClientWithWill(_) | Self::Network | Self::Expired | Self::Limit => None,
             Self::KeepAlive => Some(ReasonCode::KeepAliveTimeout),
-            Self::TakenOver => Some(ReasonCode::SessionTakenOver),
+            Self::TakenOver | Self::Discarded => Some(ReasonCode::SessionTakenOver),
             Self::Fault(reason) => Some(reason),
             Self::Shutdown => Some(ReasonCode::ServerShuttingDown),
+        }
+    }
+
+    /// As rules see it.
+    pub(super) fn word(self) -> Cow<'static, str> {
+        match self {
+            Self::Client => "normal".into(),
+            Self::ClientWithWill(reason) | Self::Fault(reason) => reason.word().into(),
+            Self::Network => "tcp_closed".into(),
+            Self::KeepAlive => "keepalive_timeout".into(),
+            Self::TakenOver => "takeovered".into(),
+            Self::Discarded => "discarded".into(),
+            Self::Shutdown => "server_shutting_down".into(),
+            Self::Expired => "expired".into(),
+            Self::Limit => "quota_exceeded".into(),
         }
     }
 }
@@ -107,8 +128,11 @@ impl Shard {
             }
             state.session.expiry = expiry;
         }
-        let cause = if disconnect.reason_code == ReasonCode::Success { Cause::Client } else { Cause::ClientWithWill };
-        self.disconnect(id, cause, None);
+        let cause = match disconnect.reason_code {
+            ReasonCode::Success => Cause::Client,
+            reason => Cause::ClientWithWill(reason),
+        };
+        self.end_connection(id, cause, None, disconnect.properties);
         Flow::Stop
     }
 
@@ -119,6 +143,9 @@ impl Shard {
             let client = conn.client;
             let conn = self.free(id.slot);
             self.shared.listener(conn.listener).closed();
+            if self.events.wants_any(GOING) {
+                self.raise_going(&conn, Cause::Network, Properties::EMPTY);
+            }
             self.leave(client, Cause::Network);
         } else {
             let conn = self.free(id.slot);
@@ -157,6 +184,11 @@ impl Shard {
 
     /// Closes a connection that has a session: DISCONNECT where it is due, everything that is in its output first.
     pub(super) fn disconnect(&mut self, id: ConnId, cause: Cause, why: Option<&str>) {
+        self.end_connection(id, cause, why, Properties::EMPTY);
+    }
+
+    /// The same; `given` are the properties of the client's own DISCONNECT.
+    fn end_connection(&mut self, id: ConnId, cause: Cause, why: Option<&str>, given: Properties<'_>) {
         let version = self.conns.at(id.slot).version;
         if let Some(reason_code) = cause.reason_code().filter(|_| is_v5(version)) {
             let mut properties = PropertiesBuf::default();
@@ -175,6 +207,9 @@ impl Shard {
         }
         let conn = self.free(id.slot);
         self.shared.listener(conn.listener).closed();
+        if self.events.wants_any(GOING) {
+            self.raise_going(&conn, cause, given);
+        }
         // Behind a stalled send there is no room; the peer did not read for long enough. Only when the broker stops it
         // gets its goodbye, if the socket takes it before the lingering ends.
         let is_stuck = conn.stalled && !(cause == Cause::Shutdown && is_v5(version));
@@ -199,7 +234,8 @@ impl Shard {
             // The Will is deleted with a normal DISCONNECT [MQTT-3.14.4-3].
             state.session.will = None;
         }
-        let full = cause != Cause::TakenOver && self.shared.offline_is_full(self.config.sessions.max_offline);
+        let full = !matches!(cause, Cause::TakenOver | Cause::Discarded)
+            && self.shared.offline_is_full(self.config.sessions.max_offline);
         if !state.session.is_persistent() || full {
             let cause = if state.session.is_persistent() { Cause::Limit } else { cause };
             self.set_presence(client, false);
@@ -257,10 +293,10 @@ impl Shard {
 
     /// The same client connects again (section 3.1.4): the old connection goes, and its session stays if it is one
     /// that stays.
-    pub(super) fn take_over(&mut self, client: u32) {
+    pub(super) fn take_over(&mut self, client: u32, cause: Cause) {
         if let Some(slot) = self.connection_of(client) {
             let id = self.conns.id(slot);
-            self.disconnect(id, Cause::TakenOver, Some("the same client connected again"));
+            self.disconnect(id, cause, Some("the same client connected again"));
         }
         // It is back before its Will Delay was over [MQTT-3.1.3-9]; a session that ends publishes the Will by itself.
         if let Some(state) = self.clients.get_mut(client) {
@@ -282,6 +318,9 @@ impl Shard {
             return;
         }
         self.counters.add(cause.session_ended(), 1);
+        if self.events.wants(Event::SessionTerminated) {
+            self.raise_terminated(client, cause);
+        }
         self.end_absence(client);
         // A Will whose delay runs is due at the latest now [MQTT-3.1.2-8].
         self.publish_will(client);
@@ -296,6 +335,7 @@ impl Shard {
             state.session.subscriptions = subscriptions;
         }
         self.pass_on(client);
+        self.events.forget(client);
         let Some(gone) = self.clients.remove(client) else { return };
         let mut session = gone.session;
         for (_, entry) in session.unacknowledged() {
@@ -324,7 +364,11 @@ impl Shard {
         let head = MessageHead { expires_at, publisher: key, ..view.head };
         self.counters.add(Counter::MessagesOriginatedWill, 1);
         let lazy = Lazy::new(MessageView { head, ..view });
-        if let Err((_, why)) = self.accept_message(&lazy, mountpoint, Origin::Client { client, dup: false }) {
+        let origin = Origin::Client { client, dup: false };
+        if let Err((reason, why)) = self.accept_message(&lazy, mountpoint, origin) {
+            if self.events.wants(Event::MessageDropped) {
+                self.raise_dropped(&lazy, origin, &reason.word());
+            }
             tracing::debug!(event = "will-refused", "{why}");
         }
     }

@@ -3,19 +3,23 @@
 //! One shard is the whole broker for its clients. What each part does:
 //! `connect` from the first byte to CONNACK, `publish` what a client sends in, `route` who gets it, `subscriptions`
 //! who wants what, `groups` whose turn it is, `retained` what is kept for later, `lifecycle` how a connection and a
-//! session end, `rule_stage` what rules make of a message and `republished` what they publish, `peers` and `replies` what goes to other shards and what waits for them.
+//! session end, `rule_stage` what rules make of a message, `events` and `message_events` what else they are told,
+//! `republished` what they publish, `peers` and `replies` what goes to other shards and what waits for them.
 
 mod census;
 mod client;
 mod connect;
 mod connection;
 mod delayed;
+mod events;
 pub mod frame;
 mod give_back;
 mod groups;
 pub mod io;
 mod lifecycle;
 pub mod logic;
+mod mark;
+mod message_events;
 mod outputs;
 mod peers;
 mod proxy;
@@ -48,6 +52,7 @@ use millrace_core::session::QueueLimits;
 use millrace_core::time::{Millis, Time};
 use millrace_core::topic::routes::RouteTable;
 use millrace_core::topic::trie::FilterTrie;
+use millrace_rules::fields::Event;
 
 use client::Clients;
 use connection::{Conn, Conns, Cut, NONE, Pause, Phase};
@@ -148,6 +153,7 @@ pub struct Shard {
     sys: sys_topics::SysTopics,
     rules: RuleSet,
     rule_scratch: rule_stage::RuleScratch,
+    events: events::Events,
     give_back: give_back::GiveBack,
 }
 
@@ -162,7 +168,7 @@ impl Shard {
         let mut shard = Self {
             id,
             now,
-            queue_limits: queue_limits(&config),
+            queue_limits: queue_limits(&config, false),
             config,
             conns: Conns::default(),
             clients: Clients::default(),
@@ -190,6 +196,7 @@ impl Shard {
             sys: sys_topics::SysTopics::default(),
             rules,
             rule_scratch: rule_stage::RuleScratch::default(),
+            events: events::Events::default(),
             give_back: give_back::GiveBack::default(),
             shared,
         };
@@ -341,6 +348,9 @@ impl Shard {
         if self.control_rate_exceeded(id, 0) {
             return Flow::Next;
         }
+        if self.events.wants(Event::ClientPing) {
+            self.raise_ping(id);
+        }
         self.append(id.slot, &[0xD0, 0]);
         self.counters.add(Counter::PacketsSentPingresp, 1);
         Flow::Next
@@ -474,7 +484,7 @@ impl Shard {
         self.timers.insert(Millis(self.now.monotonic.0 + 1000), Timer::Second);
         self.retained.expire(self.now.monotonic, &self.shared);
         self.expire_handovers();
-        self.queue_limits = queue_limits(&self.config);
+        self.queue_limits = queue_limits(&self.config, self.queue_limits.keep_all);
         if self.shared.pressure() >= 3 {
             // Hardly any memory is left: queues are shortened as messages come.
             self.queue_limits.messages = (self.queue_limits.messages / 4).max(1);
@@ -661,12 +671,13 @@ impl logic::Logic for Shard {
     }
 }
 
-fn queue_limits(config: &ShardsConfig) -> QueueLimits {
+fn queue_limits(config: &ShardsConfig, keep_all: bool) -> QueueLimits {
     QueueLimits {
         messages: config.sessions.queue_messages,
         bytes: config.sessions.queue_bytes.0,
         drop_oldest: config.sessions.queue_full == QueueFull::DropOldest,
         keep_qos0: config.sessions.queue_qos0,
+        keep_all,
     }
 }
 

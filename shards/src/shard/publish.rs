@@ -3,14 +3,16 @@
 use std::time::Duration;
 
 use millrace_core::codec::acks::{self, AckKind};
-use millrace_core::codec::properties::{PropertiesBuf, Property};
+use millrace_core::codec::properties::{Properties, PropertiesBuf, Property};
 use millrace_core::codec::publish::forwardable;
 use millrace_core::message::{Lazy, Memory, MessageHead, MessageView};
 use millrace_core::metrics::{Counter, Gauge};
 use millrace_core::packet::{Ack, Packet, PacketId, Publish, QoS};
 use millrace_core::reason_code::ReasonCode;
 use millrace_core::session::Acked;
+use millrace_core::session::inflight::Stage;
 use millrace_core::time::Millis;
+use millrace_rules::fields::Event;
 
 use super::connection::Conn;
 use super::io::ConnId;
@@ -26,6 +28,27 @@ pub(super) struct Accepted {
     pub(super) waits: Waits,
 }
 
+/// What is told of a PUBLISH that is not accepted. Made where that is known: handing the packet itself around would keep
+/// it in memory on the way of those that are.
+#[derive(Clone, Copy)]
+pub(super) struct Refused<'a> {
+    pub(super) topic: &'a str,
+    pub(super) packet_id: Option<PacketId>,
+    pub(super) qos: QoS,
+    pub(super) retain: bool,
+    pub(super) dup: bool,
+    pub(super) properties: Properties<'a>,
+    pub(super) payload: &'a [u8],
+}
+
+impl<'a> Refused<'a> {
+    #[inline(always)]
+    const fn of(publish: &Publish<'a>) -> Self {
+        let Publish { topic, packet_id, qos, retain, dup, properties, payload, .. } = *publish;
+        Self { topic, packet_id, qos, retain, dup, properties, payload }
+    }
+}
+
 impl Shard {
     pub(super) fn on_publish(&mut self, id: ConnId, publish: &Publish<'_>, memory: Memory<'_>) -> Flow {
         let qos = publish.qos;
@@ -38,10 +61,11 @@ impl Shard {
         let mqtt = &self.config.mqtt;
         if qos as u8 > mqtt.maximum_qos {
             let why = format!("QoS {} is over maximum_qos {} [MQTT-3.2.2-11]", qos as u8, mqtt.maximum_qos);
-            return self.fail(id, ReasonCode::QoSNotSupported, &why);
+            return self.fail_publish(id, Refused::of(publish), ReasonCode::QoSNotSupported, &why);
         }
         if publish.retain && !mqtt.retain_available {
-            return self.fail(id, ReasonCode::RetainNotSupported, "retained messages are switched off [MQTT-3.2.2-14]");
+            let why = "retained messages are switched off [MQTT-3.2.2-14]";
+            return self.fail_publish(id, Refused::of(publish), ReasonCode::RetainNotSupported, why);
         }
         // An alias holds even if the message itself has come before.
         let alias_topic;
@@ -54,12 +78,12 @@ impl Shard {
             Err(why) => return self.fail(id, ReasonCode::TopicAliasInvalid, &why),
         };
         if let Some(packet_id) = publish.packet_id
-            && let Some(flow) = self.admit_publish(id, client, packet_id, qos)
+            && let Some(flow) = self.admit_publish(id, client, packet_id, publish)
         {
             return flow;
         }
         if let Err((reason, why)) = self.check_topic(topic) {
-            return self.refuse_publish(id, publish, reason, &why);
+            return self.refuse_publish(id, Refused::of(publish), reason, &why);
         }
         if v5
             && publish.properties.u8(Property::PayloadFormatIndicator) == Some(1)
@@ -67,9 +91,9 @@ impl Shard {
         {
             let why = "Payload Format Indicator 1 says UTF-8, and the payload is not";
             if qos == QoS::AtMostOnce {
-                return self.fail(id, ReasonCode::PayloadFormatInvalid, why);
+                return self.fail_publish(id, Refused::of(publish), ReasonCode::PayloadFormatInvalid, why);
             }
-            return self.refuse_publish(id, publish, ReasonCode::PayloadFormatInvalid, why);
+            return self.refuse_publish(id, Refused::of(publish), ReasonCode::PayloadFormatInvalid, why);
         }
 
         let expires_at = match publish.properties.u32(Property::MessageExpiryInterval) {
@@ -101,27 +125,26 @@ impl Shard {
                 }
                 Flow::Next
             }
-            Err((reason, why)) => self.refuse_publish(id, publish, reason, &why),
+            Err((reason, why)) => self.refuse_publish(id, Refused::of(publish), reason, &why),
         }
     }
 
     /// Receive Maximum, and QoS 2 messages that come again. `Some` if the packet has been dealt with.
-    fn admit_publish(&mut self, id: ConnId, client: u32, packet_id: PacketId, qos: QoS) -> Option<Flow> {
+    fn admit_publish(&mut self, id: ConnId, client: u32, packet_id: PacketId, publish: &Publish<'_>) -> Option<Flow> {
+        let qos = publish.qos;
         let conn = self.conns.at(id.slot);
         // Only version 5.0 is told a maximum; before that the Packet Identifiers are all there is.
         let maximum = if is_v5(conn.version) { self.config.mqtt.receive_maximum } else { u16::MAX };
         let pubacks = conn.pubacks as usize;
         let session = &mut self.clients.get_mut(client)?.session;
         if qos == QoS::ExactlyOnce && session.received.contains(packet_id) {
-            // Routed before; only the answer may have been lost [MQTT-4.3.3-10].
-            self.acknowledge(id, packet_id, qos, ReasonCode::Success, Waits::default());
-            return Some(Flow::Next);
+            return Some(self.on_publish_again(id, packet_id, Refused::of(publish)));
         }
         if session.received.len() + pubacks >= usize::from(maximum) {
             self.counters.add(Counter::LimitHitsInflight, 1);
             let why =
                 format!("more than {maximum} unacknowledged QoS 1 and 2 messages (receive_maximum) [MQTT-3.3.4-7]");
-            return Some(self.fail(id, ReasonCode::ReceiveMaximumExceeded, &why));
+            return Some(self.fail_publish(id, Refused::of(publish), ReasonCode::ReceiveMaximumExceeded, &why));
         }
         None
     }
@@ -144,9 +167,32 @@ impl Shard {
         }
     }
 
+    /// A QoS 2 message that was routed before: only the answer may have been lost [MQTT-4.3.3-10].
+    #[cold]
+    fn on_publish_again(&mut self, id: ConnId, packet_id: PacketId, publish: Refused<'_>) -> Flow {
+        if !publish.dup && self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, &publish, ReasonCode::PacketIdentifierInUse);
+        }
+        self.acknowledge(id, packet_id, publish.qos, ReasonCode::Success, Waits::default());
+        Flow::Next
+    }
+
+    /// A PUBLISH after which the connection cannot go on.
+    #[cold]
+    fn fail_publish(&mut self, id: ConnId, publish: Refused<'_>, reason: ReasonCode, why: &str) -> Flow {
+        if self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, &publish, reason);
+        }
+        self.fail(id, reason, why)
+    }
+
     /// A PUBLISH that is not accepted: said in its acknowledgement where there is one (5.0), counted in any case.
-    fn refuse_publish(&mut self, id: ConnId, publish: &Publish<'_>, reason: ReasonCode, why: &str) -> Flow {
+    #[cold]
+    fn refuse_publish(&mut self, id: ConnId, publish: Refused<'_>, reason: ReasonCode, why: &str) -> Flow {
         self.counters.add(refused(reason), 1);
+        if self.events.wants(Event::MessageDropped) {
+            self.raise_refused_publish(id, &publish, reason);
+        }
         let conn = self.conns.at(id.slot);
         let client = conn.client;
         let Some(packet_id) = publish.packet_id else {
@@ -217,6 +263,9 @@ impl Shard {
 
     pub(super) fn on_puback(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedPuback, 1);
+        if self.events.wants(Event::MessageAcked) {
+            self.raise_acked(id, ack, Stage::Puback);
+        }
         let client = self.conns.at(id.slot).client;
         let Some(state) = self.clients.get_mut(client) else { return Flow::Next };
         match state.session.on_puback(ack.packet_id) {
@@ -229,6 +278,9 @@ impl Shard {
 
     pub(super) fn on_pubrec(&mut self, id: ConnId, ack: &Ack<'_>) -> Flow {
         self.counters.add(Counter::PacketsReceivedPubrec, 1);
+        if self.events.wants(Event::MessageAcked) {
+            self.raise_acked(id, ack, Stage::Pubrec);
+        }
         let conn = self.conns.at(id.slot);
         let (client, version) = (conn.client, conn.version);
         let Some(state) = self.clients.get_mut(client) else { return Flow::Next };

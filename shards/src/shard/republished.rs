@@ -53,6 +53,17 @@ impl Trail {
         Some(Self { rules, name: Arc::clone(name), action })
     }
 
+    /// As it was written on a message: of its last rule only the identifier is known.
+    pub(super) fn through(rules: impl Iterator<Item = u64>) -> Option<Self> {
+        let rules: SmallVec<_> = rules.take(HOPS_MAX).collect();
+        (!rules.is_empty()).then(|| Self { rules, name: Arc::from(""), action: 0 })
+    }
+
+    /// The rules, the last one at the end.
+    pub(super) fn rules(&self) -> &[u64] {
+        &self.rules
+    }
+
     /// Whether this rule has published the message.
     #[inline]
     pub(super) fn ends_with(&self, id: u64) -> bool {

@@ -13,6 +13,7 @@ use millrace_core::session::Grant;
 use millrace_core::time::Millis;
 use millrace_core::topic::filter::has_wildcards;
 use millrace_core::topic::retained::{Cursor, RetainedTree};
+use millrace_rules::fields::Event;
 
 use super::frame::{Frame, Purpose, RetainedPage, RetainedQuery};
 use super::io::{ConnId, ShardId};
@@ -192,6 +193,10 @@ impl Shard {
             if let Some(message) = feed.page.pop_front() {
                 let publisher = message.view().head.publisher;
                 if publisher == state.session.key && (feed.start.options.no_local || state.no_echo) {
+                    if self.events.wants(Event::DeliveryDropped) {
+                        let qos = message.view().head.qos.min(feed.start.options.qos);
+                        self.raise_no_local(client, &Lazy::shared(&message), qos);
+                    }
                     continue;
                 }
                 let qos = message.view().head.qos.min(feed.start.options.qos);

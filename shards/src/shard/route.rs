@@ -15,11 +15,14 @@ use millrace_core::session::{Admit, ByQoS, Dropped, Grant, SubscriptionIds};
 use millrace_core::time::Millis;
 use millrace_core::topic::exact_routes::Seen;
 use millrace_core::topic::routes::ShardSet;
+use millrace_rules::fields::Event;
 use smallvec::SmallVec;
 
 use super::connection::NONE;
+use super::events::{DELIVERIES, MARKED, UNHEARD};
 use super::frame::{Batch, Purpose};
 use super::io::ShardId;
+use super::message_events::admit_watched;
 use super::peers::Waits;
 use super::publish::Accepted;
 use super::republished::Trail;
@@ -83,6 +86,8 @@ struct Matched {
     /// Other shards, once they were looked up: what comes from one of them goes to no other.
     remote: SmallVec<[u16; 4]>,
     seen: Option<Seen>,
+    /// The publisher itself, if it wants no message of its own back.
+    own: Option<u32>,
 }
 
 impl Matched {
@@ -93,6 +98,11 @@ impl Matched {
     #[inline]
     const fn is_wanted_here(&self) -> bool {
         !(self.clients.is_empty() && self.groups.is_empty() && self.rules.is_empty())
+    }
+
+    /// Once the other shards were looked up.
+    fn has_no_subscriber(&self) -> bool {
+        self.clients.is_empty() && self.groups.is_empty() && self.remote.is_empty() && self.own.is_none()
     }
 }
 
@@ -107,6 +117,17 @@ pub(super) enum Origin<'a> {
     Rule(&'a Trail),
     /// Another shard, or the broker itself.
     Elsewhere,
+}
+
+impl<'a> Origin<'a> {
+    /// The rules that the message came through.
+    pub(super) const fn trail(self) -> Option<&'a Trail> {
+        match self {
+            Self::Rule(trail) => Some(trail),
+            Self::Publisher(publisher) => publisher.trail(),
+            Self::Client { .. } | Self::Elsewhere => None,
+        }
+    }
 }
 
 /// A local client that gets a message, with all its matching subscriptions taken together.
@@ -142,6 +163,9 @@ impl Shard {
     }
 
     pub(super) fn publish_now(&mut self, message: &Lazy<'_>, origin: Origin<'_>) -> Accepted {
+        if self.events.wants_any(MARKED) && message.mark().is_empty() {
+            return self.publish_marked(message, origin);
+        }
         let mut waits = Waits::default();
         let mut wanted = false;
         let view = message.view();
@@ -151,6 +175,9 @@ impl Shard {
         let mut matched = self.matched(view);
         wanted |= matched.is_wanted_here() && self.route_matched(&mut matched, message, origin) > 0;
         wanted |= self.route_remote(&mut matched, message, &mut waits);
+        if self.events.wants_any(UNHEARD) {
+            self.raise_unheard(&matched, message, origin);
+        }
         self.router.put_back(matched);
         if !wanted {
             self.counters.add(Counter::MessagesUnrouted, 1);
@@ -159,6 +186,21 @@ impl Shard {
             waits = Waits::default();
         }
         Accepted { wanted, waits }
+    }
+
+    /// Tells rules that nobody but rules got a message, or that its publisher did not want it back.
+    #[cold]
+    fn raise_unheard(&mut self, matched: &Matched, message: &Lazy<'_>, origin: Origin<'_>) {
+        let view = message.view();
+        if let Some(own) = matched.own
+            && self.events.wants(Event::DeliveryDropped)
+        {
+            self.raise_no_local(own, message, view.head.qos);
+        }
+        let is_retained = view.head.retain && !view.payload.is_empty();
+        if self.events.wants(Event::MessageDropped) && !is_retained && matched.has_no_subscriber() {
+            self.raise_dropped(message, origin, "no_subscribers");
+        }
     }
 
     /// Gives a message to the other shards that have subscribers for it.
@@ -208,7 +250,7 @@ impl Shard {
     }
 
     fn look_up(&mut self, matched: &mut Matched, view: &MessageView<'_>) {
-        let Matched { topic, publisher, changes, stamp, clients: found, groups, rules, remote, seen } = matched;
+        let Matched { topic, publisher, changes, stamp, clients: found, groups, rules, remote, seen, own } = matched;
         topic.clear();
         topic.push_str(view.topic);
         (*publisher, *changes) = (view.head.publisher, self.router.changes);
@@ -217,6 +259,7 @@ impl Shard {
         rules.clear();
         remote.clear();
         *seen = None;
+        *own = None;
         self.router.stamp = self.router.stamp.wrapping_add(1);
         *stamp = self.router.stamp;
         let (stamp, publisher) = (*stamp, *publisher);
@@ -231,6 +274,7 @@ impl Shard {
                     Target::Client(index) => {
                         let Some(client) = clients.get_mut(index) else { continue };
                         if publisher == client.session.key && (subscriber.no_local || client.no_echo) {
+                            *own = Some(index);
                             continue;
                         }
                         // The stamp comes round again after 2^32 topics: what it points at must be this client.
@@ -259,6 +303,9 @@ impl Shard {
                 }
             }
         });
+        if own.is_some_and(|own| found.iter().any(|found| found.client == own)) {
+            *own = None;
+        }
     }
 
     fn route_matched(&mut self, matched: &mut Matched, message: &Lazy<'_>, origin: Origin<'_>) -> usize {
@@ -267,7 +314,7 @@ impl Shard {
         let mut wanted = clients.len() + groups.len();
         if !rules.is_empty() && !matches!(origin, Origin::Elsewhere) {
             wanted += rules.len();
-            self.run_rules(rules, message.view(), origin);
+            self.run_rules(rules, message, origin);
         }
         let alone = clients.len() == 1;
         let head = message.view().head;
@@ -283,7 +330,17 @@ impl Shard {
     }
 
     /// One delivery to one local client. `alone`: nobody else gets the same packet, so it is encoded in place.
+    #[inline]
     pub(super) fn deliver(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
+        if self.events.wants_any(DELIVERIES) {
+            self.deliver_as::<true>(client, message, grant, alone);
+        } else {
+            self.deliver_as::<false>(client, message, grant, alone);
+        }
+    }
+
+    /// `WATCHED`: a rule reads what becomes of deliveries.
+    fn deliver_as<const WATCHED: bool>(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, alone: bool) {
         let Some(state) = self.clients.get_mut(client) else { return };
         let now = self.now.monotonic;
         // `mount/#` matches the parent level too, which lies outside the mountpoint.
@@ -292,7 +349,7 @@ impl Shard {
         }
         if message.view().head.expires_at <= now {
             self.count_created(grant);
-            self.counters.add(dropped(grant.qos, Dropped::Expired), 1);
+            self.drop_delivery::<WATCHED>(client, message, grant, Dropped::Expired);
             return;
         }
         let slot = state.conn;
@@ -308,12 +365,17 @@ impl Shard {
             && !self.is_within_client_limit(slot, client, message, grant)
         {
             self.count_created(grant);
-            self.counters.add(dropped(grant.qos, Dropped::TooLarge), 1);
+            self.drop_delivery::<WATCHED>(client, message, grant, Dropped::TooLarge);
             return;
         }
         let Some(state) = self.clients.get_mut(client) else { return };
         let had = state.session.held();
-        let admit = state.session.admit(message, grant, online, room, &self.queue_limits);
+        let admit = if WATCHED {
+            let gone = &mut self.events.gone;
+            admit_watched(&mut state.session, message, grant, online, room, &self.queue_limits, gone)
+        } else {
+            state.session.admit(message, grant, online, room, &self.queue_limits)
+        };
         let has = state.session.held();
         self.held_changed(had, has);
         if !matches!(admit, Admit::Away) {
@@ -325,6 +387,9 @@ impl Shard {
                     self.counters.add(Counter::deliveries_completed(grant.qos), 1);
                 }
                 self.encode_message(client, slot, message, grant, packet_id, false, alone);
+                if WATCHED && self.events.wants(Event::MessageDelivered) {
+                    self.raise_delivered(client, message, grant);
+                }
             }
             Admit::Queued { dropped: oldest } => {
                 if online && !room {
@@ -333,15 +398,30 @@ impl Shard {
                 self.count_dropped(Dropped::QueueFull, oldest);
                 if oldest != ByQoS::default() {
                     self.count_full_queue(client);
+                    if WATCHED {
+                        self.raise_gone(client, Dropped::QueueFull);
+                    }
                 }
             }
-            Admit::Away => {}
+            Admit::Away => {
+                if WATCHED {
+                    self.raise_not_delivered(client, message, grant, Dropped::Slow);
+                }
+            }
             Admit::Dropped(why) => {
-                self.counters.add(dropped(grant.qos, why), 1);
+                self.drop_delivery::<WATCHED>(client, message, grant, why);
                 if why == Dropped::QueueFull {
                     self.count_full_queue(client);
                 }
             }
+        }
+    }
+
+    /// A delivery does not happen.
+    fn drop_delivery<const WATCHED: bool>(&mut self, client: u32, message: &Lazy<'_>, grant: &Grant, why: Dropped) {
+        self.counters.add(dropped(grant.qos, why), 1);
+        if WATCHED {
+            self.raise_not_delivered(client, message, grant, why);
         }
     }
 
@@ -483,17 +563,22 @@ impl Shard {
                 break;
             }
             let had = state.session.held();
-            let expired = state.session.expire_queued(now);
+            let expired = if self.events.wants(Event::DeliveryDropped) {
+                state.session.expire_queued_watched(now, |queued| self.events.gone.push(queued))
+            } else {
+                state.session.expire_queued(now)
+            };
             let left = state.session.held();
             let front = if conn.max_packet == u32::MAX { None } else { state.session.front().cloned() };
             if left != had {
                 self.count_dropped(Dropped::Expired, expired);
                 self.held_changed(had, left);
+                self.raise_gone(client, Dropped::Expired);
             }
             if let Some(queued) = front
                 && !self.is_within_client_limit(slot, client, &Lazy::shared(&queued.message), &queued.grant)
             {
-                self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+                self.drop_delivery::<true>(client, &Lazy::shared(&queued.message), &queued.grant, Dropped::TooLarge);
                 if let Some(state) = self.clients.get_mut(client) {
                     state.session.pop_queued();
                     let has = state.session.held();
@@ -502,7 +587,7 @@ impl Shard {
                 continue;
             }
             let Some(state) = self.clients.get_mut(client) else { return };
-            let next = state.session.next_queued();
+            let next = state.session.next_queued(self.queue_limits.keep_all);
             let has = state.session.held();
             self.held_changed(left, has);
             let Some((queued, packet_id)) = next else { break };
@@ -510,6 +595,9 @@ impl Shard {
                 self.counters.add(Counter::deliveries_completed(queued.grant.qos), 1);
             }
             self.encode_delivery(client, &queued, packet_id, false);
+            if self.events.wants(Event::MessageDelivered) {
+                self.raise_delivered(client, &Lazy::shared(&queued.message), &queued.grant);
+            }
         }
         self.feed(client);
     }
@@ -520,7 +608,7 @@ impl Shard {
         if self.conns.at(slot).max_packet != u32::MAX
             && !self.is_within_client_limit(slot, client, &lazy, &queued.grant)
         {
-            self.counters.add(dropped(queued.grant.qos, Dropped::TooLarge), 1);
+            self.drop_delivery::<true>(client, &lazy, &queued.grant, Dropped::TooLarge);
             if let Some(state) = self.clients.get_mut(client) {
                 state.session.inflight.end(packet_id);
                 self.counters.lower(Gauge::DeliveriesInflight, 1);

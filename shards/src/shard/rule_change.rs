@@ -7,6 +7,7 @@ use std::sync::Arc;
 use millrace_rules::RuleCounts;
 use millrace_rules::actions::ActionCounts;
 use millrace_rules::book::{Entry, RuleBook};
+use millrace_rules::fields::Event;
 
 use super::rule_stage::Running;
 use super::subscribers::{Subscriber, Target};
@@ -41,6 +42,9 @@ impl Shard {
             self.rules.running[number] = new.map(|entry| Running::new(entry, &self.rules.hands));
         }
         self.rules.running.truncate(book.entries().len());
+        let running = (0..).zip(&self.rules.running);
+        self.events.register(running.filter_map(|(number, running)| Some((number, &running.as_ref()?.here.rule))));
+        self.queue_limits.keep_all = self.events.wants(Event::MessageAcked);
         self.rules.book = book;
     }
 

@@ -7,17 +7,19 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
 
-use millrace_core::message::MessageView;
+use millrace_core::message::Lazy;
 use millrace_core::metrics::{ActionFailure, Counter, Counters};
 use millrace_core::packet::QoS;
-use millrace_core::time::Millis;
+use millrace_core::time::{Millis, Time};
 use millrace_core::value::Record;
 use millrace_rules::actions::ActionCounts;
 use millrace_rules::book::{Entry, RuleBook};
 use millrace_rules::diagnostics::line_and_column;
 use millrace_rules::error::EvalError;
-use millrace_rules::{Input, Outcome, PublishEvent, Rows, Rule, Scratch};
+use millrace_rules::{EventView, Input, Outcome, PublishEvent, Rows, Rule, Scratch};
 
+use super::events::Who;
+use super::mark::Mark;
 use super::republished::{Republished, Trail};
 use super::route::Origin;
 use super::rule_actions::Hands;
@@ -75,14 +77,6 @@ pub(super) struct Cause<'a> {
     pub(super) qos: QoS,
     /// The rules that this message came through.
     pub(super) trail: Option<&'a Trail>,
-}
-
-impl Cause<'_> {
-    /// Anything but a message that was published.
-    #[allow(dead_code, reason = "for events, which come next")]
-    pub(super) const fn event(now: Millis) -> Self {
-        Self { now, qos: QoS::AtMostOnce, trail: None }
-    }
 }
 
 impl RuleSet {
@@ -228,6 +222,37 @@ pub(super) struct RuleScratch {
     numbers: u64,
 }
 
+/// What telling rules of an event takes besides the event.
+pub(super) struct Ear<'a> {
+    pub(super) rules: &'a mut RuleSet,
+    pub(super) scratch: &'a mut RuleScratch,
+    pub(super) counters: &'a mut Counters,
+    pub(super) now: Time,
+    /// The rules that the message came through that it is about.
+    pub(super) trail: Option<&'a Trail>,
+}
+
+impl Ear<'_> {
+    /// Runs rules on an event that is a list of fields.
+    pub(super) fn hear(self, numbers: &[u32], view: EventView<'_>) {
+        let input = Input::fields(view, &mut self.scratch.json);
+        let cause = Cause { now: self.now.monotonic, qos: QoS::AtMostOnce, trail: self.trail };
+        self.rules.run_rules_on(numbers, &input, cause, self.counters);
+    }
+}
+
+impl Publisher {
+    /// The rules that the message came through.
+    pub(super) const fn trail(&self) -> Option<&Trail> {
+        self.trail.as_ref()
+    }
+
+    /// As events name it.
+    pub(super) fn who(&self) -> Who<'_> {
+        Who { client_id: &self.client_id, username: self.username.as_deref(), host: Some(self.peerhost) }
+    }
+}
+
 impl Shard {
     /// What rules want to know of a client, kept for later.
     pub(super) fn publisher(&self, client: u32) -> Option<Box<Publisher>> {
@@ -240,8 +265,19 @@ impl Shard {
         }))
     }
 
+    /// An identifier for one more message.
+    pub(super) fn message_id(&mut self) -> u128 {
+        self.rule_scratch.numbers += 1;
+        u128::from(self.now.unix.0) << 64 | u128::from(self.id.0) << 48 | u128::from(self.rule_scratch.numbers)
+    }
+
     /// Runs rules on a message of one of this shard's clients, or of one of its rules.
-    pub(super) fn run_rules(&mut self, wanting: &[u32], view: &MessageView<'_>, origin: Origin<'_>) {
+    pub(super) fn run_rules(&mut self, wanting: &[u32], message: &Lazy<'_>, origin: Origin<'_>) {
+        let view = message.view();
+        let id = match Mark::read(message.mark()) {
+            Some(mark) => mark.id,
+            None => self.message_id(),
+        };
         let mut trail = None;
         let (clientid, username, peerhost, dup) = match origin {
             Origin::Elsewhere => return,
@@ -261,9 +297,6 @@ impl Shard {
                 (&*client.session.client_id, extras.and_then(|extras| extras.username.as_deref()), peerhost, dup)
             }
         };
-        self.rule_scratch.numbers += 1;
-        let id =
-            u128::from(self.now.unix.0) << 64 | u128::from(self.id.0) << 48 | u128::from(self.rule_scratch.numbers);
         let event = PublishEvent {
             id,
             clientid,

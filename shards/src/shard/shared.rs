@@ -5,6 +5,7 @@
 
 #[expect(deprecated, reason = "see Shared::random")]
 use std::hash::{Hasher, SipHasher};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU8, AtomicU32, AtomicU64, fence};
@@ -58,6 +59,8 @@ pub struct Shared {
     mountpoints: Vec<Box<str>>,
     /// By listener, which of the mountpoints it has.
     listener_mountpoints: Vec<u16>,
+    /// Where listeners are bound, by name.
+    addresses: OnceLock<Vec<(String, SocketAddr)>>,
     counters: Vec<SharedCounters>,
     /// What rules have counted, by shard. Locked once a second by the shard, and by readers.
     pub(super) rule_numbers: Box<[Mutex<Vec<RuleNumbers>>]>,
@@ -137,6 +140,7 @@ impl Shared {
             listener_names,
             mountpoints,
             listener_mountpoints,
+            addresses: OnceLock::new(),
             config: RwLock::new(config),
             counters: (0..shards).map(|_| SharedCounters::new()).collect(),
             rule_numbers: (0..shards).map(|_| Mutex::default()).collect(),
@@ -192,6 +196,24 @@ impl Shared {
     /// Which mountpoint the clients of a listener have, as it was when the broker started; 0 is none.
     pub(super) fn listener_mountpoint(&self, listener: ListenerId) -> u16 {
         self.listener_mountpoints[usize::from(listener.0)]
+    }
+
+    /// Where listeners are bound, by name; before that is known it is what the config says. Set once only.
+    pub fn set_addresses(&self, addresses: &[(String, SocketAddr)]) {
+        let _ = self.addresses.set(addresses.to_vec());
+    }
+
+    /// What the clients of a listener connect to, as rules see it.
+    pub(super) fn address_of(&self, config: &ShardsConfig, listener: ListenerId) -> SocketAddr {
+        let name = &self.listener_names[usize::from(listener.0)];
+        let bound = self.addresses.get().and_then(|bound| bound.iter().find(|(known, _)| known == name));
+        bound.map_or_else(
+            || {
+                let listener = self.listener_config(config, listener);
+                SocketAddr::new(listener.address, listener.port)
+            },
+            |(_, address)| *address,
+        )
     }
 
     /// The text of a mountpoint.
@@ -295,7 +317,7 @@ impl Shard {
     pub(super) fn on_control(&mut self, control: Control) {
         match control {
             Control::Reload(config) => {
-                self.queue_limits = super::queue_limits(&config);
+                self.queue_limits = super::queue_limits(&config, self.queue_limits.keep_all);
                 self.rules.hands.set_limits(&config.mqtt);
                 self.config = config;
             }

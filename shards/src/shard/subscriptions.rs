@@ -10,6 +10,7 @@ use millrace_core::session::Subscription;
 use millrace_core::topic::filter::{self, FilterError, Share};
 use millrace_core::topic::name::TopicLimits;
 use millrace_core::topic::routes::RouteTable;
+use millrace_rules::fields::Event;
 
 use super::connection::{Conn, NONE};
 use super::frame::{Frame, RouteChange};
@@ -57,6 +58,16 @@ impl Shard {
                     match self.subscription_refusal(client, text, &parsed) {
                         Some(refusal) => refusal,
                         None => {
+                            if self.events.wants(Event::SessionSubscribed) {
+                                let properties = subscribe.properties;
+                                self.raise_subscription(
+                                    Event::SessionSubscribed,
+                                    client,
+                                    text,
+                                    options.qos,
+                                    properties,
+                                );
+                            }
                             self.subscribe(client, text, &parsed, *options, subscription_id, &mut waits, &mut feeds)
                         }
                     }
@@ -253,7 +264,11 @@ impl Shard {
             let subscriptions = &mut state.session.subscriptions;
             let code = match subscriptions.iter().position(|subscription| *subscription.filter == **text) {
                 Some(at) => {
-                    subscriptions.swap_remove(at);
+                    let qos = subscriptions.swap_remove(at).options.qos;
+                    if self.events.wants(Event::SessionUnsubscribed) {
+                        let properties = unsubscribe.properties;
+                        self.raise_subscription(Event::SessionUnsubscribed, client, text, qos, properties);
+                    }
                     // A group elsewhere chooses this member until it has heard of it [MQTT-3.10.4-2].
                     if let Some(home) = self.forget_subscription(client, text).filter(|home| *home != self.id) {
                         self.peers.wait_for(home, &mut waits);

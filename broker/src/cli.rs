@@ -11,6 +11,7 @@ use crate::config::layers::{Inputs, Loaded, load};
 use crate::config::print;
 use crate::diagnostics::{Severity, render_all};
 use crate::exit::Exit;
+use crate::import::{self, ImportOptions};
 use crate::{doctor, explain, host, run};
 
 /// An MQTT broker whose messages become rows.
@@ -83,10 +84,19 @@ enum Verb {
         /// The code, or all
         code: String,
     },
+    /// Work on rules
+    #[command(subcommand)]
+    Rules(RulesVerb),
     /// Publish messages
     Pub(Box<PublishOptions>),
     /// Print messages
     Sub(Box<SubscribeOptions>),
+}
+
+#[derive(Debug, Subcommand)]
+enum RulesVerb {
+    /// Make a config of the rules in an export of EMQX, and say what became of each
+    Import(ImportOptions),
 }
 
 /// Reads the command line and does what it says.
@@ -114,6 +124,7 @@ pub fn run() -> ExitCode {
             Err(exit) => exit,
         },
         Some(Verb::Explain { code }) => explain::run(&code),
+        Some(Verb::Rules(RulesVerb::Import(options))) => import::run(&options),
         Some(Verb::Pub(options)) => publish::run(&options),
         Some(Verb::Sub(options)) => subscribe::run(&options),
     };

@@ -48,6 +48,9 @@ const ENTRIES: &[Entry] = entries! {
         "--config /etc/millrace/absent.toml", "Check the path and the rights of the user that runs the broker.";
     C0113 "reload refused", "SIGHUP found a config that does not hold; the broker runs on with the one that it has.",
         "kill -HUP after a typo", "Mend what the lines before it name (`millrace check-config` says the same) and send SIGHUP again.";
+    C0120 "not an export", "`millrace rules import` reads exports of EMQX: the JSON of 4.x, and of 5.x the tar.gz, its cluster.hocon or the \
+        same as JSON, up to 32 MiB of text.", "millrace rules import emqx.conf.bak", "Export again: `emqx_ctl data export` (4.x), \
+        `emqx ctl data export` (5.x).";
     H0001 "kernel too old", "io_uring as the broker drives it needs Linux 6.1; on older ones it runs on epoll.",
         "Linux 5.10", "Use a newer kernel, or live with engine = \"epoll\".";
     H0003 "io_uring refused", "A seccomp profile (Docker 25 and containerd 2 have one by default), kernel.io_uring_disabled or a kernel \

@@ -292,8 +292,7 @@ fn a_publish_allocates_at_most_once_and_never_for_a_subscriber() {
 
 #[test]
 fn a_rule_that_does_not_want_a_message_costs_nothing() {
-    let config =
-        |sql: &str| RuleConfig { sql: sql.into(), ..RuleConfig::default() };
+    let config = |sql: &str| RuleConfig { sql: sql.into(), ..RuleConfig::default() };
     let rules = Rules::compile(&[
         ("demo", config(r#"SELECT clientid, payload.t AS t FROM "demo/#" WHERE payload.t > 0"#)),
         ("other", config(r#"SELECT * FROM "plant/line/+/far", "plant/other/#""#)),

@@ -13,8 +13,7 @@ fn a_publish_is_a_row_in_the_file_within_a_second() {
     let config: SinkConfig = toml::from_str("kind = 'sqlite'\nfile = 'demo.sqlite'\ntable = 'demo'").expect("config");
     let (sinks, mut ports) = Sinks::start(&[("demo", config)], 1, &dir).expect("started");
     let sql = "SELECT clientid, topic, payload.t AS t, timestamp FROM \"demo/#\" WHERE payload.t > 0";
-    let rule =
-        RuleConfig { sql: sql.to_owned(), sinks: vec!["demo".to_owned()], ..RuleConfig::default() };
+    let rule = RuleConfig { sql: sql.to_owned(), sinks: vec!["demo".to_owned()], ..RuleConfig::default() };
     let mut rules = Rules::compile(&[("demo", rule)]).expect("a good rule");
     let mut scratch = Scratch::default();
     let input = Input::publish(

@@ -139,8 +139,7 @@ fn routing() -> Round {
 pub(super) fn rules() -> Rules {
     let sql = "SELECT clientid, topic, payload.t AS t, payload.t * 1.8 + 32 AS f, upper(payload.unit) AS unit, \
                timestamp FROM \"plant/#\" WHERE payload.t > 0 AND payload.unit = 'c'";
-    let config =
-        RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() };
+    let config = RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() };
     Rules::compile(&[("bench", config)]).expect("this is a rule")
 }
 

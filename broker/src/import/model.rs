@@ -1,0 +1,190 @@
+//! What is made of an export, whichever generation it has: rules and sinks, each with what became of it.
+
+use millrace_rules::config::{ActionConfig, RuleConfig};
+use millrace_rules::diagnostics::{Diagnostic, Severity};
+use serde::Serialize;
+
+use super::differences::Difference;
+
+/// All that was in an export.
+#[derive(Debug, Default)]
+pub struct Imported {
+    /// As the file says, or as it looks: `4.4`, `5.x`.
+    pub version: String,
+    /// Its rules.
+    pub rules: Vec<Rule>,
+    /// What they write to.
+    pub sinks: Vec<Sink>,
+    /// What brought messages in, or was not even readable.
+    pub sources: Vec<Lost>,
+    /// What else is in the file.
+    pub left_out: Vec<String>,
+}
+
+/// Something of which nothing is written.
+#[derive(Debug)]
+pub struct Lost {
+    /// What it is in the export.
+    pub old: String,
+    /// Why.
+    pub why: String,
+}
+
+/// What became of a rule or sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// It does what it did.
+    Taken,
+    /// It runs, and something of it is gone or other than it was.
+    Changed,
+    /// It does not run here; it is written commented out.
+    NotSupported,
+}
+
+/// One rule.
+#[derive(Debug, Default)]
+pub struct Rule {
+    /// Its id in the export.
+    pub old: String,
+    /// Its name in the config.
+    pub name: String,
+    /// What is written: its text, and the actions that this version has.
+    pub config: RuleConfig,
+    /// Actions that hand rows to sinks which this version does not have; written commented out.
+    pub waiting: Vec<ActionConfig>,
+    /// What is gone or other than it was.
+    pub changes: Vec<String>,
+    /// Why it cannot run, besides the diagnostics.
+    pub refusals: Vec<String>,
+    /// What the checker says of its text.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Where its text may mean something else here.
+    pub differences: Vec<Difference>,
+}
+
+impl Rule {
+    /// What became of it.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if !self.refusals.is_empty() || self.diagnostics.iter().any(|d| d.severity == Severity::Error) {
+            Verdict::NotSupported
+        } else if self.changes.is_empty() {
+            Verdict::Taken
+        } else {
+            Verdict::Changed
+        }
+    }
+
+    /// Puts one action where it belongs.
+    pub fn add(&mut self, action: Converted) {
+        match action {
+            Converted::Ready(action) => self.config.actions.push(action),
+            Converted::Waiting(action) => {
+                self.changes.push(format!("runs without {}", described(&action)));
+                self.waiting.push(action);
+            }
+            Converted::Lost(why) => self.changes.push(why),
+        }
+    }
+
+    /// Checks its text, and finds where it means something else here.
+    pub fn check(&mut self) {
+        self.diagnostics = millrace_rules::rule::diagnose(&self.config.sql).unwrap_or_else(|errors| errors);
+        super::differences::find(self);
+    }
+}
+
+fn described(action: &ActionConfig) -> String {
+    match action {
+        ActionConfig::Sink { sink, fallbacks } if fallbacks.is_empty() => format!("its sink `{sink}`"),
+        ActionConfig::Sink { sink, .. } => format!("its sink `{sink}` and the fallbacks of it"),
+        _ => "an action".to_owned(),
+    }
+}
+
+/// What became of one action.
+#[derive(Debug)]
+pub enum Converted {
+    /// This version has it.
+    Ready(ActionConfig),
+    /// It needs a sink that this version does not have.
+    Waiting(ActionConfig),
+    /// It has no counterpart; the words say what and why.
+    Lost(String),
+}
+
+impl Converted {
+    /// The same, with what is tried when it fails.
+    #[must_use]
+    pub fn with_fallbacks(self, fallbacks: Vec<Self>, changes: &mut Vec<String>) -> Self {
+        match self {
+            Self::Ready(ActionConfig::Republish(mut republish)) => {
+                for fallback in fallbacks {
+                    match fallback {
+                        Self::Ready(action) => republish.fallbacks.push(action),
+                        Self::Waiting(action) => {
+                            changes.push(format!("a republish is without its fallback, {}", described(&action)))
+                        }
+                        Self::Lost(why) => changes.push(format!("a republish is without a fallback: {why}")),
+                    }
+                }
+                Self::Ready(ActionConfig::Republish(republish))
+            }
+            Self::Waiting(ActionConfig::Sink { sink, fallbacks: mut there }) => {
+                for fallback in fallbacks {
+                    match fallback {
+                        Self::Ready(action) | Self::Waiting(action) => there.push(action),
+                        Self::Lost(why) => changes.push(format!("the sink `{sink}` is without a fallback: {why}")),
+                    }
+                }
+                Self::Waiting(ActionConfig::Sink { sink, fallbacks: there })
+            }
+            // What cannot fail has no use for fallbacks.
+            other => other,
+        }
+    }
+}
+
+/// One sink: where it went, and with what.
+#[derive(Debug)]
+pub struct Sink {
+    /// What it is in the export, such as `resource:a7a38187 (bridge_kafka)`.
+    pub old: String,
+    /// Its name in the config.
+    pub name: String,
+    /// Its `kind`, in the words of this program where it has them.
+    pub kind: String,
+    /// Its parameters by their names in the export, without secrets.
+    pub parameters: toml::Table,
+    /// Notes that stand above it.
+    pub notes: Vec<String>,
+    /// Topics that it took by itself, without a rule.
+    pub own_topic: Option<String>,
+}
+
+/// What `kind` would be, by the type of a resource, action or bridge. None of them is in this version.
+#[must_use]
+pub fn kind_of(kind: &str) -> String {
+    let known = match kind {
+        "web_hook" | "webhook" | "http" => "http",
+        "bridge_kafka" | "kafka" | "kafka_producer" | "confluent_producer" | "azure_event_hub_producer" => "kafka",
+        "bridge_mqtt" | "mqtt" => "mqtt",
+        "backend_mysql" | "mysql" => "mysql",
+        "backend_pgsql" | "backend_timescale" | "backend_matrix" | "pgsql" | "timescale" | "matrix" | "alloydb"
+        | "cockroachdb" | "redshift" => "postgres",
+        "disk_log" => "file",
+        other => other.trim_start_matches("backend_").trim_start_matches("bridge_"),
+    };
+    known.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(40).collect()
+}
+
+/// Text of an export as it may stand in a sentence.
+#[must_use]
+pub fn short(text: &str, chars: usize) -> String {
+    let text = crate::diagnostics::printable(text);
+    if text.chars().count() <= chars {
+        return text;
+    }
+    text.chars().take(chars).chain(['…']).collect()
+}

@@ -1,0 +1,1 @@
+//! Whole exports, from bytes to config and report.

@@ -407,9 +407,9 @@ mod tests {
             (r#""""SELECT * FROM "t" WHERE a = 1""""#, r#"SELECT * FROM "t" WHERE a = 1"#),
             ("\"\"\"~\n    SELECT *\n      FROM \"t\"~\"\"\"", "SELECT *\n  FROM \"t\""),
             ("\"\"\"~\n    SELECT *\n\n    FROM \"t\"\n  ~\"\"\"", "SELECT *\n\nFROM \"t\"\n"),
-            (r#""""a "b" \\d \n"""""#, "a \"b\" \\d \n"),
+            (r#""""a "b" \\d \n""""#, "a \"b\" \\d \n"),
             (r#""a\"b\\ \u00e4 \x""#, "a\"b\\ ä \\x"),
-            (r#""""ends with a quote""""""#, "ends with a quote\""),
+            (r#""""ends with a quote"""""#, "ends with a quote\""),
         ] {
             assert_eq!(parse(&format!("k = {written}")), Ok(json!({"k": meant})), "{written}");
         }

@@ -174,6 +174,7 @@ pub fn kind_of(kind: &str) -> String {
         "backend_pgsql" | "backend_timescale" | "backend_matrix" | "pgsql" | "timescale" | "matrix" | "alloydb"
         | "cockroachdb" | "redshift" => "postgres",
         "disk_log" => "file",
+        "" => "unknown",
         other => other.trim_start_matches("backend_").trim_start_matches("bridge_"),
     };
     known.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(40).collect()

@@ -182,6 +182,9 @@ fn is_secret_header(name: &str, value: &Value) -> bool {
 
 /// The text, and in each URL of it neither a user part nor the values of secret arguments.
 fn without_credentials(text: &str, of: Of) -> String {
+    if text.starts_with('/') {
+        return without_arguments(text, of);
+    }
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find("://") {
@@ -191,26 +194,22 @@ fn without_credentials(text: &str, of: Of) -> String {
         let (url, behind) = after.split_at(end);
         let authority = url.find(['/', '?', '#']).unwrap_or(url.len());
         // A password may hold an `@`, or a slash that should have been escaped.
-        let host = match url[..authority].rfind('@') {
-            Some(user) => &url[user + 1..],
-            None => match url.rfind('@').filter(|user| url[..*user].contains(':')) {
-                Some(user) => &url[user + 1..],
-                None => url,
-            },
-        };
-        match host.split_once('?') {
-            Some((path, query)) => {
-                out.push_str(path);
-                out.push('?');
-                let arguments: Vec<String> = query.split('&').map(|argument| without_secret(argument, of)).collect();
-                out.push_str(&arguments.join("&"));
-            }
-            None => out.push_str(host),
-        }
+        let user = url[..authority].rfind('@').or_else(|| url.rfind('@').filter(|user| url[..*user].contains(':')));
+        out.push_str(&without_arguments(user.map_or(url, |user| &url[user + 1..]), of));
         rest = behind;
     }
     out.push_str(rest);
     out
+}
+
+fn without_arguments(url: &str, of: Of) -> String {
+    match url.split_once('?') {
+        Some((path, query)) => {
+            let arguments: Vec<String> = query.split('&').map(|argument| without_secret(argument, of)).collect();
+            format!("{path}?{}", arguments.join("&"))
+        }
+        None => url.to_owned(),
+    }
 }
 
 fn without_secret(argument: &str, of: Of) -> String {
@@ -246,7 +245,7 @@ mod tests {
             json!({"url": "http://user:S3CRET@host:80/path?token=S3CRET&q=1"}),
             json!({"servers": "amqp://u:S3CRET@a,amqp://u:S3/CRET@b", "x": "mongodb://u:p@S3CRET@h/db"}),
             json!({"kafka_ext_headers": [{"kafka_ext_header_key": "api-token", "kafka_ext_header_value": "S3CRET"}]}),
-            json!({"pin_password": 123_456}),
+            json!({"pin_password": 123_456, "path": "/x?api_key=S3CRET"}),
         ];
         for secret in secrets {
             let text = carried(secret.clone(), Of::Connection);

@@ -128,7 +128,8 @@ impl Report {
         for sink in &imported.sinks {
             report.sinks.add(Verdict::NotSupported);
             let mut reasons = vec![format!(
-                "this version has no sink of the kind `{}`; its parameters are written commented out",
+                "this version has no sink of the kind `{}`; its parameters are written commented out, and a sink \
+                 of the kind `sqlite` can take its rows",
                 sink.kind
             )];
             if let Some(topic) = &sink.own_topic {
@@ -204,7 +205,7 @@ impl Report {
             }
         }
         for group in &self.differences {
-            let _ = writeln!(text, "  differs        {}: {}", listed(&group.rules), group.words);
+            let _ = writeln!(text, "  differs        {}: {}", listed(&rules(&group.rules)), group.words);
         }
         if !self.left_out.is_empty() {
             let _ = writeln!(
@@ -256,8 +257,12 @@ fn entry(rule: &Rule) -> Entry {
 }
 
 impl Entry {
+    /// As the config calls it, or else the export.
     fn shown(&self) -> String {
-        format!("{} {}", self.what, self.name.as_deref().unwrap_or(&self.old))
+        match &self.name {
+            Some(name) => format!("{}s.{name}", self.what),
+            None => format!("{} {}", self.what, self.old),
+        }
     }
 
     fn tell(&self, text: &mut String) {
@@ -276,7 +281,8 @@ impl Entry {
             (Verdict::NotSupported, "rule", Some(_)) => " (written commented out: mend it and take the `#` away)",
             _ => "",
         };
-        let old = if self.what == "source" || self.old.is_empty() { String::new() } else { format!(" [{}]", self.old) };
+        let is_known = self.name.as_ref().is_none_or(|name| *name == self.old);
+        let old = if is_known { String::new() } else { format!(" ({})", self.old) };
         let _ = writeln!(text, "  {word:<14} {}{old}: {}{remedy}", self.shown(), reasons.join("; "));
     }
 }
@@ -290,6 +296,10 @@ impl Said {
             diagnostic.code, self.line, self.column, diagnostic.message
         ))
     }
+}
+
+fn rules(names: &[String]) -> Vec<String> {
+    names.iter().map(|name| format!("rules.{name}")).collect()
 }
 
 /// The first few, and how many more.

@@ -6,7 +6,7 @@ use millrace_rules::config::{ActionConfig, Compat, OnActionFailed};
 use millrace_rules::diagnostics::Severity;
 
 use super::model::{Imported, Rule, Sink, Verdict, short};
-use crate::diagnostics::{printable, printable_lines};
+use crate::diagnostics::printable_lines;
 
 /// Writes all of it.
 #[must_use]
@@ -39,7 +39,7 @@ fn remark(out: &mut String, text: &str) {
 /// The same text as a comment; it has no control characters, as it is TOML.
 fn commented(text: &str) -> String {
     text.lines().fold(String::new(), |mut out, line| {
-        let _ = writeln!(out, "# {line}");
+        let _ = if line.is_empty() { writeln!(out, "#") } else { writeln!(out, "# {line}") };
         out
     })
 }
@@ -139,7 +139,8 @@ fn write_sink(out: &mut String, sink: &Sink) {
 
 /// `key = value` on its line; text of several lines as such.
 fn assign(out: &mut String, key: &str, value: &toml::Value) {
-    let is_bare = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-    let key = if is_bare { key.to_owned() } else { toml::Value::from(printable(key)).to_string() };
+    // TOML quotes a key by its own rules; a table of one member shows how.
+    let shown = toml::Value::from(toml::Table::from_iter([(key.to_owned(), true.into())])).to_string();
+    let key = shown.strip_prefix("{ ").and_then(|key| key.strip_suffix(" = true }")).unwrap_or(&shown);
     let _ = writeln!(out, "{key} = {value}");
 }

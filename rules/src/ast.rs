@@ -4,14 +4,25 @@ use std::borrow::Cow;
 
 use crate::diagnostics::Span;
 
-/// A whole rule: `SELECT … FROM … WHERE …`.
+/// A whole rule: `SELECT … FROM … WHERE …` or `FOREACH … DO … INCASE … FROM … WHERE …`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Query<'s> {
-    /// What a row is made of, in order.
+    /// What a row is made of, in order; of FOREACH helpers, and last the list.
     pub fields: Vec<Field<'s>>,
+    /// What FOREACH does with each element.
+    pub foreach: Option<Foreach<'s>>,
     /// Which messages it sees.
     pub sources: Vec<Source<'s>>,
     /// Which of them make a row.
+    pub condition: Option<Expr<'s>>,
+}
+
+/// What is said of each element of the list.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Foreach<'s> {
+    /// DO: what its row is made of.
+    pub projection: Option<Vec<Field<'s>>>,
+    /// INCASE: which elements make a row.
     pub condition: Option<Expr<'s>>,
 }
 
@@ -29,13 +40,37 @@ pub enum Field<'s> {
     },
 }
 
+impl Field<'_> {
+    /// Where it stands.
+    #[must_use]
+    pub const fn span(&self) -> Span {
+        match self {
+            Self::All(span) => *span,
+            Self::Expr { expr, .. } => expr.span,
+        }
+    }
+}
+
 /// Where the value of a field goes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Alias<'s> {
-    /// The column, then the names inside it.
-    pub path: Vec<Cow<'s, str>>,
+    /// The column.
+    pub root: Cow<'s, str>,
+    /// The way into it.
+    pub steps: Vec<PutStep>,
     /// Where it stands.
     pub span: Span,
+}
+
+/// One step to where a value is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PutStep {
+    /// A member, made if it is not there.
+    Name(String),
+    /// `[i]`: the element in place of which it comes, from 1, or from -1 backwards; `[0]`: before the first one.
+    Index(i64),
+    /// `[-0]`: behind the last one.
+    Append,
 }
 
 /// A Topic Filter or event after FROM.
@@ -100,6 +135,10 @@ pub enum ExprKind<'s> {
         /// ELSE.
         otherwise: Option<Box<Expr<'s>>>,
     },
+    /// `[x, y, …]`.
+    List(Vec<Expr<'s>>),
+    /// `[1..9]`.
+    Range(i64, i64),
     /// `f(x, …)`.
     Call {
         /// The function's name.
@@ -136,7 +175,18 @@ pub struct Path<'s> {
     /// Where it stands.
     pub root_span: Span,
     /// The way into it.
-    pub steps: Vec<Step>,
+    pub steps: Vec<PathStep<'s>>,
+}
+
+/// One step of a path.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PathStep<'s> {
+    /// A step that is known.
+    Fixed(Step),
+    /// `[a.b]`: an element whose position is computed.
+    Computed(Expr<'s>),
+    /// `[2..4]`: the elements from one position to another, both included.
+    Slice(i64, i64, Span),
 }
 
 /// One step into a value.
@@ -198,6 +248,27 @@ impl BinaryOp {
             Self::GreaterOrEqual => ">=",
             Self::Matches => "=~",
         }
+    }
+
+    /// The operator that is written so.
+    #[must_use]
+    pub fn named(symbol: &str) -> Option<Self> {
+        Some(match symbol {
+            "+" => Self::Add,
+            "-" => Self::Subtract,
+            "*" => Self::Multiply,
+            "/" => Self::Divide,
+            "=" => Self::Equal,
+            "!=" | "<>" => Self::NotEqual,
+            "<" => Self::Less,
+            "<=" => Self::LessOrEqual,
+            ">" => Self::Greater,
+            ">=" => Self::GreaterOrEqual,
+            "=~" => Self::Matches,
+            _ if symbol.eq_ignore_ascii_case("div") => Self::Div,
+            _ if symbol.eq_ignore_ascii_case("mod") => Self::Mod,
+            _ => return None,
+        })
     }
 
     /// Whether its value is true or false.

@@ -63,12 +63,6 @@ pub const CODES: &[Code] = &[
         "SELECT * FROM \"t\"",
     ),
     text(
-        "R0007",
-        "A part of the language that this version does not have.",
-        "SELECT payload.a[1..3] AS a FROM \"t\"",
-        "SELECT payload.a[1] AS a FROM \"t\"",
-    ),
-    text(
         "R0101",
         "A bare name that is neither a field of the event nor a name given by AS further left. Members of a JSON payload are written payload.name.",
         "SELECT temp FROM \"t\"",
@@ -94,9 +88,9 @@ pub const CODES: &[Code] = &[
     ),
     text(
         "R0105",
-        "An event that rules cannot read.",
+        "An event that there is not. After FROM stand topic filters and events such as $events/client_connected.",
+        "SELECT * FROM \"$events/client_conected\"",
         "SELECT * FROM \"$events/client_connected\"",
-        "SELECT * FROM \"sensors/#\"",
     ),
     text(
         "R0106",
@@ -109,6 +103,12 @@ pub const CODES: &[Code] = &[
         "A column is given a value and parts at the same time.",
         "SELECT topic AS a, qos AS a.b FROM \"t\"",
         "SELECT topic AS a.t, qos AS a.b FROM \"t\"",
+    ),
+    text(
+        "R0108",
+        "Only a warning: this version has no part that makes the event happen, so that the rule never runs for it.",
+        "SELECT * FROM \"$events/client_check_authn_complete\"",
+        "SELECT * FROM \"$events/client_connack\"",
     ),
     text(
         "R0110",
@@ -200,6 +200,27 @@ pub const CODES: &[Code] = &[
         "R0309",
         "The rule looks through or makes more than 32 MiB for one message: a shard must not stall for one rule.",
         "SELECT concat(payload, payload) AS a, concat(a, a) AS b, concat(b, b) AS c FROM \"t\"",
+        "",
+        "SELECT payload AS a FROM \"t\"",
+    ),
+    message(
+        "R0310",
+        "A slice of something that is not a list.",
+        "SELECT payload.a[1..2] AS a FROM \"t\"",
+        "{\"a\":5}",
+        "SELECT payload.a AS a FROM \"t\"",
+    ),
+    message(
+        "R0311",
+        "A slice begins before the first element: its negative bound counts more elements than the list has.",
+        "SELECT payload.a[-3..-1] AS a FROM \"t\"",
+        "{\"a\":[1,2]}",
+        "SELECT payload.a[-2..-1] AS a FROM \"t\"",
+    ),
+    message(
+        "R0312",
+        "FOREACH makes more than 10,000 rows of one message.",
+        "FOREACH payload DO item AS a FROM \"t\"",
         "",
         "SELECT payload AS a FROM \"t\"",
     ),

@@ -9,6 +9,14 @@ pub(crate) struct ColumnTree {
     columns: Vec<(String, Output)>,
 }
 
+/// A value stands on the way that is not made of named parts.
+pub(crate) struct Taken {
+    /// Its name.
+    pub(crate) name: String,
+    /// Its slot; without one it is a list.
+    pub(crate) slot: Option<usize>,
+}
+
 impl ColumnTree {
     /// A whole column; one of the same name is replaced, at its place.
     pub(crate) fn set(&mut self, name: &str, output: Output) {
@@ -18,11 +26,21 @@ impl ColumnTree {
         }
     }
 
+    /// The column of this name.
+    pub(crate) fn get(&self, name: &str) -> Option<&Output> {
+        self.columns.iter().find(|(known, _)| known == name).map(|(_, output)| output)
+    }
+
+    /// The names of all columns.
+    pub(crate) fn roots(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
     /// A value at the end of a path; its first step is a name. What stood there before is replaced.
     ///
     /// # Errors
-    /// The name on the way at which a value stands already that is not made of named parts.
-    pub(crate) fn place(&mut self, path: &[Step], slot: usize) -> Result<(), String> {
+    /// What is in the way.
+    pub(crate) fn place(&mut self, path: &[Step], slot: usize) -> Result<(), Taken> {
         let (name, rest) = first(path);
         insert(&mut self.columns, &name, rest, slot)
     }
@@ -41,7 +59,7 @@ fn first(path: &[Step]) -> (String, &[Step]) {
     }
 }
 
-fn insert(members: &mut Vec<(String, Output)>, name: &str, rest: &[Step], slot: usize) -> Result<(), String> {
+fn insert(members: &mut Vec<(String, Output)>, name: &str, rest: &[Step], slot: usize) -> Result<(), Taken> {
     let Some((_, known)) = members.iter_mut().find(|(known, _)| known == name) else {
         members.push((name.to_owned(), made(rest, slot)));
         return Ok(());
@@ -52,7 +70,8 @@ fn insert(members: &mut Vec<(String, Output)>, name: &str, rest: &[Step], slot: 
             Ok(())
         }
         (Output::Map(inner), [Step::Name(next), rest @ ..]) => insert(inner, next, rest, slot),
-        _ => Err(name.to_owned()),
+        (Output::Slot(slot), _) => Err(Taken { name: name.to_owned(), slot: Some(*slot) }),
+        _ => Err(Taken { name: name.to_owned(), slot: None }),
     }
 }
 

@@ -3,11 +3,13 @@
 use millrace_core::topic::filter;
 use millrace_core::value::Value;
 
-use crate::ast::BinaryOp;
+use crate::ast::{BinaryOp, PutStep, Step};
 use crate::error::{EvalError, Trouble};
 use crate::fields::EventField;
 use crate::input::{At, Input, PublishEvent, Scratch};
+use crate::json;
 use crate::ops;
+use crate::path::{self, Found};
 use crate::tree::{Node, NodeKind};
 use crate::value_type::Type;
 
@@ -65,11 +67,23 @@ impl Compiler {
             NodeKind::Field(field) => value_fn(move |frame, _| Ok(frame.input.field(field))),
             NodeKind::Payload(steps) => value_fn(move |frame, _| frame.input.payload(&steps).at(span)),
             NodeKind::Part(of, steps) => match (&of.kind, &*steps) {
-                (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)]) if name == "retain" => {
+                (NodeKind::Field(EventField::Flags), [Step::Name(name)]) if name == "retain" => {
                     value_fn(|frame, _| Ok(Value::Bool(frame.input.retain())))
                 }
-                (NodeKind::Field(EventField::Flags), [crate::ast::Step::Name(name)]) if name == "dup" => {
+                (NodeKind::Field(EventField::Flags), [Step::Name(name)]) if name == "dup" => {
                     value_fn(|frame, _| Ok(Value::Bool(frame.input.dup())))
+                }
+                // Only the part is copied, not the whole.
+                (NodeKind::Slot(slot), _) => {
+                    let slot = *slot;
+                    value_fn(move |frame, slots| match path::find(&slots[slot], &steps) {
+                        Found::Here(value) => copy(frame, value).at(span),
+                        Found::InText(text, rest) => {
+                            frame.input.pay(text.len()).at(span)?;
+                            Ok(json::decode(text, rest))
+                        }
+                        Found::Nothing => Ok(Value::Null),
+                    })
                 }
                 _ => {
                     let of = self.value(*of);
@@ -78,15 +92,50 @@ impl Compiler {
                         if let Value::Text(text) = &whole {
                             frame.input.pay(text.len()).at(span)?;
                         }
-                        Ok(ops::walk(whole, &steps))
+                        Ok(path::walk(whole, &steps))
                     })
                 }
             },
-            NodeKind::Slot(slot) => value_fn(move |frame, slots| {
-                let value = &slots[slot];
-                frame.input.pay(copied(value)).at(span)?;
-                Ok(value.clone())
-            }),
+            NodeKind::At(of, index) => {
+                let (of, index) = (self.value(*of), self.value(*index));
+                value_fn(move |frame, slots| {
+                    let whole = of(frame, slots)?;
+                    let Value::Int(index) = index(frame, slots)? else { return Ok(Value::Null) };
+                    frame.input.pay(copied(&whole)).at(span)?;
+                    Ok(path::walk(whole, &[Step::Index(index)]))
+                })
+            }
+            NodeKind::Slice(of, first, last) => {
+                let of = self.value(*of);
+                value_fn(move |frame, slots| {
+                    let whole = of(frame, slots)?;
+                    frame.input.pay(copied(&whole)).at(span)?;
+                    path::slice(whole, first, last).at(span)
+                })
+            }
+            NodeKind::List(items) => {
+                let items: Vec<_> = items.into_iter().map(|item| self.value(item)).collect();
+                value_fn(move |frame, slots| {
+                    items.iter().map(|item| item(frame, slots)).collect::<Result<_, _>>().map(Value::List)
+                })
+            }
+            NodeKind::Put(base, steps, value) => {
+                let (base, value) = (base.map(|base| self.value(*base)), self.value(*value));
+                // Names are the rule's, and so live as long as the constants do.
+                let first = self.constants.len();
+                self.constants.extend(steps.iter().map(|step| match step {
+                    PutStep::Name(name) => Value::Text(name.clone().into()),
+                    PutStep::Index(_) | PutStep::Append => Value::Null,
+                }));
+                value_fn(move |frame, slots| {
+                    let value = value(frame, slots)?;
+                    let mut base = base.as_ref().map_or(Ok(Value::Null), |base| base(frame, slots))?;
+                    frame.input.pay(copied(&base)).at(span)?;
+                    path::put(&mut base, &steps, &frame.constants[first..], value);
+                    Ok(base)
+                })
+            }
+            NodeKind::Slot(slot) => value_fn(move |frame, slots| copy(frame, &slots[slot]).at(span)),
             NodeKind::Members(members) => {
                 let members: Vec<_> = members
                     .into_iter()
@@ -262,8 +311,15 @@ impl Compiler {
     }
 }
 
+/// A copy of a value, paid for.
+#[inline]
+fn copy<'i>(frame: &Frame<'i, '_>, value: &Value<'i>) -> Result<Value<'i>, Trouble> {
+    frame.input.pay(copied(value))?;
+    Ok(value.clone())
+}
+
 /// The bytes that copying this value copies.
-fn copied(value: &Value<'_>) -> usize {
+pub(crate) fn copied(value: &Value<'_>) -> usize {
     match value {
         Value::Text(std::borrow::Cow::Owned(text)) => text.len(),
         Value::Bytes(std::borrow::Cow::Owned(bytes)) => bytes.len(),

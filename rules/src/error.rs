@@ -6,6 +6,7 @@ use millrace_core::value::Value;
 
 use crate::diagnostics::Span;
 use crate::json::JsonError;
+use crate::program::ROWS_MAX;
 use crate::value_type::Type;
 
 /// A failed evaluation: code, place in the rule, and words that name the value met.
@@ -74,6 +75,12 @@ pub(crate) enum Trouble {
     Argument { function: &'static str, index: usize, wanted: Type, met: String },
     #[error("`{function}` cannot convert {met}")]
     Conversion { function: &'static str, met: String },
+    #[error("a slice wants a list, got {0}")]
+    NoList(String),
+    #[error("the slice begins before the list, which has {length} elements")]
+    BeforeTheList { length: usize },
+    #[error("the rule makes more than {ROWS_MAX} rows of one message")]
+    TooManyRows,
     #[error("the row or a value in it would have more than 16 MiB")]
     TooLarge,
     #[error("the rule looks through or makes more than 32 MiB for one message")]
@@ -92,6 +99,9 @@ impl Trouble {
             Self::Conversion { .. } => "R0307",
             Self::TooLarge => "R0308",
             Self::TooMuchWork => "R0309",
+            Self::NoList(_) => "R0310",
+            Self::BeforeTheList { .. } => "R0311",
+            Self::TooManyRows => "R0312",
         }
     }
 }

@@ -5,7 +5,8 @@
 //! | what a rule is in the config | [`config`] |
 //! | how its text becomes tokens and a tree | [`token`], [`parse`], [`ast`] |
 //! | what names and types mean, and what is wrong | `check`, [`fields`], [`functions`], [`diagnostics`] |
-//! | how the checked tree becomes closures | `tree`, `compile`, `ops` |
+//! | how the checked tree becomes closures, and what they do | `tree`, `compile`, `ops`, `path` |
+//! | what happens with them for one event | `program` |
 //! | what a rule sees of an event | [`input`], [`json`] |
 //! | what rules keep between events | [`state`] |
 //! | what a code means | [`codes`] |
@@ -25,6 +26,8 @@ pub mod input;
 pub mod json;
 mod ops;
 pub mod parse;
+mod path;
+mod program;
 mod properties;
 pub mod rule;
 pub mod state;

@@ -145,29 +145,3 @@ fn as_text<'v>(value: &'v Value<'_>) -> Option<Cow<'v, str>> {
 fn operands(op: BinaryOp, left: &Value<'_>, right: &Value<'_>) -> Trouble {
     Trouble::Operands { op: op.symbol(), left: met(left), right: met(right) }
 }
-
-/// The end of a path into any value; null where it leads nowhere. A text may hold JSON.
-pub(crate) fn walk<'i>(mut value: Value<'i>, steps: &[crate::ast::Step]) -> Value<'i> {
-    use crate::ast::Step;
-    for (index, step) in steps.iter().enumerate() {
-        value = match (value, step) {
-            (Value::Map(mut members), Step::Name(name)) => {
-                match members.iter().rposition(|(known, _)| known == name.as_str()) {
-                    Some(at) => members.swap_remove(at).1,
-                    None => Value::Null,
-                }
-            }
-            (Value::List(mut items), Step::Index(index)) => {
-                let length = i64::try_from(items.len()).unwrap_or(i64::MAX);
-                let at = if *index < 0 { length.checked_add(*index) } else { index.checked_sub(1) };
-                match at.and_then(|at| usize::try_from(at).ok()).filter(|at| *at < items.len()) {
-                    Some(at) => items.swap_remove(at),
-                    None => Value::Null,
-                }
-            }
-            (Value::Text(text), _) => return json::decode(&text, &steps[index..]),
-            _ => Value::Null,
-        };
-    }
-    value
-}

@@ -7,17 +7,18 @@ use std::fmt;
 use std::ops::AddAssign;
 use std::sync::Arc;
 
-use millrace_core::value::{Columns, Record, Row, RowTooLarge, Value};
+use millrace_core::value::{Columns, Record, Row};
 use smallvec::SmallVec;
 
 use crate::check::check;
-use crate::compile::{Compiler, Frame, TestFn, ValueFn};
-use crate::config::RuleConfig;
-use crate::diagnostics::{Diagnostic, Span};
-use crate::error::{EvalError, Trouble};
-use crate::input::{At, Input};
+use crate::config::{Compat, RuleConfig};
+use crate::diagnostics::Diagnostic;
+use crate::error::EvalError;
+use crate::fields::Event;
+use crate::input::Input;
 use crate::parse::parse;
-use crate::tree::{Output, Plan};
+use crate::program::{Made, Program, RowColumns};
+use crate::tree::Plan;
 
 /// All rules that run, each for itself.
 #[derive(Clone, Debug, Default)]
@@ -35,7 +36,7 @@ impl Rules {
         let mut wrong = Vec::new();
         for (name, config) in configs {
             let name = name.as_ref();
-            match plan(&config.sql) {
+            match plan(&config.sql, name, config.compat) {
                 Ok(plan) if config.enabled => {
                     let number = u32::try_from(rules.len()).expect("nobody writes four thousand million rules");
                     rules.push(Rule::new(number, name, config, plan));
@@ -89,12 +90,12 @@ impl fmt::Display for RuleDiagnostics {
 /// # Errors
 /// Everything that is wrong with it. Without an error: what is allowed but probably not meant.
 pub fn diagnose(sql: &str) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
-    plan(sql).map(|plan| plan.warnings)
+    plan(sql, "", Compat::default()).map(|plan| plan.warnings)
 }
 
-fn plan(sql: &str) -> Result<Plan, Vec<Diagnostic>> {
+fn plan(sql: &str, rule: &str, compat: Compat) -> Result<Plan, Vec<Diagnostic>> {
     let query = parse(sql).map_err(|diagnostic| vec![diagnostic])?;
-    check(&query, sql)
+    check(&query, sql, rule, compat)
 }
 
 /// How often what happened to one rule on one shard; added up when read.
@@ -148,27 +149,53 @@ impl Rows {
 #[derive(Debug)]
 pub struct Rule {
     number: u32,
-    program: Arc<Program>,
-    columns: Arc<Columns>,
+    shared: Arc<Compiled>,
+    /// The columns of the rows, by event.
+    columns: SmallVec<[RowColumns; 1]>,
     counts: RuleCounts,
+}
+
+/// What clones of a rule share.
+#[derive(Debug)]
+struct Compiled {
+    name: String,
+    config: RuleConfig,
+    filters: Vec<String>,
+    sinks: Vec<String>,
+    warnings: Vec<Diagnostic>,
+    /// By event.
+    programs: SmallVec<[Program; 1]>,
 }
 
 impl Clone for Rule {
     /// The same rule for another shard, its counters at 0.
     fn clone(&self) -> Self {
-        Self {
-            number: self.number,
-            program: Arc::clone(&self.program),
-            columns: self.program.columns(),
-            counts: RuleCounts::default(),
-        }
+        Self::of(self.number, Arc::clone(&self.shared))
     }
 }
 
 impl Rule {
     fn new(number: u32, name: &str, config: &RuleConfig, plan: Plan) -> Self {
-        let program = Arc::new(Program::new(name, config, plan));
-        Self { number, columns: program.columns(), program, counts: RuleCounts::default() }
+        let mut sinks: Vec<String> = Vec::new();
+        for sink in &config.sinks {
+            if !sinks.contains(sink) {
+                sinks.push(sink.clone());
+            }
+        }
+        let shared = Compiled {
+            name: name.to_owned(),
+            config: config.clone(),
+            filters: plan.filters,
+            sinks,
+            warnings: plan.warnings,
+            programs: plan.blocks.into_iter().map(Program::new).collect(),
+        };
+        Self::of(number, Arc::new(shared))
+    }
+
+    fn of(number: u32, shared: Arc<Compiled>) -> Self {
+        let columns = shared.programs.iter().map(Program::columns).collect();
+        Self { number, shared, columns, counts: RuleCounts::default() }
     }
 
     /// Its number in its rule set, as its records carry it.
@@ -180,37 +207,60 @@ impl Rule {
     /// Its name in the config.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.program.name
+        &self.shared.name
     }
 
     /// Its text, to say where in it something failed.
     #[must_use]
     pub fn sql(&self) -> &str {
-        &self.program.sql
+        &self.shared.config.sql
     }
 
     /// The Topic Filters of the messages that it wants. It wants a message once, however many of them match.
     #[must_use]
     pub fn filters(&self) -> &[String] {
-        &self.program.filters
+        &self.shared.filters
     }
 
     /// The names of the sinks that get its rows.
     #[must_use]
     pub fn sinks(&self) -> &[String] {
-        &self.program.sinks
+        &self.shared.sinks
     }
 
-    /// The columns of its rows.
+    /// The events that it reads: messages if it has filters, and those after FROM.
+    pub fn events(&self) -> impl Iterator<Item = Event> + '_ {
+        self.shared.programs.iter().map(Program::event)
+    }
+
+    /// What it is in the config.
     #[must_use]
-    pub fn columns(&self) -> &Arc<Columns> {
-        &self.columns
+    pub fn config(&self) -> &RuleConfig {
+        &self.shared.config
+    }
+
+    /// Whether both are clones of one rule.
+    #[must_use]
+    pub fn is_clone_of(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
+    /// The columns of its rows, for each event that it reads. Where the members of an element become columns there are
+    /// more, in the rows themselves.
+    pub fn columns(&self) -> impl Iterator<Item = &Arc<Columns>> {
+        self.columns.iter().map(RowColumns::known)
+    }
+
+    /// Whether its rows may have columns that only the message decides: FOREACH without DO.
+    #[must_use]
+    pub fn has_open_columns(&self) -> bool {
+        self.shared.programs.iter().any(Program::has_open_columns)
     }
 
     /// What is allowed in it but probably not meant.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
-        &self.program.warnings
+        &self.shared.warnings
     }
 
     /// What happened so far on this shard.
@@ -219,15 +269,41 @@ impl Rule {
         self.counts
     }
 
-    /// Evaluates the rule for a message that one of its filters matches. `rows` then holds what it made.
+    /// Evaluates the rule for an event that it reads. `rows` then holds what it made.
     pub fn evaluate(&mut self, input: &Input<'_>, rows: &mut Rows) -> Outcome {
         rows.records.clear();
+        self.run(input, Some(rows))
+    }
+
+    /// The same for a rule of which nobody wants the rows: what cannot fail is not computed.
+    pub fn judge(&mut self, input: &Input<'_>) -> Outcome {
+        self.run(input, None)
+    }
+
+    #[inline]
+    fn run(&mut self, input: &Input<'_>, rows: Option<&mut Rows>) -> Outcome {
         self.counts.matched += 1;
         input.refuel();
-        match self.program.run(input, &mut rows.scratch) {
+        let event = input.event();
+        let programs = &self.shared.programs;
+        let Some(at) = programs.iter().position(|program| program.event() == event) else {
+            self.counts.no_result += 1;
+            return Outcome::NoResult;
+        };
+        let made = match rows {
+            Some(rows) => {
+                let Rows { scratch, records } = rows;
+                let mut made = Made { scratch, records, columns: &mut self.columns[at], rule: self.number };
+                let outcome = programs[at].run(input, Some(&mut made));
+                if outcome.is_err() {
+                    records.clear();
+                }
+                outcome
+            }
+            None => programs[at].run(input, None),
+        };
+        match made {
             Ok(true) => {
-                let unix_ms = input.unix_ms();
-                rows.records.push(rows.scratch.record(&self.columns, self.number, unix_ms));
                 self.counts.passed += 1;
                 Outcome::Passed
             }
@@ -238,108 +314,6 @@ impl Rule {
             Err(error) => {
                 self.counts.failed += 1;
                 Outcome::Failed(error)
-            }
-        }
-    }
-}
-
-/// What clones of a rule share.
-struct Program {
-    name: String,
-    sql: String,
-    filters: Vec<String>,
-    sinks: Vec<String>,
-    warnings: Vec<Diagnostic>,
-    constants: Vec<Value<'static>>,
-    slots: Vec<(ValueFn, Span)>,
-    early: Vec<usize>,
-    late: Vec<usize>,
-    condition: Option<TestFn>,
-    outputs: Vec<(String, Output)>,
-}
-
-impl fmt::Debug for Program {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "rule {} over {:?}", self.name, self.filters)
-    }
-}
-
-impl Program {
-    fn new(name: &str, config: &RuleConfig, plan: Plan) -> Self {
-        let mut compiler = Compiler::default();
-        let slots = plan
-            .slots
-            .into_iter()
-            .map(|node| {
-                let span = node.span;
-                (compiler.value(node), span)
-            })
-            .collect();
-        let condition = plan.condition.map(|node| compiler.test(node));
-        let mut sinks: Vec<String> = Vec::new();
-        for sink in &config.sinks {
-            if !sinks.contains(sink) {
-                sinks.push(sink.clone());
-            }
-        }
-        Self {
-            name: name.to_owned(),
-            sql: config.sql.clone(),
-            filters: plan.filters,
-            sinks,
-            warnings: plan.warnings,
-            constants: compiler.constants,
-            slots,
-            early: plan.early,
-            late: plan.late,
-            condition,
-            outputs: plan.columns,
-        }
-    }
-
-    fn columns(&self) -> Arc<Columns> {
-        let names = self.outputs.iter().map(|(name, _)| name.as_str().into()).collect();
-        Arc::new(Columns::new(names))
-    }
-
-    /// Whether there is a row; it is then in `row`.
-    fn run(&self, input: &Input<'_>, row: &mut Row) -> Result<bool, EvalError> {
-        let frame = Frame { input, constants: &self.constants };
-        let mut slots = SmallVec::<[Value<'_>; 16]>::new();
-        slots.resize_with(self.slots.len(), || Value::Null);
-        for &slot in &self.early {
-            slots[slot] = self.slots[slot].0(&frame, &slots)?;
-        }
-        if let Some(condition) = &self.condition
-            && !condition(&frame, &slots)?
-        {
-            return Ok(false);
-        }
-        for &slot in &self.late {
-            slots[slot] = self.slots[slot].0(&frame, &slots)?;
-        }
-        row.clear();
-        for (_, output) in &self.outputs {
-            self.write(output, &slots, row)?;
-        }
-        Ok(true)
-    }
-
-    fn write(&self, output: &Output, slots: &[Value<'_>], row: &mut Row) -> Result<(), EvalError> {
-        let too_large = |RowTooLarge| Trouble::TooLarge;
-        match output {
-            Output::Slot(slot) => row.push(&slots[*slot]).map_err(too_large).at(self.slots[*slot].1),
-            Output::Map(members) => {
-                row.begin_map(members.len()).map_err(too_large).at(Span::default())?;
-                for (name, member) in members {
-                    row.key(name).map_err(too_large).at(Span::default())?;
-                    self.write(member, slots, row)?;
-                }
-                Ok(())
-            }
-            Output::One(inner) => {
-                row.begin_list(1).map_err(too_large).at(Span::default())?;
-                self.write(inner, slots, row)
             }
         }
     }

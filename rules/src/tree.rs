@@ -1,10 +1,12 @@
 //! The checked tree: every name resolved, every path split, constants folded. What the compiler gets.
 
+use std::ops::Range;
+
 use millrace_core::value::Value;
 
-use crate::ast::{BinaryOp, Step};
+use crate::ast::{BinaryOp, PutStep, Step};
 use crate::diagnostics::{Diagnostic, Span};
-use crate::fields::EventField;
+use crate::fields::{Event, EventField};
 use crate::functions::Function;
 use crate::value_type::Type;
 
@@ -13,6 +15,17 @@ use crate::value_type::Type;
 pub(crate) struct Plan {
     /// Topic Filters after FROM.
     pub(crate) filters: Vec<String>,
+    /// What it does for each event that it reads.
+    pub(crate) blocks: Vec<Block>,
+    /// What is allowed but probably not meant.
+    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// What a rule does for one event.
+#[derive(Debug)]
+pub(crate) struct Block {
+    /// The event.
+    pub(crate) event: Event,
     /// The values it computes, in order; each may read those before it.
     pub(crate) slots: Vec<Node>,
     /// Which of them WHERE needs, in order.
@@ -21,14 +34,29 @@ pub(crate) struct Plan {
     pub(crate) late: Vec<usize>,
     /// WHERE.
     pub(crate) condition: Option<Node>,
+    /// What it does for each element, if it is FOREACH.
+    pub(crate) each: Option<Each>,
     /// The columns of its rows.
     pub(crate) columns: Vec<(String, Output)>,
-    /// What is allowed but probably not meant.
-    pub(crate) warnings: Vec<Diagnostic>,
+}
+
+/// What FOREACH does.
+#[derive(Debug)]
+pub(crate) struct Each {
+    /// The slot of the list.
+    pub(crate) list: usize,
+    /// The slot of the element.
+    pub(crate) item: usize,
+    /// INCASE.
+    pub(crate) condition: Option<Node>,
+    /// What is computed for each element.
+    pub(crate) slots: Range<usize>,
+    /// Whether the members of the element become columns, over those of the event.
+    pub(crate) merged: bool,
 }
 
 /// What stands in a column.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Output {
     /// A computed value.
     Slot(usize),
@@ -60,6 +88,14 @@ pub(crate) enum NodeKind {
     Payload(Box<[Step]>),
     /// A part of another value.
     Part(Box<Node>, Box<[Step]>),
+    /// `a[b]`: the element at a position that is computed.
+    At(Box<Node>, Box<Node>),
+    /// `a[2..4]`
+    Slice(Box<Node>, i64, i64),
+    /// `[a, b]`
+    List(Vec<Node>),
+    /// The first, or nothing, with the last written into it.
+    Put(Option<Box<Node>>, Box<[PutStep]>, Box<Node>),
     /// The value of a slot before.
     Slot(usize),
     /// Slots under one name.
@@ -101,13 +137,25 @@ impl Node {
     pub(crate) fn inside<'n>(&'n self, visit: &mut impl FnMut(&'n Self)) {
         match &self.kind {
             NodeKind::Const(_) | NodeKind::Field(_) | NodeKind::Payload(_) | NodeKind::Slot(_) => {}
-            NodeKind::Part(a, _) | NodeKind::Negate(a) | NodeKind::Not(a) | NodeKind::IsNull(a, _) => visit(a),
+            NodeKind::Part(a, _)
+            | NodeKind::Slice(a, ..)
+            | NodeKind::Negate(a)
+            | NodeKind::Not(a)
+            | NodeKind::IsNull(a, _) => visit(a),
+            NodeKind::Put(base, _, value) => {
+                if let Some(base) = base {
+                    visit(base);
+                }
+                visit(value);
+            }
             NodeKind::Members(members) => members.iter().for_each(|(_, node)| visit(node)),
-            NodeKind::Arithmetic(_, a, b) | NodeKind::Compare(_, a, b) => {
+            NodeKind::Arithmetic(_, a, b) | NodeKind::Compare(_, a, b) | NodeKind::At(a, b) => {
                 visit(a);
                 visit(b);
             }
-            NodeKind::And(terms) | NodeKind::Or(terms) | NodeKind::Call(_, terms) => terms.iter().for_each(visit),
+            NodeKind::And(terms) | NodeKind::Or(terms) | NodeKind::List(terms) | NodeKind::Call(_, terms) => {
+                terms.iter().for_each(visit);
+            }
             NodeKind::In(value, list, _) => {
                 visit(value);
                 list.iter().for_each(visit);
@@ -125,6 +173,21 @@ impl Node {
                 }
             }
         }
+    }
+
+    /// Whether computing it can fail for some event.
+    pub(crate) fn can_fail(&self) -> bool {
+        let mut fails = matches!(
+            self.kind,
+            NodeKind::Payload(_)
+                | NodeKind::Slice(..)
+                | NodeKind::Negate(_)
+                | NodeKind::Arithmetic(..)
+                | NodeKind::Compare(..)
+                | NodeKind::Call(..)
+        );
+        self.inside(&mut |node| fails |= node.can_fail());
+        fails
     }
 
     /// The slots that its value depends on directly.

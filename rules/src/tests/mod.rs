@@ -3,9 +3,13 @@
 mod codes;
 mod diagnostics;
 mod evaluation;
+mod events;
+mod foreach;
 mod fuzz;
 mod language;
+mod naming;
 mod oracle;
+mod paths;
 mod payloads;
 
 use millrace_core::packet::QoS;

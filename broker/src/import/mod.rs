@@ -3,7 +3,7 @@
 //! | question | module |
 //! | --- | --- |
 //! | how a file becomes one tree of values | [`source`], [`archive`], [`hocon`] |
-//! | what the two generations of exports look like | [`v4`], [`v5`], [`republish`] |
+//! | what the two generations of exports look like | [`v4`], [`v5`], [`republish`], [`templates`] |
 //! | what is made of them | [`model`], [`names`] |
 //! | what of a sink is carried over, and that no secret is | [`params`] |
 //! | where a rule means something else here | [`differences`], [`words`] |
@@ -30,6 +30,7 @@ pub mod params;
 pub mod report;
 pub mod republish;
 pub mod source;
+pub mod templates;
 pub mod v4;
 pub mod v5;
 pub mod words;

@@ -88,9 +88,10 @@ impl Rule {
         }
     }
 
-    /// Checks its text, and finds where it means something else here.
+    /// Checks its text, settles its templates, and finds where it means something else here.
     pub fn check(&mut self) {
         self.diagnostics = millrace_rules::rule::diagnose(&self.config.sql).unwrap_or_else(|errors| errors);
+        super::templates::settle(self);
         super::differences::find(self);
     }
 }

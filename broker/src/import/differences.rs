@@ -194,7 +194,8 @@ impl<'w, 's> Statement<'w, 's> {
             let path = path.strip_prefix('.').unwrap_or(path);
             let is_selected = self.fields.contains(&Word::Sign("*")) || self.fields.contains(&Word::Bare(path));
             let is_flag = matches!(path, "flags.retain" | "flags.dup") && self.fields.contains(&Word::Sign("*"));
-            !path.is_empty() && !path.contains(":-") && !is_flag && !(ALWAYS.contains(&path) && is_selected)
+            let is_there = path.is_empty() || is_flag || (is_selected && ALWAYS.contains(&path));
+            !is_there && !path.contains(":-")
         })
     }
 }

@@ -16,10 +16,10 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::Value;
 
-use crate::diagnostics::Diagnostic;
 use crate::exit::Exit;
 use model::Imported;
 use report::Report;
+use source::ImportError;
 
 pub mod archive;
 pub mod differences;
@@ -55,8 +55,8 @@ pub fn run(options: &ImportOptions) -> Exit {
     let file = options.file.display().to_string();
     let imported = match source::read(&options.file).and_then(|tree| recognise(&tree, &file)) {
         Ok(imported) => imported,
-        Err(diagnostic) => {
-            eprint!("{}nothing was imported\n", diagnostic.render());
+        Err(error) => {
+            eprintln!("{}nothing was imported", error.diagnostic().render());
             return Exit::Config;
         }
     };
@@ -80,9 +80,12 @@ pub fn run(options: &ImportOptions) -> Exit {
 }
 
 /// Which generation it is, and all that is in it.
-fn recognise(tree: &Value, file: &str) -> Result<Imported, Diagnostic> {
+///
+/// # Errors
+/// It is none that is known.
+fn recognise(tree: &Value, file: &str) -> Result<Imported, ImportError> {
     let Some(root) = tree.as_object() else {
-        return Err(source::unknown(file, "its outermost value is not an object"));
+        return Err(ImportError::not_an_export(file, "its outermost value is not an object"));
     };
     if v5::is_export(root) {
         return Ok(v5::import(root));
@@ -96,9 +99,9 @@ fn recognise(tree: &Value, file: &str) -> Result<Imported, Diagnostic> {
         keys.push("…".to_owned());
     }
     let met = if keys.is_empty() { "an empty object".to_owned() } else { keys.join(", ") };
-    Err(source::unknown(
+    Err(ImportError::not_an_export(
         file,
-        &format!(
+        format!(
             "a 4.x export has `rules` with `rawsql`, a 5.x export has `rule_engine`, `actions` or `bridges`; met: {met}"
         ),
     ))

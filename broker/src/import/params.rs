@@ -225,7 +225,7 @@ mod tests {
 
     use super::*;
 
-    fn carried(parameters: Value, of: Of) -> String {
+    fn carried(parameters: &Value, of: Of) -> String {
         let mut carrier = Carrier::new("kafka_1");
         carrier.carry(parameters.as_object().expect("an object"), of, &["$resource"]);
         toml::Value::from(carrier.table).to_string()
@@ -248,21 +248,21 @@ mod tests {
             json!({"pin_password": 123_456, "path": "/x?api_key=S3CRET"}),
         ];
         for secret in secrets {
-            let text = carried(secret.clone(), Of::Connection);
+            let text = carried(&secret, Of::Connection);
             for leaked in ["S3CRET", "CRET@", "123456"] {
                 assert!(!text.contains(leaked), "{secret} became {text}");
             }
         }
-        let text = carried(json!({"password": "S3CRET"}), Of::Connection);
+        let text = carried(&json!({"password": "S3CRET"}), Of::Connection);
         assert!(text.contains(r#"password = { env = "KAFKA_1_PASSWORD" }"#), "{text}");
-        let text = carried(json!({"password": "file:///run/secrets/pw"}), Of::Connection);
+        let text = carried(&json!({"password": "file:///run/secrets/pw"}), Of::Connection);
         assert!(text.contains(r#"password = { file = "/run/secrets/pw" }"#), "{text}");
     }
 
     #[test]
     fn all_else_is_carried_over() {
         let text = carried(
-            json!({
+            &json!({
                 "$resource": "resource:1", "topic": "t", "key": "${clientid}", "partition_key": "k", "batch": 100,
                 "ratio": 0.5, "sync": false, "nothing": null, "payload_tmpl": "", "url": "http://host/a@b?q=1",
                 "headers": {"content-type": "application/json", "x-client": "${clientid}"}
@@ -283,6 +283,6 @@ mod tests {
         for _ in 0..100 {
             deep = json!({"a": deep});
         }
-        assert_eq!(carried(deep, Of::Action), "{}");
+        assert_eq!(carried(&deep, Of::Action), "{}");
     }
 }

@@ -140,6 +140,12 @@ pub const CODES: &[Code] = &[
         "SELECT 1 / 0 AS a FROM \"t\"",
         "SELECT 1 / 2 AS a FROM \"t\"",
     ),
+    text(
+        "R0115",
+        "A constant argument that the function never takes: a pattern that is none, a word that is no option.",
+        "SELECT find(topic, 'a', 'last') AS a FROM \"t\"",
+        "SELECT find(topic, 'a', 'trailing') AS a FROM \"t\"",
+    ),
     message(
         "R0301",
         "A rule looks into a payload that is not JSON: not UTF-8, not one whole JSON text, nested deeper than 128, or with a number that no float holds.",
@@ -223,6 +229,13 @@ pub const CODES: &[Code] = &[
         "FOREACH payload DO item AS a FROM \"t\"",
         "",
         "SELECT payload AS a FROM \"t\"",
+    ),
+    message(
+        "R0313",
+        "An argument of the right kind with a value that the function does not take: the root of a negative number, a pattern that is none.",
+        "SELECT sqrt(payload.a) AS a FROM \"t\"",
+        "{\"a\":-1}",
+        "SELECT sqrt(abs(payload.a)) AS a FROM \"t\"",
     ),
 ];
 

@@ -75,6 +75,8 @@ pub(crate) enum Trouble {
     Argument { function: &'static str, index: usize, wanted: Type, met: String },
     #[error("`{function}` cannot convert {met}")]
     Conversion { function: &'static str, met: String },
+    #[error("`{function}`: {why}")]
+    Failed { function: &'static str, why: String },
     #[error("a slice wants a list, got {0}")]
     NoList(String),
     #[error("the slice begins before the list, which has {length} elements")]
@@ -102,6 +104,7 @@ impl Trouble {
             Self::NoList(_) => "R0310",
             Self::BeforeTheList { .. } => "R0311",
             Self::TooManyRows => "R0312",
+            Self::Failed { .. } => "R0313",
         }
     }
 }

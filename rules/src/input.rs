@@ -145,8 +145,10 @@ impl<'a> Input<'a> {
     fn new(source: Source<'a>, payload: &'a [u8], scratch: &'a mut Scratch) -> Self {
         const PLACES_KEPT: usize = 4096;
         let Scratch { places, state } = scratch;
-        places.clear();
-        places.shrink_to(PLACES_KEPT);
+        if places.len() > PLACES_KEPT {
+            places.truncate(PLACES_KEPT);
+            places.shrink_to_fit();
+        }
         Self {
             source,
             payload,

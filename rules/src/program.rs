@@ -13,7 +13,7 @@ use crate::error::{EvalError, Trouble};
 use crate::fields::Event;
 use crate::input::{At, Input};
 use crate::json;
-use crate::tree::{Block, Each, Node, Output};
+use crate::tree::{Block, Node, Output};
 
 /// Rows that a rule may make of one event.
 pub(crate) const ROWS_MAX: usize = 10_000;
@@ -26,13 +26,29 @@ pub(crate) struct Program {
     event: Event,
     constants: Vec<Value<'static>>,
     slots: Vec<(ValueFn, Span)>,
+    /// How many of them have a place while it runs: the others are only written to a column.
+    held: usize,
+    /// Which WHERE needs, in order.
     early: Vec<usize>,
+    /// Which others need, in order, or that can fail and are in no column.
     late: Vec<usize>,
-    /// Those of `late` that can fail.
+    /// Which of those that are only written to a column can fail.
     fallible: Vec<usize>,
+    /// By slot: whether it is only written to a column.
+    direct: Vec<bool>,
     condition: Option<TestFn>,
-    each: Option<(Each, Option<TestFn>)>,
+    each: Option<Elements>,
     outputs: Vec<(String, Output)>,
+}
+
+/// What FOREACH does.
+struct Elements {
+    list: usize,
+    item: usize,
+    condition: Option<TestFn>,
+    /// Computed for each element, in order.
+    slots: Vec<usize>,
+    merged: bool,
 }
 
 impl fmt::Debug for Program {
@@ -67,8 +83,14 @@ pub(crate) struct Made<'m> {
 impl Program {
     /// Compiles it.
     pub(crate) fn new(block: Block) -> Self {
+        let read = block.slots_read();
+        let in_columns = block.slots_in_columns();
+        let can_fail: Vec<bool> = block.slots.iter().map(Node::can_fail).collect();
+        let direct: Vec<bool> = read.iter().zip(&in_columns).map(|(read, column)| *column && !read).collect();
+        let is_held = |slot: &usize| read[*slot] || (!direct[*slot] && can_fail[*slot]);
+        let kept = |slots: &mut dyn Iterator<Item = usize>| slots.filter(is_held).collect::<Vec<_>>();
+        let late = kept(&mut block.late.iter().copied());
         let mut compiler = Compiler::default();
-        let fallible = block.late.iter().copied().filter(|slot| block.slots[*slot].can_fail()).collect();
         let slots = block
             .slots
             .into_iter()
@@ -79,16 +101,23 @@ impl Program {
             .collect();
         let mut test = |node: Option<Node>| node.map(|node| compiler.test(node));
         let condition = test(block.condition);
-        let each = block.each.map(|mut each| {
-            let condition = test(each.condition.take());
-            (each, condition)
+        let each = block.each.map(|each| Elements {
+            slots: kept(&mut each.slots.clone()),
+            condition: test(each.condition),
+            list: each.list,
+            item: each.item,
+            merged: each.merged,
         });
+        let first = each.as_ref().map_or(0, |each| each.item + 1);
+        let fallible = (0..direct.len()).filter(|slot| direct[*slot] && can_fail[*slot]).collect();
         Self {
             event: block.event,
             slots,
+            held: (0..direct.len()).rev().find(is_held).map_or(0, |last| last + 1).max(first),
             early: block.early,
-            late: block.late,
+            late,
             fallible,
+            direct,
             condition,
             each,
             outputs: block.columns,
@@ -103,7 +132,7 @@ impl Program {
 
     /// Whether an element's members become columns.
     pub(crate) fn has_open_columns(&self) -> bool {
-        self.each.as_ref().is_some_and(|(each, _)| each.merged)
+        self.each.as_ref().is_some_and(|each| each.merged)
     }
 
     /// Its columns, for one shard.
@@ -113,10 +142,10 @@ impl Program {
     }
 
     /// Whether there are rows; with `made` they go there, without it only what can fail is computed.
-    pub(crate) fn run(&self, input: &Input<'_>, mut made: Option<&mut Made<'_>>) -> Result<bool, EvalError> {
+    pub(crate) fn run(&self, input: &Input<'_>, made: Option<&mut Made<'_>>) -> Result<bool, EvalError> {
         let frame = Frame { input, constants: &self.constants };
         let mut slots = Slots::new();
-        slots.resize_with(self.slots.len(), || Value::Null);
+        slots.resize_with(self.held, || Value::Null);
         for &slot in &self.early {
             slots[slot] = self.slots[slot].0(&frame, &slots)?;
         }
@@ -125,23 +154,19 @@ impl Program {
         {
             return Ok(false);
         }
-        let wanted = if made.is_some() || self.each.is_some() { &self.late } else { &self.fallible };
-        for &slot in wanted {
+        for &slot in &self.late {
             slots[slot] = self.slots[slot].0(&frame, &slots)?;
         }
-        if let Some((each, condition)) = &self.each {
-            return self.each(each, condition.as_ref(), &frame, slots, made);
+        if let Some(each) = &self.each {
+            return self.each(each, &frame, slots, made);
         }
-        if let Some(made) = &mut made {
-            self.row(&slots, made, input.unix_ms())?;
-        }
+        self.row(&frame, &slots, made)?;
         Ok(true)
     }
 
     fn each<'i>(
         &self,
-        each: &Each,
-        condition: Option<&TestFn>,
+        each: &Elements,
         frame: &Frame<'i, '_>,
         mut slots: Slots<'i>,
         mut made: Option<&mut Made<'_>>,
@@ -164,51 +189,59 @@ impl Program {
             const ITEM_BYTES: usize = 64;
             frame.input.pay(ITEM_BYTES).at(span)?;
             slots[each.item] = item;
-            if let Some(condition) = condition
+            if let Some(condition) = &each.condition
                 && !condition(frame, &slots)?
             {
                 continue;
             }
-            for slot in each.slots.clone() {
+            for &slot in &each.slots {
                 slots[slot] = self.slots[slot].0(frame, &slots)?;
             }
             rows += 1;
             if rows > ROWS_MAX {
                 return Err(Trouble::TooManyRows).at(span);
             }
-            if let Some(made) = &mut made {
-                if each.merged {
-                    self.merged_row(each, &slots, made, frame.input)?;
-                } else {
-                    self.row(&slots, made, frame.input.unix_ms())?;
-                }
-                let bytes = made.records.last().map_or(0, Record::bytes);
-                frame.input.pay(bytes).at(span)?;
+            match &mut made {
+                Some(made) if each.merged => self.merged_row(each, frame, &slots, made)?,
+                made => self.row(frame, &slots, made.as_deref_mut())?,
             }
+            let bytes = made.as_ref().and_then(|made| made.records.last()).map_or(0, Record::bytes);
+            frame.input.pay(bytes).at(span)?;
         }
         Ok(rows > 0)
     }
 
-    fn row(&self, slots: &[Value<'_>], made: &mut Made<'_>, unix_ms: u64) -> Result<(), EvalError> {
+    /// One row, or, if nobody wants it, only what of it can fail.
+    fn row<'i>(
+        &self,
+        frame: &Frame<'i, '_>,
+        slots: &[Value<'i>],
+        made: Option<&mut Made<'_>>,
+    ) -> Result<(), EvalError> {
+        let Some(made) = made else {
+            for &slot in &self.fallible {
+                self.slots[slot].0(frame, slots)?;
+            }
+            return Ok(());
+        };
         made.scratch.clear();
         for (_, output) in &self.outputs {
-            self.write(output, slots, made.scratch)?;
+            self.write(output, frame, slots, made.scratch)?;
         }
-        made.records.push(made.scratch.record(&made.columns.known, made.rule, unix_ms));
+        made.records.push(made.scratch.record(&made.columns.known, made.rule, frame.input.unix_ms()));
         Ok(())
     }
 
     /// A row in which the members of the element stand over the columns of the same names.
-    fn merged_row(
+    fn merged_row<'i>(
         &self,
-        each: &Each,
-        slots: &[Value<'_>],
+        each: &Elements,
+        frame: &Frame<'i, '_>,
+        slots: &[Value<'i>],
         made: &mut Made<'_>,
-        input: &Input<'_>,
     ) -> Result<(), EvalError> {
-        let unix_ms = input.unix_ms();
         let Value::Map(members) = &slots[each.item] else {
-            return self.row(slots, made, unix_ms);
+            return self.row(frame, slots, Some(made));
         };
         let too_large = |RowTooLarge| Trouble::TooLarge;
         let span = self.slots[each.list].1;
@@ -219,7 +252,7 @@ impl Program {
             names.push(name);
             match last.remove(name.as_str()) {
                 Some(member) => made.scratch.push(member).map_err(too_large).at(span)?,
-                None => self.write(output, slots, made.scratch)?,
+                None => self.write(output, frame, slots, made.scratch)?,
             }
         }
         for (name, _) in members {
@@ -233,30 +266,41 @@ impl Program {
             Some(columns) if same(columns) => columns,
             _ => {
                 let bytes = names.iter().map(|name| size_of::<Box<str>>() + name.len()).sum();
-                input.pay(bytes).at(span)?;
+                frame.input.pay(bytes).at(span)?;
                 let names = names.iter().map(|name| (*name).into()).collect();
                 made.columns.merged.insert(Arc::new(Columns::new(names)))
             }
         };
-        made.records.push(made.scratch.record(columns, made.rule, unix_ms));
+        made.records.push(made.scratch.record(columns, made.rule, frame.input.unix_ms()));
         Ok(())
     }
 
-    fn write(&self, output: &Output, slots: &[Value<'_>], row: &mut Row) -> Result<(), EvalError> {
+    fn write<'i>(
+        &self,
+        output: &Output,
+        frame: &Frame<'i, '_>,
+        slots: &[Value<'i>],
+        row: &mut Row,
+    ) -> Result<(), EvalError> {
         let too_large = |RowTooLarge| Trouble::TooLarge;
         match output {
-            Output::Slot(slot) => row.push(&slots[*slot]).map_err(too_large).at(self.slots[*slot].1),
+            Output::Slot(slot) => {
+                let (value, span) = &self.slots[*slot];
+                if self.direct[*slot] { row.push(&value(frame, slots)?) } else { row.push(&slots[*slot]) }
+                    .map_err(too_large)
+                    .at(*span)
+            }
             Output::Map(members) => {
                 row.begin_map(members.len()).map_err(too_large).at(Span::default())?;
                 for (name, member) in members {
                     row.key(name).map_err(too_large).at(Span::default())?;
-                    self.write(member, slots, row)?;
+                    self.write(member, frame, slots, row)?;
                 }
                 Ok(())
             }
             Output::One(inner) => {
                 row.begin_list(1).map_err(too_large).at(Span::default())?;
-                self.write(inner, slots, row)
+                self.write(inner, frame, slots, row)
             }
         }
     }

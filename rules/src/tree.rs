@@ -40,6 +40,33 @@ pub(crate) struct Block {
     pub(crate) columns: Vec<(String, Output)>,
 }
 
+impl Block {
+    /// By slot: whether something reads it besides the columns.
+    pub(crate) fn slots_read(&self) -> Vec<bool> {
+        let mut read = Vec::new();
+        let conditions = self.condition.iter().chain(self.each.as_ref().and_then(|each| each.condition.as_ref()));
+        self.slots.iter().chain(conditions).for_each(|node| node.slots_read(&mut read));
+        read.extend(self.each.as_ref().into_iter().flat_map(|each| [each.list, each.item]));
+        let mut is_read = vec![false; self.slots.len()];
+        read.into_iter().for_each(|slot| is_read[slot] = true);
+        is_read
+    }
+
+    /// By slot: whether it is in a column.
+    pub(crate) fn slots_in_columns(&self) -> Vec<bool> {
+        fn mark(output: &Output, marked: &mut [bool]) {
+            match output {
+                Output::Slot(slot) => marked[*slot] = true,
+                Output::Map(members) => members.iter().for_each(|(_, member)| mark(member, marked)),
+                Output::One(inner) => mark(inner, marked),
+            }
+        }
+        let mut marked = vec![false; self.slots.len()];
+        self.columns.iter().for_each(|(_, output)| mark(output, &mut marked));
+        marked
+    }
+}
+
 /// What FOREACH does.
 #[derive(Debug)]
 pub(crate) struct Each {
@@ -188,6 +215,23 @@ impl Node {
         );
         self.inside(&mut |node| fails |= node.can_fail());
         fails
+    }
+
+    /// Calls `visit` for each expression in this one, itself too, that is computed whenever this one is.
+    pub(crate) fn always(&mut self, visit: &mut impl FnMut(&mut Self)) {
+        visit(self);
+        match &mut self.kind {
+            NodeKind::Negate(a) | NodeKind::Not(a) | NodeKind::IsNull(a, _) | NodeKind::In(a, ..) => a.always(visit),
+            NodeKind::Arithmetic(_, a, b) | NodeKind::Compare(_, a, b) => {
+                a.always(visit);
+                b.always(visit);
+            }
+            NodeKind::And(terms) | NodeKind::Or(terms) => terms.iter_mut().take(1).for_each(|term| term.always(visit)),
+            NodeKind::Call(_, args) => args.iter_mut().for_each(|arg| arg.always(visit)),
+            NodeKind::CaseOf(subject, ..) => subject.always(visit),
+            NodeKind::CaseWhen(branches, _) => branches.iter_mut().take(1).for_each(|(when, _)| when.always(visit)),
+            _ => {}
+        }
     }
 
     /// The slots that its value depends on directly.

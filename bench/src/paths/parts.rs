@@ -46,8 +46,15 @@ pub(super) const ROUTE: Path = Path {
     operations: EACH as u64,
     prepare: routing,
 };
-pub(super) const RULE: Path =
-    Path { name: "rule_evaluate", operation: "a message that becomes a row", operations: EACH as u64, prepare: rule };
+pub(super) const RULE: Path = evaluate("rule_evaluate", "a message that becomes a row of six columns", rule);
+pub(super) const RULE_THRESHOLD: Path =
+    evaluate("rule_threshold", "200 bytes of JSON that become a row of two columns", threshold);
+pub(super) const RULE_STAR: Path = evaluate("rule_star", "a message that becomes a row of all its fields", star);
+pub(super) const RULE_JUDGED: Path = evaluate("rule_judged", "the same when nobody wants the row", judged);
+
+const fn evaluate(name: &'static str, operation: &'static str, prepare: fn() -> Round) -> Path {
+    Path { name, operation, operations: EACH as u64, prepare }
+}
 
 const fn decode(name: &'static str, prepare: fn() -> Round) -> Path {
     Path { name, operation: "a PUBLISH of 64 bytes", operations: EACH as u64, prepare }
@@ -139,6 +146,10 @@ fn routing() -> Round {
 pub(super) fn rules() -> Rules {
     let sql = "SELECT clientid, topic, payload.t AS t, payload.t * 1.8 + 32 AS f, upper(payload.unit) AS unit, \
                timestamp FROM \"plant/#\" WHERE payload.t > 0 AND payload.unit = 'c'";
+    rules_of(sql)
+}
+
+fn rules_of(sql: &str) -> Rules {
     let config = RuleConfig { sql: sql.to_owned(), sinks: vec!["null".to_owned()], ..RuleConfig::default() };
     Rules::compile(&[("bench", config)]).expect("this is a rule")
 }
@@ -146,8 +157,28 @@ pub(super) fn rules() -> Rules {
 /// A payload that passes it.
 pub(super) const PAYLOAD: &[u8] = br#"{"machine":"press-7","unit":"c","t":21.5,"tags":["a","b"],"seq":12345}"#;
 
+/// What a sensor sends: 200 bytes, the member that rules ask for in the middle.
+const READING: &[u8] = br#"{"device":"press-0042","seq":1048577,"line":"north/7","temp":36.6,"unit":"c","ok":true,"pos":{"x":12.75,"y":-3.5,"z":0},"tags":["a1","b2"],"volt":229.81,"fw":"2.14.0-rc1","at":1653561612345,"note":null}"#;
+
 fn rule() -> Round {
-    let mut rules = rules();
+    evaluating(rules(), PAYLOAD, true)
+}
+
+fn threshold() -> Round {
+    let sql = "SELECT payload.temp AS t, clientid FROM \"plant/#\" WHERE payload.temp > 30";
+    evaluating(rules_of(sql), READING, true)
+}
+
+fn star() -> Round {
+    evaluating(rules_of("SELECT * FROM \"plant/#\""), READING, true)
+}
+
+fn judged() -> Round {
+    evaluating(rules_of("SELECT * FROM \"plant/#\""), READING, false)
+}
+
+/// Runs one rule on one message after the other; `wanted`: somebody wants the rows.
+fn evaluating(mut rules: Rules, payload: &'static [u8], wanted: bool) -> Round {
     let mut scratch = Scratch::default();
     let mut rows = Rows::default();
     Box::new(move |meter| {
@@ -164,12 +195,13 @@ fn rule() -> Round {
                     qos: QoS::AtLeastOnce,
                     retain: false,
                     dup: false,
-                    payload: PAYLOAD,
+                    payload,
                     properties: b"",
                     unix_ms: 1_800_000_000_000,
                     node: "n1",
                 };
-                let outcome = rule.evaluate(&Input::publish(event, &mut scratch), &mut rows);
+                let input = Input::publish(event, &mut scratch);
+                let outcome = if wanted { rule.evaluate(&input, &mut rows) } else { rule.judge(&input) };
                 passed += usize::from(outcome == Outcome::Passed);
                 rows.drain().for_each(|row| drop(black_box(row)));
             }

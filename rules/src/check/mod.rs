@@ -161,7 +161,10 @@ impl Checker<'_> {
         }
         let list = list.map(|(foreach, list)| (foreach, list, self.list(list)));
         let once = self.slots.len();
-        let condition = query.condition.as_ref().map(|expr| self.condition(expr, "WHERE"));
+        let mut condition = query.condition.as_ref().map(|expr| self.condition(expr, "WHERE"));
+        if let Some(condition) = &mut condition {
+            self.share_paths(condition);
+        }
         let early = needed_first(condition.as_ref(), &self.slots[..once]);
         let late = (0..once).filter(|slot| !early.contains(slot)).collect();
         let each = list.map(|(foreach, field, list)| self.each(foreach, field, list));
@@ -227,6 +230,18 @@ impl Checker<'_> {
         let node = self.expr(expr);
         self.wants_condition(&node, word);
         node
+    }
+
+    /// A part of the payload that WHERE always reads and that is a field as well is looked for once.
+    fn share_paths(&self, condition: &mut Node) {
+        condition.always(&mut |node| {
+            if let NodeKind::Payload(path) = &node.kind
+                && let Some(slot) =
+                    self.slots.iter().position(|slot| matches!(&slot.kind, NodeKind::Payload(known) if known == path))
+            {
+                node.kind = NodeKind::Slot(slot);
+            }
+        });
     }
 
     fn all_fields(&mut self, span: Span) {

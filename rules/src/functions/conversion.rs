@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use millrace_core::value::Value;
 
-use super::{ANYTHING, Body, Function, TEXT, param, pure, take, text};
+use super::{ANYTHING, Function, TEXT, param, pure, take, text};
 use crate::error::{Trouble, met};
 use crate::functions::number::rounded;
 use crate::value_type::Type;
@@ -31,16 +31,6 @@ pub(super) const TABLE: &[Function] = &[
     is("is_num", "Whether it is a number: is_num(1.5) is true.", |args| kind(args, Type::NUMBER)),
     is("is_map", "Whether it is a map: is_map(flags) is true.", |args| kind(args, Type::MAP)),
     is("is_array", "Whether it is a list: is_array(1) is false.", |args| kind(args, Type::LIST)),
-    Function {
-        name: "coalesce",
-        params: &[ANYTHING],
-        required: 1,
-        repeats: true,
-        returns: Type::ANY,
-        about: "The first argument that is not null: coalesce(null, 2) is 2.",
-        verify: None,
-        body: Body::Pure(|args| Ok(args.iter_mut().find(|arg| !arg.is_null()).map(std::mem::take).unwrap_or_default())),
-    },
     pure("str", &[ANYTHING], Type::TEXT, "The value as text, lists and maps as JSON: str(1.50) is '1.5'.", |args| {
         match take(args, 0) {
             Value::Text(text) => Ok(Value::Text(text)),

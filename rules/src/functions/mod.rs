@@ -1,11 +1,26 @@
 //! The table of functions: name, parameters, result, what it does. A new one is one row and its tests.
 
+mod bits;
+mod characters;
+mod compare;
 mod context;
 mod conversion;
+mod dialect;
+mod format;
+mod join;
+mod math;
 mod number;
-mod string;
+mod pattern;
+mod random;
+mod regex;
+mod search;
+mod term;
+mod topic;
 
-use millrace_core::value::Value;
+use std::borrow::Cow;
+use std::ops::Range;
+
+use millrace_core::value::{ROW_BYTES_MAX, Value};
 
 use crate::error::{Trouble, met};
 use crate::input::Input;
@@ -53,11 +68,25 @@ pub(crate) enum Body {
     OfEvent(for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>),
 }
 
-const TABLES: [&[Function]; 4] = [number::TABLE, string::TABLE, conversion::TABLE, context::TABLE];
+const TABLES: &[&[Function]] = &[
+    number::TABLE,
+    math::TABLE,
+    random::TABLE,
+    bits::TABLE,
+    characters::TABLE,
+    search::TABLE,
+    regex::TABLE,
+    join::TABLE,
+    format::TABLE,
+    compare::TABLE,
+    topic::TABLE,
+    conversion::TABLE,
+    context::TABLE,
+];
 
 /// All functions.
 pub fn all() -> impl Iterator<Item = &'static Function> {
-    TABLES.into_iter().flatten()
+    TABLES.iter().copied().flatten()
 }
 
 /// The function of this name, in any case.
@@ -112,15 +141,41 @@ impl Function {
                 _ => 1,
             })?;
         }
-        match self.body {
+        let result = match self.body {
             Body::Pure(body) => body(args),
             Body::OfEvent(body) => body(input, args),
-        }
+        }?;
+        input.pay(made(&result))?;
+        Ok(result)
+    }
+}
+
+/// The bytes that a function has made, beyond what it only passes on.
+#[inline]
+fn made(value: &Value<'_>) -> usize {
+    match value {
+        Value::Text(Cow::Owned(text)) => text.len(),
+        Value::Bytes(Cow::Owned(bytes)) => bytes.len(),
+        Value::List(items) => size_of::<Value<'_>>() * items.len(),
+        Value::Map(members) => 2 * size_of::<Value<'_>>() * members.len(),
+        _ => 1,
     }
 }
 
 const fn param(name: &'static str, ty: Type) -> Param {
     Param { name, ty }
+}
+
+/// A row of the table whose last parameters may be left out.
+const fn optional(
+    name: &'static str,
+    params: &'static [Param],
+    required: usize,
+    returns: Type,
+    about: &'static str,
+    body: for<'i> fn(&mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+) -> Function {
+    Function { required, ..pure(name, params, returns, about, body) }
 }
 
 /// A row of the table whose parameters must all be given.
@@ -157,6 +212,139 @@ fn text<'v>(args: &'v [Value<'_>], index: usize) -> &'v str {
         Some(Value::Text(text)) => text,
         _ => "",
     }
+}
+
+/// Texts that need not be UTF-8.
+const STRING: Type = Type::TEXT.or(Type::BYTES);
+const BYTES: Param = param("text", STRING);
+
+/// The bytes of an argument that the table declares to be a [`STRING`].
+fn bytes<'v>(args: &'v [Value<'_>], index: usize) -> &'v [u8] {
+    args.get(index).map_or(b"", string_bytes)
+}
+
+fn string_bytes<'v>(value: &'v Value<'_>) -> &'v [u8] {
+    match value {
+        Value::Text(text) => text.as_bytes(),
+        Value::Bytes(bytes) => bytes,
+        _ => b"",
+    }
+}
+
+/// A whole number that may be left out.
+fn whole(args: &[Value<'_>], index: usize) -> Option<i64> {
+    match args.get(index) {
+        Some(Value::Int(value)) => Some(*value),
+        _ => None,
+    }
+}
+
+/// Bytes as a value: text if they are UTF-8.
+///
+/// # Errors
+/// If there are more than a row can hold.
+fn string<'i>(bytes: Vec<u8>) -> Result<Value<'i>, Trouble> {
+    within(bytes.len())?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => Value::Text(Cow::Owned(text)),
+        Err(error) => Value::Bytes(Cow::Owned(error.into_bytes())),
+    })
+}
+
+fn owned<'i>(text: String) -> Result<Value<'i>, Trouble> {
+    within(text.len())?;
+    Ok(Value::Text(Cow::Owned(text)))
+}
+
+/// Refuses a result of so many bytes if no row could hold it.
+const fn within(bytes: usize) -> Result<(), Trouble> {
+    if bytes > ROW_BYTES_MAX { Err(Trouble::TooLarge) } else { Ok(()) }
+}
+
+/// Some of the bytes of a text or of bytes, borrowed where these are.
+fn part<'i>(value: &Value<'i>, range: Range<usize>) -> Value<'i> {
+    match value {
+        Value::Text(Cow::Borrowed(text)) => match text.get(range.clone()) {
+            Some(part) => Value::text(part),
+            None => Value::Bytes(Cow::Borrowed(&text.as_bytes()[range])),
+        },
+        Value::Bytes(Cow::Borrowed(bytes)) => match std::str::from_utf8(&bytes[range.clone()]) {
+            Ok(part) => Value::text(part),
+            Err(_) => Value::Bytes(Cow::Borrowed(&bytes[range])),
+        },
+        other => match String::from_utf8(string_bytes(other)[range].to_vec()) {
+            Ok(text) => Value::Text(Cow::Owned(text)),
+            Err(error) => Value::Bytes(Cow::Owned(error.into_bytes())),
+        },
+    }
+}
+
+/// As [`part`] of an argument that is not needed any more: an owned text keeps its allocation.
+fn cut<'i>(args: &mut [Value<'i>], index: usize, range: Range<usize>) -> Value<'i> {
+    match take(args, index) {
+        Value::Text(Cow::Owned(mut text)) if text.is_char_boundary(range.start) && text.is_char_boundary(range.end) => {
+            text.truncate(range.end);
+            text.drain(..range.start);
+            Value::Text(Cow::Owned(text))
+        }
+        other => part(&other, range),
+    }
+}
+
+/// Values one after the other, as many as a row could hold.
+#[derive(Default)]
+struct Items<'i>(Vec<Value<'i>>);
+
+impl<'i> Items<'i> {
+    fn push(&mut self, value: Value<'i>) -> Result<(), Trouble> {
+        within(size_of::<Value<'_>>() * self.0.len())?;
+        self.0.push(value);
+        Ok(())
+    }
+}
+
+/// Which of these words an argument is; the first one if it is left out.
+fn choice(function: &'static str, args: &[Value<'_>], index: usize, words: &[&str]) -> Result<usize, Trouble> {
+    match args.get(index) {
+        Some(Value::Text(text)) => words
+            .iter()
+            .position(|word| word == text)
+            .ok_or_else(|| Trouble::Failed { function, why: no_choice(&args[index], words) }),
+        _ => Ok(0),
+    }
+}
+
+/// Whether a constant argument is one of these words.
+fn verify_choice(args: &[Option<&Value<'static>>], index: usize, words: &[&str]) -> Result<(), String> {
+    match args.get(index) {
+        Some(Some(value @ Value::Text(text))) if !words.contains(&text.as_ref()) => Err(no_choice(value, words)),
+        _ => Ok(()),
+    }
+}
+
+fn no_choice(value: &Value<'_>, words: &[&str]) -> String {
+    format!("{} is none of '{}'", met(value), words.join("', '"))
+}
+
+/// A number that must not be negative.
+fn count(function: &'static str, args: &[Value<'_>], index: usize) -> Result<Option<usize>, Trouble> {
+    match whole(args, index) {
+        None => Ok(None),
+        Some(value) if value < 0 => Err(Trouble::Failed { function, why: negative(&args[index]) }),
+        Some(value) => Ok(Some(usize::try_from(value).unwrap_or(usize::MAX))),
+    }
+}
+
+/// Whether a constant argument is not negative.
+fn verify_count(args: &[Option<&Value<'static>>], index: usize) -> Result<(), String> {
+    match args.get(index) {
+        Some(Some(value @ Value::Int(number))) if *number < 0 => Err(negative(value)),
+        _ => Ok(()),
+    }
+}
+
+fn negative(value: &Value<'_>) -> String {
+    format!("{} is less than 0", met(value))
 }
 
 #[cfg(test)]

@@ -1,17 +1,17 @@
-//! Functions of numbers.
+//! Functions of whole numbers, and those that round to one.
 
 use millrace_core::value::Value;
 
 use super::{Function, NUMBER, param, pure};
 use crate::ast::BinaryOp;
-use crate::error::Trouble;
+use crate::error::{Trouble, met};
 use crate::ops;
 use crate::value_type::Type;
 
 pub(super) const TABLE: &[Function] = &[
     pure("abs", &[NUMBER], Type::NUMBER, "The number without its sign: abs(-1.2) is 1.2.", |args| match &args[0] {
         Value::Int(value) => value.checked_abs().map(Value::Int).ok_or(Trouble::OutOfRange),
-        other => as_float(other, f64::abs),
+        other => as_float("abs", other, f64::abs),
     }),
     pure("ceil", &[NUMBER], Type::INT, "The next whole number upward: ceil(1.2) is 2.", |args| {
         rounded(&args[0], f64::ceil)
@@ -22,17 +22,6 @@ pub(super) const TABLE: &[Function] = &[
     pure("round", &[NUMBER], Type::INT, "The nearest whole number, halves away from 0: round(2.5) is 3.", |args| {
         rounded(&args[0], f64::round)
     }),
-    pure("sqrt", &[NUMBER], Type::FLOAT, "The square root: sqrt(4) is 2.0.", |args| as_float(&args[0], f64::sqrt)),
-    pure(
-        "power",
-        &[NUMBER, param("exponent", Type::NUMBER)],
-        Type::FLOAT,
-        "The number to a power, a float: power(2, 10) is 1024.0.",
-        |args| {
-            let exponent = float(&args[1]);
-            as_float(&args[0], |base| base.powf(exponent))
-        },
-    ),
     pure(
         "mod",
         &[param("number", Type::INT), param("divisor", Type::INT)],
@@ -41,22 +30,20 @@ pub(super) const TABLE: &[Function] = &[
         |args| ops::arithmetic(BinaryOp::Mod, &args[0], &args[1]),
     ),
     pure(
-        "fmod",
-        &[NUMBER, param("divisor", Type::NUMBER)],
-        Type::FLOAT,
-        "The remainder of floats, with the sign of the number: fmod(-32, 5) is -2.0.",
+        "int2hexstr",
+        &[param("number", Type::INT)],
+        Type::TEXT,
+        "The number in hexadecimal digits: int2hexstr(255) is 'FF', int2hexstr(-15) is '-F'.",
         |args| {
-            let divisor = float(&args[1]);
-            if divisor == 0.0 {
-                return Err(Trouble::DivisionByZero);
-            }
-            as_float(&args[0], |number| number % divisor)
+            let number = super::whole(args, 0).unwrap_or_default();
+            let sign = if number < 0 { "-" } else { "" };
+            super::owned(format!("{sign}{:X}", number.unsigned_abs()))
         },
     ),
 ];
 
 #[allow(clippy::cast_precision_loss, reason = "functions of floats take whole numbers as floats")]
-fn float(value: &Value<'_>) -> f64 {
+pub(super) fn float(value: &Value<'_>) -> f64 {
     match value {
         Value::Int(value) => *value as f64,
         Value::Float(value) => *value,
@@ -64,8 +51,17 @@ fn float(value: &Value<'_>) -> f64 {
     }
 }
 
-fn as_float(value: &Value<'_>, apply: impl Fn(f64) -> f64) -> Result<Value<'static>, Trouble> {
-    Value::float(apply(float(value))).ok_or(Trouble::OutOfRange)
+/// A function of floats; it is not defined where it is not a number.
+pub(super) fn as_float<'i>(
+    function: &'static str,
+    value: &Value<'_>,
+    apply: impl Fn(f64) -> f64,
+) -> Result<Value<'i>, Trouble> {
+    let result = apply(float(value));
+    if result.is_nan() {
+        return Err(Trouble::Failed { function, why: format!("not defined for {}", met(value)) });
+    }
+    Value::float(result).ok_or(Trouble::OutOfRange)
 }
 
 pub(super) fn rounded(value: &Value<'_>, apply: impl Fn(f64) -> f64) -> Result<Value<'static>, Trouble> {

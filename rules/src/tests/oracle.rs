@@ -193,10 +193,7 @@ fn position(index: &Expr<'_>) -> Walked {
 }
 
 fn slice(value: Simple, first: i64, last: i64) -> Walked {
-    let items = match value {
-        List(items) => items,
-        _ => return None,
-    };
+    let List(items) = value else { return None };
     let length = i64::try_from(items.len()).expect("short");
     let from_one = |position: i64| if position < 0 { length + 1 + position } else { position };
     let (first, last) = (from_one(first), from_one(last));

@@ -87,10 +87,16 @@ fn recognise(tree: &Value, file: &str) -> Result<Imported, ImportError> {
     let Some(root) = tree.as_object() else {
         return Err(ImportError::not_an_export(file, "its outermost value is not an object"));
     };
-    if v5::is_export(root) {
+    let (is_v5, is_v4) = (v5::is_export(root), v4::is_export(root));
+    let items = if is_v5 { v5::items(root) } else { v4::items(root) };
+    if (is_v5 || is_v4) && items > model::ITEMS_MAX {
+        let what = format!("it has {items} things of one kind, such as rules; at most {} are read", model::ITEMS_MAX);
+        return Err(ImportError::not_an_export(file, what));
+    }
+    if is_v5 {
         return Ok(v5::import(root));
     }
-    if v4::is_export(root) {
+    if is_v4 {
         return Ok(v4::import(root));
     }
     const SHOWN: usize = 8;

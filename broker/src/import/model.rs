@@ -3,8 +3,16 @@
 use millrace_rules::config::{ActionConfig, RuleConfig};
 use millrace_rules::diagnostics::{Diagnostic, Severity};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::differences::Difference;
+
+/// Rules of an export, and things of each other kind. Real ones have some hundreds.
+pub const ITEMS_MAX: usize = 10_000;
+/// Actions of a rule, as the config has it.
+pub const ACTIONS_MAX: usize = 32;
+/// Fallbacks of an action, as the config has it.
+pub const FALLBACKS_MAX: usize = 8;
 
 /// All that was in an export.
 #[derive(Debug, Default)]
@@ -85,6 +93,22 @@ impl Rule {
                 self.waiting.push(action);
             }
             Converted::Lost(why) => self.changes.push(why),
+        }
+    }
+
+    /// The actions in its list, if that is one and not too long.
+    pub fn actions<'e>(&mut self, list: Option<&'e Value>) -> &'e [Value] {
+        match list {
+            None => &[],
+            Some(Value::Array(actions)) if actions.len() <= ACTIONS_MAX => actions,
+            Some(Value::Array(actions)) => {
+                self.refusals.push(format!("it has {} actions, and a rule may have {ACTIONS_MAX}", actions.len()));
+                &[]
+            }
+            Some(_) => {
+                self.refusals.push("its `actions` are no list".to_owned());
+                &[]
+            }
         }
     }
 
@@ -179,6 +203,18 @@ pub fn kind_of(kind: &str) -> String {
         other => other.trim_start_matches("backend_").trim_start_matches("bridge_"),
     };
     known.chars().map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '_' }).take(40).collect()
+}
+
+/// The fallbacks of an action, without those that are too many.
+pub fn fallbacks_of<'e>(list: Option<&'e Value>, changes: &mut Vec<String>) -> &'e [Value] {
+    let all = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    if all.len() > FALLBACKS_MAX {
+        changes.push(format!(
+            "an action is without {} of its fallbacks: it may have {FALLBACKS_MAX}",
+            all.len() - FALLBACKS_MAX
+        ));
+    }
+    &all[..all.len().min(FALLBACKS_MAX)]
 }
 
 /// Text of an export as it may stand in a sentence.

@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::archive::tests::pack;
-use super::model::{Imported, Verdict};
+use super::model::{ACTIONS_MAX, FALLBACKS_MAX, ITEMS_MAX, Imported, Verdict};
 use super::report::Report;
 use super::{hocon, recognise, source, write};
 
@@ -191,12 +191,15 @@ fn answers_of_the_http_api_are_read_too() {
 
 #[test]
 fn what_is_no_export_is_refused_by_name() {
+    let many: BTreeMap<String, i32> = (0..=ITEMS_MAX).map(|number| (number.to_string(), 0)).collect();
     for (tree, words) in [
         (json!([]), "not an object"),
         (json!({}), "an empty object"),
         (json!({"streams": {}, "tables": {}}), "met: `streams`, `tables`"),
         (json!({"rules": {}, "data": []}), "met: `rules`, `data`"),
         (json!({"\u{1b}[31m": 1}), "\\u{1b}[31m"),
+        (json!({"rules": vec![0; ITEMS_MAX + 1]}), "it has 10001 things of one kind"),
+        (json!({"actions": {"http": many}}), "it has 10001 things of one kind"),
     ] {
         let error = recognise(&tree, "file").expect_err(words);
         let error = error.diagnostic();
@@ -231,6 +234,20 @@ fn parts_of_the_wrong_type_are_told_and_nothing_else_suffers() {
     let imported = recognise(&config, "file").expect("it is a config");
     assert_written(&imported);
     assert_eq!((imported.sinks.len(), imported.sources.len()), (1, 1));
+}
+
+#[test]
+fn no_more_actions_are_taken_than_a_config_may_have() {
+    let inspect = json!({"name": "inspect", "args": {}});
+    let many = json!({"id": "a", "rawsql": "SELECT * FROM \"t\"", "actions": vec![inspect.clone(); ACTIONS_MAX + 1]});
+    let republish =
+        json!({"name": "republish", "args": {"target_topic": "t"}, "fallbacks": vec![inspect; FALLBACKS_MAX + 1]});
+    let deep = json!({"id": "b", "rawsql": "SELECT * FROM \"t\"", "actions": [republish]});
+    let imported = recognise(&json!({"rules": [many, deep]}), "file").expect("it is an export");
+    assert_eq!(verdicts(&imported), [("a", Verdict::NotSupported), ("b", Verdict::Changed)]);
+    assert_eq!(imported.rules[0].refusals, ["it has 33 actions, and a rule may have 32"]);
+    assert_eq!(imported.rules[1].changes[0], "an action is without 1 of its fallbacks: it may have 8");
+    assert_written(&imported);
 }
 
 #[test]

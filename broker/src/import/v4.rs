@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use millrace_rules::config::{ActionConfig, Compat, OnActionFailed, RuleConfig};
 use serde_json::{Map, Value};
 
-use super::model::{Converted, Imported, Rule, Sink, kind_of, short};
+use super::model::{Converted, Imported, Rule, Sink, fallbacks_of, kind_of, short};
 use super::names::Names;
 use super::params::{Carrier, Of};
 use super::republish;
@@ -22,6 +22,13 @@ pub fn is_export(root: &Map<String, Value>) -> bool {
 /// The rules in an answer of the HTTP API.
 fn answer(root: &Map<String, Value>) -> Option<&Vec<Value>> {
     root.get("data")?.as_array().filter(|rules| rules.iter().any(|rule| rule.get("rawsql").is_some()))
+}
+
+/// How many things are in it, of the kind of which there are most.
+#[must_use]
+pub fn items(root: &Map<String, Value>) -> usize {
+    let lists = ["rules", "resources", "data"].iter().filter_map(|key| root.get(*key)?.as_array());
+    lists.map(Vec::len).max().unwrap_or(0)
 }
 
 /// Takes over what is in it.
@@ -92,22 +99,16 @@ impl<'e> Importer<'e> {
         if enabled.is_none() {
             rule.changes.push("it is switched off, as its `enabled` is neither true nor false".to_owned());
         }
-        match value.get("actions") {
-            None => {}
-            Some(Value::Array(actions)) => {
-                for action in actions {
-                    let action = self.with_fallbacks(action, &mut rule.changes);
-                    rule.add(action);
-                }
-            }
-            Some(_) => rule.refusals.push("its `actions` are no list".to_owned()),
+        for action in rule.actions(value.get("actions")) {
+            let action = self.with_fallbacks(action, &mut rule.changes);
+            rule.add(action);
         }
         rule.check();
         rule
     }
 
     fn with_fallbacks(&mut self, action: &'e Value, changes: &mut Vec<String>) -> Converted {
-        let fallbacks = action.get("fallbacks").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+        let fallbacks = fallbacks_of(action.get("fallbacks"), changes);
         let fallbacks = fallbacks.iter().map(|fallback| self.action(fallback)).collect();
         self.action(action).with_fallbacks(fallbacks, changes)
     }

@@ -8,7 +8,7 @@ use std::collections::{HashMap, HashSet};
 use millrace_rules::config::{ActionConfig, RuleConfig};
 use serde_json::{Map, Value};
 
-use super::model::{Converted, Imported, Lost, Rule, Sink, kind_of, short};
+use super::model::{Converted, Imported, Lost, Rule, Sink, fallbacks_of, kind_of, short};
 use super::names::Names;
 use super::params::{Carrier, Of};
 use super::republish;
@@ -25,6 +25,15 @@ pub fn is_export(root: &Map<String, Value>) -> bool {
 /// The rules in an answer of the HTTP API.
 fn answer(root: &Map<String, Value>) -> Option<&Vec<Value>> {
     root.get("data")?.as_array().filter(|rules| rules.iter().any(|rule| rule.get("sql").is_some()))
+}
+
+/// How many things are in it, of the kind of which there are most.
+#[must_use]
+pub fn items(root: &Map<String, Value>) -> usize {
+    let rules = root.get("rule_engine").and_then(|engine| engine.get("rules")?.as_object()).map_or(0, Map::len);
+    let answered = answer(root).map_or(0, Vec::len);
+    let named = ["actions", "bridges", "connectors", "sources"].map(|section| named(root, section).count());
+    named.into_iter().chain([rules, answered]).max().unwrap_or(0)
 }
 
 /// Takes over what is in it.
@@ -74,7 +83,7 @@ fn named<'e>(root: &'e Map<String, Value>, section: &str) -> impl Iterator<Item 
 /// A sink by what rules call it.
 struct Known<'e> {
     sink: String,
-    fallbacks: &'e [Value],
+    fallbacks: Option<&'e Value>,
 }
 
 struct Importer<'e> {
@@ -118,8 +127,7 @@ impl<'e> Importer<'e> {
                 continue;
             }
             let sink = self.sink(kind, name, value, old);
-            let fallbacks =
-                value.get("fallback_actions").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+            let fallbacks = value.get("fallback_actions");
             for kind in [kind.to_owned(), kind_of(kind)] {
                 self.known.entry((kind, name.to_owned())).or_insert_with(|| Known { sink: sink.clone(), fallbacks });
             }
@@ -200,15 +208,9 @@ impl<'e> Importer<'e> {
         if enabled.is_none() {
             rule.changes.push("it is switched off, as its `enable` is neither true nor false".to_owned());
         }
-        match value.get("actions").or_else(|| value.get("outputs")) {
-            None => {}
-            Some(Value::Array(actions)) => {
-                for action in actions {
-                    let action = self.action(action, &mut rule.changes);
-                    rule.add(action);
-                }
-            }
-            Some(_) => rule.refusals.push("its `actions` are no list".to_owned()),
+        for action in rule.actions(value.get("actions").or_else(|| value.get("outputs"))) {
+            let action = self.action(action, &mut rule.changes);
+            rule.add(action);
         }
         rule.check();
         rule
@@ -245,7 +247,8 @@ impl<'e> Importer<'e> {
                 short(name, 80)
             ));
         };
-        let fallbacks = known.fallbacks.iter().map(|fallback| self.fallback(fallback, changes)).collect();
+        let fallbacks = fallbacks_of(known.fallbacks, changes);
+        let fallbacks = fallbacks.iter().map(|fallback| self.fallback(fallback, changes)).collect();
         waiting(&known.sink).with_fallbacks(fallbacks, changes)
     }
 

@@ -325,6 +325,11 @@ impl<'a> Input<'a> {
         Ok(())
     }
 
+    /// What is left of the allowance.
+    pub(crate) fn fuel_left(&self) -> usize {
+        self.fuel.get()
+    }
+
     /// A rule begins: it has the whole allowance.
     pub(crate) fn refuel(&self) {
         self.fuel.set(FUEL);

@@ -11,48 +11,69 @@ use millrace_core::value::{ROW_BYTES_MAX, Value};
 use super::characters::{length, place};
 use super::number::float;
 use super::term::{self, Style};
-use super::{Body, Function, TEXT, owned, param, text, within};
+use super::{Body, Function, TEXT, owned, param, pure, text, within};
 use crate::error::{Trouble, met};
 use crate::value_type::Type;
 
 /// Decimals of a float, and digits of a number's base.
 const PRECISION_MAX: usize = 253;
 
-pub(super) const TABLE: &[Function] = &[Function {
-    name: "sprintf",
-    params: &[TEXT, param("value", Type::ANY)],
-    required: 1,
-    repeats: true,
-    returns: Type::TEXT,
-    about: "The text with values put in, ~s a text, ~p anything, ~b a whole number, ~.2f a float: sprintf('~s: ~.1f', 'a', 2.25) is 'a: 2.2'.",
-    verify: Some(|args| match args {
-        [Some(Value::Text(format)), values @ ..] => {
-            let mut rest = format.as_ref();
-            let mut wanted = 0;
-            while let Some(piece) = next(&mut rest)? {
-                wanted += piece.values();
-            }
-            enough(wanted, values.len())
+pub(super) const TABLE: &[Function] = &[
+    Function {
+        name: "sprintf",
+        params: &[TEXT, param("value", Type::ANY)],
+        required: 1,
+        repeats: true,
+        returns: Type::TEXT,
+        about: "The text with values put in, ~s a text, ~p anything, ~b a whole number, ~.2f a float: sprintf('~s: ~.1f', 'a', 2.25) is 'a: 2.2'.",
+        verify: Some(|args| match args {
+            [Some(Value::Text(format)), values @ ..] => verify(format, values.len()),
+            _ => Ok(()),
+        }),
+        body: Body::Pure(|args| written(text(args, 0), &args[1..])),
+    },
+    Function {
+        verify: Some(|args| match args {
+            [Some(Value::Text(format)), Some(Value::List(values))] => verify(format, values.len()),
+            _ => Ok(()),
+        }),
+        ..pure(
+            "sprintf_s",
+            &[TEXT, param("values", Type::LIST)],
+            Type::TEXT,
+            "As sprintf, with the values in a list: sprintf_s('~b/~b', [1, 2]) is '1/2'.",
+            |args| match args {
+                [Value::Text(format), Value::List(values)] => written(format, values),
+                _ => Ok(Value::Null),
+            },
+        )
+    },
+];
+
+fn verify(format: &str, given: usize) -> Result<(), String> {
+    let mut rest = format;
+    let mut wanted = 0;
+    while let Some(piece) = next(&mut rest)? {
+        wanted += piece.values();
+    }
+    enough(wanted, given)
+}
+
+fn written<'o>(format: &str, values: &[Value<'_>]) -> Result<Value<'o>, Trouble> {
+    let given = values.len();
+    let mut values = Values { left: values, taken: 0 };
+    let mut rest = format;
+    let mut out = String::new();
+    while let Some(piece) = next(&mut rest).or_else(failed)? {
+        match piece {
+            Piece::Text(text) => out.push_str(text),
+            Piece::Directive(directive) => directive.write(&mut values, &mut out)?,
         }
-        _ => Ok(()),
-    }),
-    body: Body::Pure(|args| {
-        const NAME: &str = "sprintf";
-        let refused = |why| Trouble::Failed { function: NAME, why };
-        let mut rest = text(args, 0);
-        let mut values = Values { left: &args[1..], taken: 0 };
-        let mut out = String::new();
-        while let Some(piece) = next(&mut rest).map_err(refused)? {
-            match piece {
-                Piece::Text(text) => out.push_str(text),
-                Piece::Directive(directive) => directive.write(&mut values, &mut out)?,
-            }
-            within(out.len())?;
-        }
-        enough(values.taken, values.taken + values.left.len()).map_err(refused)?;
-        owned(out)
-    }),
-}];
+        within(out.len())?;
+    }
+    enough(values.taken, given).or_else(failed)?;
+    owned(out)
+}
 
 fn enough(wanted: usize, given: usize) -> Result<(), String> {
     if wanted == given { Ok(()) } else { Err(format!("the format wants {wanted} values, got {given}")) }
@@ -156,7 +177,7 @@ struct Values<'v, 'i> {
 impl<'v, 'i> Values<'v, 'i> {
     fn next(&mut self) -> Result<&'v Value<'i>, Trouble> {
         let [first, left @ ..] = self.left else {
-            return refused(format!("the format wants more than {} values", self.taken));
+            return failed(format!("the format wants more than {} values", self.taken));
         };
         self.left = left;
         self.taken += 1;
@@ -170,13 +191,13 @@ impl<'v, 'i> Values<'v, 'i> {
             Some(Number::Given(number)) => Some((number, false)),
             Some(Number::Taken) => match self.next()? {
                 Value::Int(number) => Some((usize::try_from(number.unsigned_abs()).unwrap_or(usize::MAX), *number < 0)),
-                other => return refused(format!("* wants an integer, got {}", met(other))),
+                other => return failed(format!("* wants an integer, got {}", met(other))),
             },
         })
     }
 }
 
-fn refused<T>(why: String) -> Result<T, Trouble> {
+fn failed<T>(why: String) -> Result<T, Trouble> {
     Err(Trouble::Failed { function: "sprintf", why })
 }
 
@@ -187,7 +208,7 @@ impl Directive {
         let field = Field { width: width.map(|(width, _)| width), to_left, filling: self.filling };
         let precision = values.number(self.precision)?.map(|(precision, _)| precision);
         let wants = |what: &str, value: &Value<'_>| {
-            refused(format!("~{} wants {what}, got {}; ~p takes anything", self.letter, met(value)))
+            failed(format!("~{} wants {what}, got {}; ~p takes anything", self.letter, met(value)))
         };
         match self.letter {
             's' => {
@@ -219,7 +240,7 @@ impl Directive {
                 };
                 let base = u32::try_from(precision.unwrap_or(10)).ok().filter(|base| (2..=36).contains(base));
                 let Some(base) = base else {
-                    return refused(format!("~{} wants a base from 2 to 36", self.letter));
+                    return failed(format!("~{} wants a base from 2 to 36", self.letter));
                 };
                 let prefix: Cow<'_, str> = match self.letter {
                     '#' | '+' => Cow::Owned(format!("{base}#")),
@@ -245,7 +266,7 @@ impl Directive {
                     _ => 2,
                 };
                 if !(least..=PRECISION_MAX).contains(&precision) {
-                    return refused(format!("~{} wants a precision from {least} to {PRECISION_MAX}", self.letter));
+                    return failed(format!("~{} wants a precision from {least} to {PRECISION_MAX}", self.letter));
                 }
                 let written = match self.letter {
                     'f' => format!("{number:.precision$}"),

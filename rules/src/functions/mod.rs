@@ -1,13 +1,21 @@
 //! The table of functions: name, parameters, result, what it does. A new one is one row and its tests.
 
+mod array;
 mod bits;
 mod characters;
 mod compare;
+mod compress;
 mod context;
 mod conversion;
 mod dialect;
+mod encode;
+mod env;
 mod format;
+mod hash;
 mod join;
+mod jq;
+mod kind;
+mod map;
 mod math;
 mod number;
 mod pattern;
@@ -16,6 +24,7 @@ mod regex;
 mod search;
 mod term;
 mod topic;
+mod uuid;
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -82,6 +91,15 @@ const TABLES: &[&[Function]] = &[
     topic::TABLE,
     conversion::TABLE,
     context::TABLE,
+    kind::TABLE,
+    map::TABLE,
+    array::TABLE,
+    hash::TABLE,
+    encode::TABLE,
+    compress::TABLE,
+    uuid::TABLE,
+    env::TABLE,
+    jq::TABLE,
 ];
 
 /// All functions.
@@ -198,9 +216,46 @@ const fn pure(
     }
 }
 
+/// The same for a function that needs the event, or pays for what it makes.
+const fn of_event(
+    name: &'static str,
+    params: &'static [Param],
+    returns: Type,
+    about: &'static str,
+    body: for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+) -> Function {
+    Function {
+        name,
+        params,
+        required: params.len(),
+        repeats: false,
+        returns,
+        about,
+        verify: None,
+        body: Body::OfEvent(body),
+    }
+}
+
+impl Function {
+    /// The row with only the first so many parameters required.
+    const fn requires(mut self, required: usize) -> Self {
+        self.required = required;
+        self
+    }
+
+    /// The row with a look at its constants when a rule is saved.
+    const fn verified(mut self, verify: Verify) -> Self {
+        self.verify = Some(verify);
+        self
+    }
+}
+
 const NUMBER: Param = param("number", Type::NUMBER);
 const TEXT: Param = param("text", Type::TEXT);
 const ANYTHING: Param = param("value", Type::ANY);
+/// Text is bytes too, wherever bytes are wanted.
+const BINARY: Type = Type::TEXT.or(Type::BYTES);
+const DATA: Param = param("data", BINARY);
 
 fn take<'i>(args: &mut [Value<'i>], index: usize) -> Value<'i> {
     args.get_mut(index).map(std::mem::take).unwrap_or_default()
@@ -345,6 +400,13 @@ fn verify_count(args: &[Option<&Value<'static>>], index: usize) -> Result<(), St
 
 fn negative(value: &Value<'_>) -> String {
     format!("{} is less than 0", met(value))
+}
+
+fn of_bytes(bytes: Vec<u8>) -> Value<'static> {
+    match String::from_utf8(bytes) {
+        Ok(text) => Value::Text(text.into()),
+        Err(not_text) => Value::Bytes(not_text.into_bytes().into()),
+    }
 }
 
 #[cfg(test)]

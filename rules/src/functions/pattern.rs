@@ -17,11 +17,13 @@ use crate::error::{Trouble, met};
 use crate::input::Input;
 
 /// The longest pattern in bytes.
-const PATTERN_BYTES_MAX: usize = 16 << 10;
+const PATTERN_BYTES_MAX: usize = 8 << 10;
 /// The longest text for a pattern that backtracks: it may be looked through once for each of its characters.
 const BACKTRACKED_BYTES_MAX: usize = 8 << 10;
 /// Steps back in one search.
 const BACKTRACKS_MAX: usize = 100_000;
+/// Instructions of a pattern that backtracks, which may name parts of itself.
+const INSTRUCTIONS_MAX: usize = 16 << 10;
 /// Size of a compiled pattern of the small kind, and of any.
 const SMALL_BYTES: usize = 64 << 10;
 const LARGE_BYTES: usize = 1 << 20;
@@ -75,10 +77,10 @@ impl Pattern {
             .backtrack_limit(BACKTRACKS_MAX)
             .delegate_size_limit(LARGE_BYTES)
             .delegate_dfa_size_limit(2 * SMALL_BYTES)
-            .max_prog_size(PATTERN_BYTES_MAX)
+            .max_prog_size(INSTRUCTIONS_MAX)
             .build()
             .map(|regex| Self { engine: Engine::Backtracking(regex), weight: LARGE_BYTES / SMALL_BYTES, asks_end })
-            .map_err(|why| format!("{} is no pattern: {}", met(&Value::text(pattern)), one_line(&why.to_string())))
+            .map_err(|error| format!("{} is no pattern: {}", met(&Value::text(pattern)), why(&error)))
     }
 
     /// The compiled pattern, from this thread's store if it is there.
@@ -172,15 +174,30 @@ fn stopped(_: fancy_regex::Error) -> Trouble {
     Trouble::TooMuchWork
 }
 
-fn one_line(why: &str) -> String {
-    why.split_whitespace().collect::<Vec<_>>().join(" ")
+fn why(error: &fancy_regex::Error) -> String {
+    use fancy_regex::{CompileError, Error};
+    if let Error::CompileError(error) = error {
+        match &**error {
+            CompileError::InnerError(inner) if inner.size_limit().is_some() => {
+                return format!("it compiles to more than {LARGE_BYTES} bytes");
+            }
+            CompileError::PatternTooComplex => {
+                return format!("it compiles to more than {INSTRUCTIONS_MAX} instructions");
+            }
+            CompileError::VariableLookBehindRequiresFeature | CompileError::LookBehindNotConst => {
+                return "a look-behind has no fixed length".to_owned();
+            }
+            _ => {}
+        }
+    }
+    error.to_string().split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 /// Patterns by their text. Which one goes when there is no room is asked in a circle: one that was used since the last
 /// time stays.
 #[derive(Default)]
 struct Store {
-    places: HashMap<Rc<str>, usize>,
+    places: HashMap<Rc<str>, usize, foldhash::fast::RandomState>,
     kept: Vec<Kept>,
     weight: usize,
     next: usize,
@@ -245,6 +262,17 @@ mod tests {
     }
 
     #[test]
+    fn a_pattern_is_compiled_once() {
+        let mut scratch = crate::Scratch::default();
+        let event = crate::EventView { event: crate::fields::Event::MessagePublish, unix_ms: 0, node: "", fields: &[] };
+        let input = Input::fields(event, &mut scratch);
+        let first = Pattern::of("regex_match", "a+", &input).expect("a pattern");
+        let again = Pattern::of("regex_match", "a+", &input).expect("the same");
+        assert!(Rc::ptr_eq(&first, &again));
+        assert!(Pattern::of("regex_match", "(", &input).is_err());
+    }
+
+    #[test]
     fn only_what_needs_it_backtracks() {
         for (pattern, linear) in
             [("a+b", true), (r"^\d{4}-(\d+)$", true), (r"(a)\1", false), ("(?=a)b", false), ("(?<!x)y", false)]
@@ -254,7 +282,15 @@ mod tests {
         }
         assert_eq!(Pattern::compile(r"^\w{1,64}$").expect("small").weight, 1);
         assert_eq!(Pattern::compile(r"\pL{10}").expect("large").weight, LARGE_BYTES / SMALL_BYTES);
-        assert!(Pattern::compile(r"\pL{9999}").is_err());
+        for (pattern, why) in [
+            (r"\pL{9999}", "it compiles to more than 1048576 bytes"),
+            (r"(?=x)\pL{9999}", "it compiles to more than 1048576 bytes"),
+            (r"(?<=a{1,9}b)c", "a look-behind has no fixed length"),
+            (r"a(b", "Opening parenthesis without closing parenthesis"),
+        ] {
+            let refused = Pattern::compile(pattern).expect_err(pattern);
+            assert!(refused.contains(why), "{pattern} {refused}");
+        }
         assert!(Pattern::compile(&"a".repeat(PATTERN_BYTES_MAX + 1)).is_err());
         assert!(Pattern::compile(&"(".repeat(5_000)).is_err());
         assert!(Pattern::compile(&format!("{}a{}", "(".repeat(5_000), ")".repeat(5_000))).is_err());

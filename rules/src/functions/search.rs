@@ -13,7 +13,7 @@ use crate::value_type::Type;
 const ENDS: &[&str] = &["leading", "trailing"];
 const PLACES: &[&str] = &["all", "leading", "trailing"];
 const WAYS: &[&str] = &["all", "notrim", "leading", "leading_notrim", "trailing", "trailing_notrim"];
-const BREAKS: &[&str] = &["", "nocrlf"];
+const BREAKS: &[&str] = &["nocrlf"];
 
 pub(super) const TABLE: &[Function] = &[
     Function {
@@ -145,7 +145,8 @@ fn split<'i>(args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
 
 fn tokens<'i>(args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
     let mut separates = [false; 256];
-    if BREAKS[choice("tokens", args, 2, BREAKS)?] == "nocrlf" {
+    if args.len() > 2 {
+        choice("tokens", args, 2, BREAKS)?;
         separates[usize::from(b'\r')] = true;
         separates[usize::from(b'\n')] = true;
     }

@@ -239,13 +239,13 @@ pub fn decode(text: &str, steps: &[Step]) -> Value<'static> {
 
 /// Collects members; one that comes again replaces the first. Small maps are searched, large ones hashed.
 #[derive(Default)]
-struct Members<'a> {
-    list: Vec<(Cow<'a, str>, Value<'a>)>,
+pub(crate) struct Members<'a> {
+    pub(crate) list: Vec<(Cow<'a, str>, Value<'a>)>,
     index: HashMap<Cow<'a, str>, usize>,
 }
 
 impl<'a> Members<'a> {
-    fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
+    pub(crate) fn set(&mut self, name: Cow<'a, str>, value: Value<'a>) {
         const SEARCHED: usize = 8;
         let known = if self.list.len() <= SEARCHED {
             self.list.iter().position(|(known, _)| *known == name)

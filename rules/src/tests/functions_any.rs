@@ -25,7 +25,9 @@ fn the_examples_of_the_documentation_are_true() {
             if met.starts_with("R0") && !met.contains("R03") && !met.contains("R0114") {
                 continue;
             }
-            assert_eq!(met, value(expected, b"{}"), "{call} is {expected}");
+            // Maps have no literal: such a result is written as JSON.
+            let expected = if expected.contains('{') { expected.to_owned() } else { value(expected, b"{}") };
+            assert_eq!(met, expected, "{call}");
             checked += 1;
         }
     }

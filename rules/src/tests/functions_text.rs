@@ -478,6 +478,8 @@ fn formats_follow_erlang() {
             ("sprintf('~i~s', 1, 'a')", "\"a\""),
             ("sprintf('~3n')", "\"\\n\\n\\n\""),
             ("sprintf(payload.u)", "\"grün\""),
+            ("sprintf_s('~b-~b-~b', payload.l)", "\"1-2-3\""),
+            ("sprintf_s('~s', ['a'])", "\"a\""),
         ],
     );
 }
@@ -505,6 +507,8 @@ fn formats_that_do_not_fit_are_refused() {
             ("sprintf('~.99b', payload.i)", "R0313"),
             ("sprintf('~.999f', payload.i)", "R0313"),
             ("sprintf(1)", "R0111"),
+            ("sprintf_s('~s', ['a', 'b'])", "R0115"),
+            ("sprintf_s('~s', payload.t)", "R0306"),
             ("sprintf()", "R0110"),
         ],
     );

@@ -7,12 +7,17 @@ mod events;
 mod foreach;
 mod functions_any;
 mod functions_bits;
-mod functions_math;
-mod functions_text;
 mod functions_context;
+mod functions_data;
+mod functions_jq;
+mod functions_kinds;
+mod functions_maps;
+mod functions_math;
 mod functions_state;
+mod functions_text;
 mod functions_time;
 mod fuzz;
+mod fuzz_jq;
 mod json;
 mod language;
 mod naming;
@@ -75,6 +80,18 @@ fn evaluate(rules: &mut Rules, input: &Input<'_>) -> String {
 fn value(expression: &str, payload: &[u8]) -> String {
     let row = run(&format!("SELECT {expression} AS v FROM \"t/#\""), payload);
     row.strip_prefix("{\"v\":").and_then(|row| row.strip_suffix('}')).map_or(row.clone(), str::to_owned)
+}
+
+/// Each expression gives this value for this payload.
+fn table(payload: &[u8], rows: &[(&str, &str)]) {
+    let wrong: Vec<_> = rows
+        .iter()
+        .filter_map(|(expression, expected)| {
+            let got = value(expression, payload);
+            (got != *expected).then(|| format!("{expression}\n     is {got}\n    not {expected}"))
+        })
+        .collect();
+    assert!(wrong.is_empty(), "\n{}", wrong.join("\n"));
 }
 
 /// Whether the condition holds: `true`, `none`, or a code.

@@ -55,6 +55,9 @@ const ENTRIES: &[Entry] = entries! {
         event of that name.", "{\"qos\": \"1\"}", "{\"qos\": 1}; `millrace rules events` lists the fields.";
     C0121 "case file wrong", "A file for `millrace rules test` that cannot be read as cases.",
         "[[case]] without expect", "Mend what the message names; expect = [] means that no row must come.";
+    C0122 "not an export", "`millrace rules import` reads exports of EMQX: the JSON of 4.x, and of 5.x the tar.gz, its cluster.hocon or the \
+        same as JSON, up to 32 MiB of text.", "millrace rules import emqx.conf.bak", "Export again: `emqx_ctl data export` (4.x), \
+        `emqx ctl data export` (5.x).";
     H0001 "kernel too old", "io_uring as the broker drives it needs Linux 6.1; on older ones it runs on epoll.",
         "Linux 5.10", "Use a newer kernel, or live with engine = \"epoll\".";
     H0003 "io_uring refused", "A seccomp profile (Docker 25 and containerd 2 have one by default), kernel.io_uring_disabled or a kernel \

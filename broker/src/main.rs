@@ -10,6 +10,7 @@ pub mod doctor;
 pub mod exit;
 pub mod explain;
 pub mod host;
+pub mod import;
 pub mod logging;
 pub mod memory;
 pub mod out;

@@ -17,7 +17,7 @@ use crate::diagnostics::{Diagnostic, Place, Severity, nearest};
 const MOUNTPOINT_BYTES_MAX: usize = 256;
 
 /// Longest name of a listener, rule or sink: it is a metric label.
-const NAME_BYTES_MAX: usize = 64;
+pub const NAME_BYTES_MAX: usize = 64;
 
 /// All that is wrong with the values together.
 #[must_use]

@@ -36,6 +36,7 @@ use millrace_rules::config::Compat;
 
 use crate::cli::{ConfigArgs, load_or_say};
 use crate::exit::Exit;
+use crate::import::{self, ImportOptions};
 
 /// What can be done with rules.
 #[derive(Debug, Subcommand)]
@@ -60,6 +61,8 @@ pub enum RulesVerb {
         #[command(flatten)]
         options: tap::TapOptions,
     },
+    /// Make a config of the rules in an export of EMQX
+    Import(ImportOptions),
     /// Print the functions that rules can call
     Functions {
         /// Only this one, or those whose names hold this
@@ -156,6 +159,7 @@ pub fn run(verb: &RulesVerb, before: ConfigArgs) -> Exit {
         RulesVerb::Test(options) => suite::run(&options.files, options.json, options.junit.as_deref()),
         RulesVerb::Functions { name, json } => vocabulary::functions(name.as_deref(), *json),
         RulesVerb::Events { name, json } => vocabulary::events(name.as_deref(), *json),
+        RulesVerb::Import(options) => import::run(options),
         RulesVerb::Reference => {
             crate::out::say(&reference::markdown());
             Exit::Done

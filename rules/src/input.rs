@@ -128,6 +128,7 @@ pub struct Input<'a> {
 impl<'a> Input<'a> {
     /// A message that was published.
     #[must_use]
+    #[inline]
     pub fn publish(event: PublishEvent<'a>, scratch: &'a mut Scratch) -> Self {
         Self::new(Source::Publish(event), event.payload, scratch)
     }
@@ -143,6 +144,7 @@ impl<'a> Input<'a> {
         Self::new(Source::Fields(event), payload.unwrap_or_default(), scratch)
     }
 
+    #[inline]
     fn new(source: Source<'a>, payload: &'a [u8], scratch: &'a mut Scratch) -> Self {
         const PLACES_KEPT: usize = 4096;
         let Scratch { places, state } = scratch;

@@ -143,6 +143,9 @@ impl Program {
 
     /// Whether there are rows; with `made` they go there, without it only what can fail is computed.
     pub(crate) fn run(&self, input: &Input<'_>, made: Option<&mut Made<'_>>) -> Result<bool, EvalError> {
+        if self.held == 0 && made.is_none() && self.condition.is_none() && self.fallible.is_empty() {
+            return Ok(true);
+        }
         let frame = Frame { input, constants: &self.constants };
         let mut slots = Slots::new();
         slots.resize_with(self.held, || Value::Null);

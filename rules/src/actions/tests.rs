@@ -32,12 +32,11 @@ fn record(payload: &Value<'_>, props: &Value<'_>) -> Record {
     row.record(&Arc::new(columns()), 0, 0)
 }
 
-/// The message that an action makes: topic, QoS, RETAIN, expiry, properties, payload; or why it makes none.
-fn publish(
-    keys: &str,
-    record: &Record,
-    limits: &Limits,
-) -> Result<(String, u8, bool, Option<u32>, Vec<u8>, Vec<u8>), Refused> {
+/// Topic, QoS, RETAIN, expiry, properties, payload.
+type Made = (String, u8, bool, Option<u32>, Vec<u8>, Vec<u8>);
+
+/// The message that an action makes, or why it makes none.
+fn publish(keys: &str, record: &Record, limits: &Limits) -> Result<Made, Refused> {
     let actions = compile(&format!("actions = [{{ kind = 'republish', {keys} }}]")).expect("it can be saved");
     let [Action { what: What::Republish(republish), .. }] = actions.list() else { panic!("{actions:?}") };
     let mut scratch = Scratch::default();
@@ -47,7 +46,7 @@ fn publish(
     })
 }
 
-fn made(keys: &str) -> (String, u8, bool, Option<u32>, Vec<u8>, Vec<u8>) {
+fn made(keys: &str) -> Made {
     let props = Value::Map(vec![
         ("Content-Type".into(), Value::text("text/plain")),
         ("User-Property".into(), Value::Map(vec![("k".into(), Value::text("v")), ("n".into(), Value::Null)])),

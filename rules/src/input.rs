@@ -103,6 +103,12 @@ impl Scratch {
     pub const fn with_state(state: State) -> Self {
         Self { places: Vec::new(), state }
     }
+
+    /// What rules keep between events.
+    #[must_use]
+    pub const fn state(&self) -> &State {
+        &self.state
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

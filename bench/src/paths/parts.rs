@@ -160,25 +160,25 @@ pub(super) const PAYLOAD: &[u8] = br#"{"machine":"press-7","unit":"c","t":21.5,"
 const READING: &[u8] = br#"{"device":"press-0042","seq":1048577,"line":"north/7","temp":36.6,"unit":"c","ok":true,"pos":{"x":12.75,"y":-3.5,"z":0},"tags":["a1","b2"],"volt":229.81,"fw":"2.14.0-rc1","at":1653561612345,"note":null}"#;
 
 fn rule() -> Round {
-    evaluating(rules(), PAYLOAD, true)
+    evaluating(&rules(), PAYLOAD, true)
 }
 
 fn threshold() -> Round {
     let sql = "SELECT payload.temp AS t, clientid FROM \"plant/#\" WHERE payload.temp > 30";
-    evaluating(rules_of(sql), READING, true)
+    evaluating(&rules_of(sql), READING, true)
 }
 
 fn star() -> Round {
-    evaluating(rules_of("SELECT * FROM \"plant/#\""), READING, true)
+    evaluating(&rules_of("SELECT * FROM \"plant/#\""), READING, true)
 }
 
 fn judged() -> Round {
-    evaluating(rules_of("SELECT * FROM \"plant/#\""), READING, false)
+    evaluating(&rules_of("SELECT * FROM \"plant/#\""), READING, false)
 }
 
 /// Runs one rule on one message after the other; `wanted`: somebody wants the rows.
-fn evaluating(rules: [(&'static str, RuleConfig); 1], payload: &'static [u8], wanted: bool) -> Round {
-    let mut rules = Rules::compile(&rules).expect("this is a rule");
+fn evaluating(rules: &[(&str, RuleConfig)], payload: &'static [u8], wanted: bool) -> Round {
+    let mut rules = Rules::compile(rules).expect("this is a rule");
     let mut scratch = Scratch::default();
     let mut rows = Rows::default();
     Box::new(move |meter| {

@@ -13,7 +13,8 @@ use crate::input::Input;
 use crate::value_type::Type;
 
 const TEXT_OR_NULL: Type = Type::TEXT.or(Type::NULL);
-const FILTERS: [Param; 3] = [param("filters", Type::LIST), param("topic", Type::TEXT), param("qos", Type::INT)];
+const FILTERS: [Param; 3] =
+    [param("filters", Type::LIST.or(Type::NULL)), param("topic", Type::TEXT), param("qos", Type::INT)];
 
 type OfEvent = for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>;
 

@@ -16,7 +16,7 @@ pub(super) const TABLE: &[Function] = &[of_event(
     "getenv",
     &[param("name", Type::TEXT)],
     Type::TEXT,
-    "The variable MILLRACEVAR_name or EMQXVAR_name of the broker's environment as it was at first use, '' without one: getenv('SITE') is 'north' with MILLRACEVAR_SITE=north.",
+    "The variable MILLRACEVAR_name or EMQXVAR_name of the broker's environment as it was at first use, '' without one: with MILLRACEVAR_SITE=north getenv('SITE') gives 'north'.",
     |_, args| {
         static VARIABLES: OnceLock<HashMap<String, String>> = OnceLock::new();
         let variables = VARIABLES.get_or_init(|| readable(std::env::vars_os()));

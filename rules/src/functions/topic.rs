@@ -11,9 +11,6 @@ use super::{Function, Items, TEXT, optional, owned, param, part, pure, text, wit
 use crate::error::{Trouble, met};
 use crate::value_type::Type;
 
-const FILTERS: &[super::Param] =
-    &[param("filters", Type::LIST.or(Type::NULL)), param("topic", Type::TEXT), param("qos", Type::INT)];
-
 pub(super) const TABLE: &[Function] = &[
     Function {
         verify: Some(|args| match args {
@@ -55,31 +52,6 @@ pub(super) const TABLE: &[Function] = &[
             |args| Ok(Value::Bool(filter::matches(text(args, 1), text(args, 0)))),
         )
     },
-    optional(
-        "contains_topic",
-        FILTERS,
-        2,
-        Type::BOOL,
-        "Whether a list of filters has this one, and with this QoS: contains_topic(topic_filters, 't/#', 1) asks for both.",
-        |args| Ok(Value::Bool(contains(args, |filter, topic| filter == topic))),
-    ),
-    optional(
-        "contains_topic_match",
-        FILTERS,
-        2,
-        Type::BOOL,
-        "As contains_topic, with wildcards on either side: contains_topic_match(topic_filters, 't/1') finds t/+.",
-        |args| {
-            Ok(Value::Bool(contains(args, |filter, topic| {
-                filter == topic
-                    || if filter::has_wildcards(topic) {
-                        filter::matches(topic, filter)
-                    } else {
-                        filter::matches(filter, topic)
-                    }
-            })))
-        },
-    ),
 ];
 
 fn join<'i>(args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
@@ -114,22 +86,4 @@ fn join<'i>(args: &mut [Value<'i>]) -> Result<Value<'i>, Trouble> {
         [only] => Err(Trouble::Argument { function: NAME, index: 1, wanted: Type::LIST, met: met(only) }),
         _ => Ok(Value::Null),
     }
-}
-
-/// Whether an item fits: a text, or a map with `topic` and perhaps `qos`.
-fn contains(args: &[Value<'_>], fits: impl Fn(&str, &str) -> bool) -> bool {
-    let (Value::List(filters), topic) = (&args[0], text(args, 1)) else {
-        return false;
-    };
-    let qos = args.get(2);
-    filters.iter().any(|item| match item {
-        Value::Text(filter) => qos.is_none() && fits(filter, topic),
-        Value::Map(_) => match item.member("topic") {
-            Some(Value::Text(filter)) => {
-                qos.is_none_or(|qos| item.member("qos").is_some_and(|own| own.same(qos))) && fits(filter, topic)
-            }
-            _ => false,
-        },
-        _ => false,
-    })
 }

@@ -73,7 +73,7 @@ fn an_event_without_a_field_has_null_for_its_function() {
 }
 
 fn of_event(expression: &str, fields: &[(EventField, Given<'_>)]) -> String {
-    let sql = format!("SELECT {expression} AS v FROM \"t\"");
+    let sql = format!("SELECT {expression} AS v FROM \"$events/client_connected\"");
     let mut rules = Rules::compile(&[("r", super::config(&sql))]).expect("a rule");
     let mut scratch = Scratch::default();
     let view = EventView { event: Event::ClientConnected, unix_ms: 1, node: "n1", fields };

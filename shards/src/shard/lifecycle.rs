@@ -324,6 +324,9 @@ impl Shard {
         self.end_absence(client);
         // A Will whose delay runs is due at the latest now [MQTT-3.1.2-8].
         self.publish_will(client);
+        if let Some(state) = self.clients.get(client) {
+            self.rule_scratch.forget_client(&state.session.client_id);
+        }
         let subscriptions =
             self.clients.get_mut(client).map(|client| std::mem::take(&mut client.session.subscriptions));
         let subscriptions = subscriptions.unwrap_or_default();

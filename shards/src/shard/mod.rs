@@ -165,6 +165,7 @@ impl Shard {
         let shards = shared.placement.shards();
         let mut timers = TimerWheel::new(now.monotonic);
         timers.insert(now.monotonic, Timer::Second);
+        let rule_scratch = rule_stage::RuleScratch::new(Arc::clone(&shared.rule_store));
         let mut shard = Self {
             id,
             now,
@@ -195,7 +196,7 @@ impl Shard {
             draining: false,
             sys: sys_topics::SysTopics::default(),
             rules,
-            rule_scratch: rule_stage::RuleScratch::default(),
+            rule_scratch,
             events: events::Events::default(),
             give_back: give_back::GiveBack::default(),
             shared,

@@ -16,7 +16,8 @@ use millrace_rules::actions::ActionCounts;
 use millrace_rules::book::{Entry, RuleBook};
 use millrace_rules::diagnostics::line_and_column;
 use millrace_rules::error::EvalError;
-use millrace_rules::{EventView, Input, Outcome, PublishEvent, Rows, Rule, Scratch};
+use millrace_rules::state::Store;
+use millrace_rules::{EventView, Input, Outcome, PublishEvent, Rows, Rule, Scratch, State};
 
 use super::events::Who;
 use super::mark::Mark;
@@ -216,10 +217,21 @@ impl Publisher {
 const NOWHERE: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
 /// Scratch of the rule stage, reused for each message.
-#[derive(Default)]
 pub(super) struct RuleScratch {
     pub(super) json: Scratch,
     numbers: u64,
+}
+
+impl RuleScratch {
+    /// With what rules keep for all shards.
+    pub(super) fn new(store: Arc<Store>) -> Self {
+        Self { json: Scratch::with_state(State::with_store(store)), numbers: 0 }
+    }
+
+    /// A session is over: what rules keep for its client goes with it.
+    pub(super) fn forget_client(&self, client_id: &str) {
+        self.json.state().forget_client(client_id);
+    }
 }
 
 /// What telling rules of an event takes besides the event.

@@ -16,6 +16,7 @@ use millrace_core::session::Held;
 use millrace_core::time::{Millis, Time};
 use millrace_core::topic::ExactRoutes;
 use millrace_rules::book::RuleBook;
+use millrace_rules::state::Store;
 
 use super::RuleNumbers;
 use super::Shard;
@@ -64,6 +65,8 @@ pub struct Shared {
     counters: Vec<SharedCounters>,
     /// What rules have counted, by shard. Locked once a second by the shard, and by readers.
     pub(super) rule_numbers: Box<[Mutex<Vec<RuleNumbers>>]>,
+    /// What rules keep by name, for all shards.
+    pub(super) rule_store: Arc<Store>,
     random: AtomicU64,
     pressure: AtomicU8,
     offline: AtomicI64,
@@ -144,6 +147,7 @@ impl Shared {
             config: RwLock::new(config),
             counters: (0..shards).map(|_| SharedCounters::new()).collect(),
             rule_numbers: (0..shards).map(|_| Mutex::default()).collect(),
+            rule_store: Arc::default(),
             random: AtomicU64::new(0),
             pressure: AtomicU8::new(0),
             offline: AtomicI64::new(0),

@@ -245,19 +245,17 @@ fn start_sinks(config: &Config, shards: u16, dir: &DataDir) -> Result<(Sinks, Ve
     })
 }
 
-/// The listeners in the order in which shards know them: those that are enabled, by name.
 fn settings(config: &ShardsConfig, berths: Arc<Berths>) -> Settings {
-    let enabled = || config.listeners.iter().filter(|(_, listener)| listener.enabled);
     let listeners = (0..)
-        .zip(enabled())
+        .zip(config.open_listeners())
         .map(|(number, (name, listener))| ListenerSettings {
             id: ListenerId(number),
-            name: name.clone(),
+            name: name.to_owned(),
             address: SocketAddr::new(listener.address, listener.port),
             send_buffer: None,
         })
         .collect();
-    let connections_max = enabled().map(|(_, listener)| u64::from(listener.max_connections)).sum();
+    let connections_max = config.open_listeners().map(|(_, listener)| u64::from(listener.max_connections)).sum();
     Settings { engine: config.engine, listeners, connections_max, berths }
 }
 

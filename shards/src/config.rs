@@ -289,3 +289,10 @@ pub struct ShardsConfig {
     /// `[sys]`.
     pub sys: Sys,
 }
+
+impl ShardsConfig {
+    /// The listeners that are open, in the order of their numbers: those that are enabled, by name.
+    pub fn open_listeners(&self) -> impl Iterator<Item = (&str, &Listener)> {
+        self.listeners.iter().filter(|(_, listener)| listener.enabled).map(|(name, listener)| (name.as_str(), listener))
+    }
+}

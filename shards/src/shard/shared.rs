@@ -121,10 +121,10 @@ impl Shared {
     /// For this many shards.
     #[must_use]
     pub fn new(config: Arc<ShardsConfig>, shards: u16, seed: u64, started: Time) -> Self {
-        let listener_names: Vec<String> = config.listeners.keys().cloned().collect();
+        let listener_names: Vec<String> = config.open_listeners().map(|(name, _)| name.to_owned()).collect();
         let mut mountpoints: Vec<Box<str>> = vec!["".into()];
         let mut listener_mountpoints = Vec::new();
-        for listener in config.listeners.values() {
+        for (_, listener) in config.open_listeners() {
             let known = mountpoints.iter().position(|known| **known == *listener.mountpoint);
             let id = known.unwrap_or_else(|| {
                 mountpoints.push(listener.mountpoint.as_str().into());
@@ -365,5 +365,23 @@ impl Shard {
         self.counters.set(Gauge::RepublishQueued, self.rules.republished().len() as u64);
         self.shared.counters[usize::from(self.id.0)].publish(&self.counters);
         self.publish_rule_numbers();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_that_is_off_has_no_number() {
+        let mut config = ShardsConfig::default();
+        let listener =
+            |enabled, mountpoint: &str| Listener { enabled, mountpoint: mountpoint.into(), ..Listener::default() };
+        config.listeners =
+            [("a".into(), listener(false, "off/")), ("b".into(), listener(true, "on/"))].into_iter().collect();
+        let now = Time { monotonic: Millis(0), unix: Millis(0) };
+        let shared = Shared::new(Arc::new(config), 1, 7, now);
+        assert_eq!(shared.mountpoint(shared.listener_mountpoint(ListenerId(0))), "on/");
+        assert_eq!(&*shared.listener_config(&shared.config(), ListenerId(0)).mountpoint, "on/");
     }
 }

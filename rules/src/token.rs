@@ -111,6 +111,9 @@ impl<'s> Lexer<'s> {
             }
             '#' => diagnostic.help("a comment begins with --").replace("--"),
             '~' if rest.starts_with("~=") => diagnostic.help("for a topic that matches a filter write =~"),
+            '&' => diagnostic.help("both conditions: write AND"),
+            '|' => diagnostic.help("one of the conditions: write OR; texts are joined by + or concat()"),
+            '!' => diagnostic.help("not equal is !=, the opposite of a condition is NOT"),
             '`' => diagnostic.help("a name is written in double quotes").replace("\""),
             _ => diagnostic,
         })

@@ -193,9 +193,8 @@ impl Checker<'_> {
             return unknown;
         };
         if !function.takes(args.len()) {
-            let name = function.name;
-            let wants = function.wants();
-            self.error("R0110", span, format!("`{name}` wants {wants}, got {}", args.len()));
+            let message = format!("`{}` wants {}, got {}", function.name, function.wants(), args.len());
+            self.diagnostics.push(Diagnostic::error("R0110", span, message).help(function.about));
             return unknown;
         }
         let mut fits = true;

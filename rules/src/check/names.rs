@@ -118,7 +118,10 @@ impl Checker<'_> {
         let span = of.span;
         if !of.ty.meets(Type::MAP | Type::LIST | Type::TEXT) {
             let ty = of.ty;
-            self.error("R0113", span, format!("this is {ty}, which has no parts"));
+            self.diagnostics.push(
+                Diagnostic::error("R0113", span, format!("this is {ty}, which has no parts"))
+                    .help("only maps, lists, and texts that hold JSON have parts: name it without what follows"),
+            );
         }
         Node { kind: NodeKind::Part(Box::new(of), steps.into_boxed_slice()), ty: Type::ANY, span }
     }

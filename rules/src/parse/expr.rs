@@ -145,8 +145,27 @@ impl<'s> Parser<'s> {
                 self.at += 1;
                 self.named(name, true, start, nesting)
             }
-            _ => Err(self.expected("a field, a number, a text or `(`")),
+            _ => Err(self.no_operand()),
         }
+    }
+
+    /// Something else stands where a value should.
+    fn no_operand(&self) -> Diagnostic {
+        let expected = self.expected("a field, a number, a text or `(`");
+        let follows = |symbol: &str| matches!(self.tokens[..self.at].last(), Some(Token { kind: TokenKind::Symbol(found), .. }) if *found == symbol);
+        if self.is("=") && follows("=") {
+            return expected.help("equality is one `=`").replace("");
+        }
+        if self.is(">") && follows("-") {
+            return expected.help("a member is written behind a dot: payload.name");
+        }
+        if self.is("*") && follows("(") {
+            return expected.help("a rule sees one message at a time: it counts nothing");
+        }
+        if self.is_word("from") {
+            return expected.help("name a field, or `*` for all of them");
+        }
+        expected
     }
 
     fn word(&mut self, word: &'s str, floor: u8, nesting: u16) -> Parsed<Expr<'s>> {
@@ -168,7 +187,7 @@ impl<'s> Parser<'s> {
                 self.at += 1;
                 self.named(Cow::Borrowed("mod"), false, start, nesting)
             }
-            _ if is_reserved(word) => Err(self.expected("a field, a number, a text or `(`")),
+            _ if is_reserved(word) => Err(self.no_operand()),
             _ => {
                 self.at += 1;
                 self.named(Cow::Borrowed(word), false, start, nesting)

@@ -152,10 +152,10 @@ pub(super) const TABLE: &[Function] = &[
         &FILTERS,
         2,
         Type::BOOL,
-        "The same where a Topic Filter may match the topic by its wildcards: \
+        "The same where either may match the other by its wildcards: \
          contains_topic_match(json_decode('[{\"topic\":\"t/#\",\"qos\":1}]'), 't/a', 1) is true.",
         None,
-        |input, args| contains(input, args, filter::matches),
+        |input, args| contains(input, args, match_either),
     ),
 ];
 
@@ -165,6 +165,12 @@ fn step(segment: &str) -> Step {
         Ok(index) if index.to_string() == segment => Step::Index(index),
         _ => Step::Name(segment.into()),
     }
+}
+
+/// Whether they are the same, or one of them is a Topic Filter that matches the other.
+fn match_either(wanted: &str, topic: &str) -> bool {
+    wanted == topic
+        || if filter::has_wildcards(topic) { filter::matches(topic, wanted) } else { filter::matches(wanted, topic) }
 }
 
 fn contains<'i>(input: &Input<'_>, args: &[Value<'_>], is_it: fn(&str, &str) -> bool) -> Result<Value<'i>, Trouble> {

@@ -67,7 +67,12 @@ fn typical_mistakes_say_what_to_type() {
         ("SELECT * FROM \"t\" WHERE clientid - 1 > 0", "R0111", "clientid", ""),
         ("SELECT * FROM \"t\" WHERE qos = 'one'", "R0111", "qos = 'one'", ""),
         ("SELECT abs(topic) AS a FROM \"t\"", "R0111", "topic", ""),
-        ("SELECT qos.x FROM \"t\"", "R0113", "qos.x", ""),
+        (
+            "SELECT qos.x FROM \"t\"",
+            "R0113",
+            "qos.x",
+            "only maps, lists, and texts that hold JSON have parts: name it without what follows",
+        ),
         ("SELECT flags.retian FROM \"t\"", "R0101", "flags.retian", "it has `flags.retain` and `flags.dup`"),
         (
             "SELECT 1 AS select FROM \"t\"",

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use millrace_core::value::{VALUE_DEPTH_MAX, Value};
 
 use super::conversion::{decoded, to_map, to_text};
@@ -121,12 +123,29 @@ pub(super) const TABLE: &[Function] = &[
         "The value at a path of names and positions into a JSON text: json_value('{\"a\":[{\"b\":2}]}', 'a.1.b') is 2.",
         |args| {
             decoded(text(args, 0)).map_err(|_| super::conversion::conversion("json_value", &args[0]))?;
-            let step = |name: &str| name.parse().map_or_else(|_| Step::Name(name.to_owned()), Step::Index);
-            let steps: Vec<_> = text(args, 1).split('.').map(step).collect();
-            Ok(json::decode(text(args, 0), &steps))
+            Ok(json::decode(text(args, 0), &steps(text(args, 1))))
+        },
+    ),
+    pure(
+        "jwt_value",
+        &[param("jwt", Type::TEXT), param("path", Type::TEXT)],
+        Type::ANY,
+        "The value at a path into the claims of a JSON Web Token, whose signature is not looked at: \
+         jwt_value('e30.eyJzdWIiOiJhIn0.x', 'sub') is 'a'.",
+        |args| {
+            let claims = text(args, 0).split('.').nth(1).and_then(|claims| URL_SAFE_NO_PAD.decode(claims).ok());
+            let claims = claims.and_then(|claims| String::from_utf8(claims).ok());
+            let claims = claims.filter(|claims| decoded(claims).is_ok_and(|claims| matches!(claims, Value::Map(_))));
+            let claims = claims.ok_or_else(|| super::conversion::conversion("jwt_value", &args[0]))?;
+            Ok(json::decode(&claims, &steps(text(args, 1))))
         },
     ),
 ];
+
+/// A path of names and positions with dots between them.
+fn steps(path: &str) -> Vec<Step> {
+    path.split('.').map(|name| name.parse().map_or_else(|_| Step::Name(name.to_owned()), Step::Index)).collect()
+}
 
 fn map_or_nothing<'i>(function: &'static str, value: Value<'i>) -> Result<Value<'i>, Trouble> {
     if value.is_null() { Ok(value) } else { to_map(function, value).map(Value::Map) }

@@ -24,6 +24,7 @@ mod naming;
 mod oracle;
 mod paths;
 mod payloads;
+mod traps;
 
 use millrace_core::packet::QoS;
 

@@ -7,6 +7,10 @@ use millrace_core::packet::QoS;
 use millrace_rules::json::Json;
 use millrace_rules::{Input, Outcome, PublishEvent, Rows, RuleConfig, Rules, Scratch};
 
+/// As the broker has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// What a sensor sends: 200 bytes, the member that rules ask for in the middle.
 const PAYLOAD: &[u8] = br#"{"device":"press-0042","seq":1048577,"line":"north/7","temp":36.6,"unit":"c","ok":true,"pos":{"x":12.75,"y":-3.5,"z":0},"tags":["a1","b2"],"volt":229.81,"fw":"2.14.0-rc1","at":1653561612345,"note":null}"#;
 

@@ -223,6 +223,11 @@ fn write_json_text(out: &mut impl fmt::Write, text: &str) -> fmt::Result {
 #[must_use]
 pub fn compare_int_float(int: i64, float: f64) -> Ordering {
     const TWO_63: f64 = 9_223_372_036_854_775_808.0;
+    const EXACT: u64 = 1 << f64::MANTISSA_DIGITS;
+    if int.unsigned_abs() <= EXACT {
+        #[allow(clippy::cast_precision_loss, reason = "so small a number is a float exactly")]
+        return (int as f64).partial_cmp(&float).unwrap_or(Ordering::Equal);
+    }
     if float >= TWO_63 {
         Ordering::Less
     } else if float < -TWO_63 {

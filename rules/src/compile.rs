@@ -269,6 +269,14 @@ impl Compiler {
                 })
             }
             NodeKind::Compare(op, left, right) => {
+                if let (NodeKind::Slot(slot), Some(constant)) = (&left.kind, right.constant()) {
+                    let (slot, constant) = (*slot, constant.clone());
+                    return test_fn(move |frame, slots| {
+                        let left = &slots[slot];
+                        frame.input.pay(ops::work(left, &constant)).at(span)?;
+                        ops::compare(op, left, &constant).at(span)
+                    });
+                }
                 let left = self.value(*left);
                 if let NodeKind::Const(constant) = right.kind {
                     return test_fn(move |frame, slots| {

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use millrace_core::topic::filter;
 use millrace_core::value::Value;
 
-use super::{Body, Function, Param, Verify, param, text};
+use super::{Function, OfEvent, Param, Verify, of_event, param, text};
 use crate::ast::Step;
 use crate::error::Trouble;
 use crate::fields::EventField;
@@ -16,8 +16,6 @@ const TEXT_OR_NULL: Type = Type::TEXT.or(Type::NULL);
 const FILTERS: [Param; 3] =
     [param("filters", Type::LIST.or(Type::NULL)), param("topic", Type::TEXT), param("qos", Type::INT)];
 
-type OfEvent = for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>;
-
 const fn row(
     name: &'static str,
     params: &'static [Param],
@@ -27,7 +25,7 @@ const fn row(
     verify: Option<Verify>,
     body: OfEvent,
 ) -> Function {
-    Function { name, params, required, repeats: false, returns, about, verify, body: Body::OfEvent(body) }
+    Function { required, verify, ..of_event(name, params, returns, about, body) }
 }
 
 const fn of_field(name: &'static str, returns: Type, about: &'static str, body: OfEvent) -> Function {

@@ -78,8 +78,11 @@ pub(crate) enum Body {
     /// On its arguments alone: with constant ones it is computed when the rule is compiled.
     Pure(for<'i> fn(&mut [Value<'i>]) -> Result<Value<'i>, Trouble>),
     /// On the event as well.
-    OfEvent(for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>),
+    OfEvent(OfEvent),
 }
+
+/// What computes a function of the event.
+pub(crate) type OfEvent = for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>;
 
 const TABLES: &[&[Function]] = &[
     number::TABLE,
@@ -228,7 +231,7 @@ const fn of_event(
     params: &'static [Param],
     returns: Type,
     about: &'static str,
-    body: for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+    body: OfEvent,
 ) -> Function {
     Function {
         name,

@@ -3,9 +3,8 @@
 use millrace_core::value::{ROW_BYTES_MAX, Value};
 use sha2::Digest as _;
 
-use super::{Body, Function, Param, STRING, Verify, bytes, owned, param, pure, whole};
+use super::{Function, OfEvent, Param, STRING, Verify, bytes, of_event, owned, param, pure, whole};
 use crate::error::{Trouble, met};
-use crate::input::Input;
 use crate::value_type::Type;
 
 const RANGED: &[Param] = &[param("value", STRING.or(Type::INT)), param("least", Type::INT), param("most", Type::INT)];
@@ -15,22 +14,13 @@ const fn drawn(
     params: &'static [Param],
     returns: Type,
     about: &'static str,
-    body: for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+    body: OfEvent,
 ) -> Function {
     const VERIFY: Verify = |args| match args.first() {
         Some(Some(value @ Value::Int(..=0))) => Err(not_above_zero(value)),
         _ => Ok(()),
     };
-    Function {
-        name,
-        params,
-        required: params.len(),
-        repeats: false,
-        returns,
-        about,
-        verify: Some(VERIFY),
-        body: Body::OfEvent(body),
-    }
+    of_event(name, params, returns, about, body).verified(VERIFY)
 }
 
 const VERIFY_RANGE: Verify = |args| match args {

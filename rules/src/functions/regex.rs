@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use millrace_core::value::Value;
 
 use super::pattern::{Groups, Pattern};
-use super::{Body, Function, Items, TEXT, Verify, param, part, take, text, within};
+use super::{Function, Items, OfEvent, TEXT, Verify, of_event, param, part, take, text, within};
 use crate::error::Trouble;
 use crate::input::Input;
 use crate::value_type::Type;
@@ -17,22 +17,13 @@ const fn row(
     params: &'static [super::Param],
     returns: Type,
     about: &'static str,
-    body: for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+    body: OfEvent,
 ) -> Function {
     const VERIFY: Verify = |args| match args.get(1) {
         Some(Some(Value::Text(pattern))) => Pattern::compile(pattern).map(drop),
         _ => Ok(()),
     };
-    Function {
-        name,
-        params,
-        required: params.len(),
-        repeats: false,
-        returns,
-        about,
-        verify: Some(VERIFY),
-        body: Body::OfEvent(body),
-    }
+    of_event(name, params, returns, about, body).verified(VERIFY)
 }
 
 pub(super) const TABLE: &[Function] = &[

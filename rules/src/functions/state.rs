@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millrace_core::value::{VALUE_DEPTH_MAX, Value};
 
-use super::{ANYTHING, Body, Function, Param, Verify, param, take};
+use super::{ANYTHING, Function, OfEvent, Param, Verify, of_event, param, take};
 use crate::error::{Trouble, met};
 use crate::fields::EventField;
 use crate::input::Input;
@@ -111,9 +111,9 @@ const fn row(
     returns: Type,
     about: &'static str,
     verify: Option<Verify>,
-    body: for<'i, 'a> fn(&'i Input<'a>, &mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
+    body: OfEvent,
 ) -> Function {
-    Function { name, params, required, repeats: false, returns, about, verify, body: Body::OfEvent(body) }
+    Function { required, verify, ..of_event(name, params, returns, about, body) }
 }
 
 /// The client whose dictionary it is; an event without a client has none.

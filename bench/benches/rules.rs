@@ -15,8 +15,9 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const PAYLOAD: &[u8] = br#"{"device":"press-0042","seq":1048577,"line":"north/7","temp":36.6,"unit":"c","ok":true,"pos":{"x":12.75,"y":-3.5,"z":0},"tags":["a1","b2"],"volt":229.81,"fw":"2.14.0-rc1","at":1653561612345,"note":null}"#;
 
 /// Name, text and outcome of each rule.
-const RULES: [(&str, &str, Outcome); 8] = [
+const RULES: [(&str, &str, Outcome); 9] = [
     ("two-columns", "SELECT payload.temp AS t, clientid FROM \"t/#\" WHERE payload.temp > 30", Outcome::Passed),
+    ("foreach", "FOREACH payload.tags AS tag DO tag, clientid FROM \"t/#\"", Outcome::Passed),
     ("star", "SELECT * FROM \"t/#\"", Outcome::Passed),
     ("where-false", "SELECT payload.temp AS t, clientid FROM \"t/#\" WHERE payload.temp > 40", Outcome::NoResult),
     ("where-false-no-payload", "SELECT * FROM \"t/#\" WHERE qos = 0", Outcome::NoResult),
@@ -73,6 +74,39 @@ fn rules(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// The work of the rule `two-columns` done otherwise, and no rule at all.
+fn others(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("instead");
+    group.throughput(Throughput::Elements(1));
+    let mut scratch = Scratch::default();
+    group.bench_function("no-rule", |bencher| {
+        bencher.iter(|| black_box(Input::publish(black_box(event()), &mut scratch)).unix_ms());
+    });
+    // A tree of the whole payload, walked by name, and a map for the row.
+    group.bench_function("tree-of-the-payload", |bencher| {
+        bencher.iter(|| {
+            let event = black_box(event());
+            let tree: serde_json::Value = serde_json::from_slice(event.payload).expect("it is JSON");
+            let temp = &tree["temp"];
+            assert!(temp.as_f64().is_some_and(|temp| temp > 30.0));
+            black_box(serde_json::json!({ "t": temp, "clientid": event.clientid }))
+        });
+    });
+    // The same as a program of jq, run by the function of that name.
+    let sql = "SELECT jq('select(.temp > 30) | {t: .temp}', payload) AS r, clientid FROM \"t/#\"".to_owned();
+    let mut rules = Rules::compile(&[("jq", RuleConfig { sql, ..RuleConfig::default() })]).expect("this is a rule");
+    let rule = rules.get_mut(0).expect("there is one");
+    let mut rows = Rows::default();
+    group.bench_function("jq", |bencher| {
+        bencher.iter(|| {
+            let outcome = rule.evaluate(&Input::publish(black_box(event()), &mut scratch), &mut rows);
+            assert_eq!(outcome, Outcome::Passed);
+            rows.drain().for_each(|row| drop(black_box(row)));
+        });
+    });
+    group.finish();
+}
+
 /// Payloads by what takes the time in them.
 fn payloads() -> [(&'static str, String); 5] {
     let numbers: Vec<_> = (0..400).map(|number| format!("{}.{number:03}", number * 37 % 100)).collect();
@@ -98,5 +132,5 @@ fn json(criterion: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, rules, json);
+criterion_group!(benches, rules, others, json);
 criterion_main!(benches);

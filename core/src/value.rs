@@ -352,6 +352,15 @@ impl<'a> Iterator for Values<'a> {
     fn next(&mut self) -> Option<Value<'a>> {
         (!self.rest.is_empty()).then(|| read(&mut self.rest))
     }
+
+    fn count(mut self) -> usize {
+        let mut count = 0;
+        while !self.rest.is_empty() {
+            skip(&mut self.rest);
+            count += 1;
+        }
+        count
+    }
 }
 
 /// The row has more bytes than [`ROW_BYTES_MAX`], or is nested deeper than [`VALUE_DEPTH_MAX`].

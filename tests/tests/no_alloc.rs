@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use millrace_core::time::{Millis, Time};
 use millrace_core::units::Span;
+use millrace_core::value::Record;
 use millrace_rules::RuleConfig;
 use millrace_rules::book::RuleBook;
 use millrace_rules::config::ActionConfig;
@@ -19,7 +20,7 @@ use millrace_shards::send_buffer::SendBuffer;
 use millrace_shards::shard::frame::Frame;
 use millrace_shards::shard::io::{Accepted, Close, ConnId, ListenerId, Output, ShardId};
 use millrace_shards::shard::logic::Logic as _;
-use millrace_shards::shard::{RuleSet, Shard, Shared};
+use millrace_shards::shard::{RowPort, RuleSet, Shard, Shared};
 use millrace_tests::wire::{Connect, Publish, Version, build, first, property};
 
 /// Messages before the counting begins, and while it goes on.
@@ -322,6 +323,29 @@ fn a_rule_that_does_nothing_with_a_message_allocates_nothing() {
     for qos in 0..3 {
         let case = Case { qos, subscribers: 1, version: V5, filter: "plant/#", resume: false, aliases: false };
         assert_eq!(most_allocations(&case, RuleSet::new(Arc::clone(&rules), Vec::new())), 0, "{case:?}");
+    }
+}
+
+/// A sink that is always ready.
+struct Gone;
+
+impl RowPort for Gone {
+    fn offer(&mut self, _record: Record) -> bool {
+        true
+    }
+
+    fn flush(&mut self) {}
+}
+
+#[test]
+fn a_row_is_one_allocation() {
+    let sql = r##"SELECT payload, clientid, topic(2) AS line, float(payload) * 2 AS twice, flags.retain FROM "plant/#" WHERE payload > 20"##;
+    for sql in [sql, r##"SELECT * FROM "#""##] {
+        let config = RuleConfig { sql: sql.to_owned(), sinks: vec!["gone".into()], ..RuleConfig::default() };
+        let rules = RuleBook::compile(&[("rows", config)]).map(Arc::new).expect("this is a rule");
+        let ports = || vec![("gone".to_owned(), Box::new(Gone) as Box<dyn RowPort>)];
+        let case = Case { qos: 0, subscribers: 1, version: V5, filter: "plant/#", resume: false, aliases: false };
+        assert_eq!(most_allocations(&case, RuleSet::new(rules, ports())), 1, "{sql}");
     }
 }
 

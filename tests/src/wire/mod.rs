@@ -3,6 +3,7 @@
 pub mod build;
 pub mod parse;
 
+use std::collections::VecDeque;
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -31,6 +32,8 @@ pub struct Client {
     buffer: Vec<u8>,
     next_id: u16,
     pubrels_owed: u32,
+    /// Came before the SUBACK that was waited for.
+    early: VecDeque<Received>,
 }
 
 /// What a wait ended with.
@@ -52,7 +55,7 @@ impl Client {
     pub fn open_at(address: SocketAddr, version: Version) -> Self {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).expect("the broker listens");
         stream.set_nodelay(true).expect("a socket takes options");
-        Self { stream, version, buffer: Vec::new(), next_id: 0, pubrels_owed: 0 }
+        Self { stream, version, buffer: Vec::new(), next_id: 0, pubrels_owed: 0, early: VecDeque::new() }
     }
 
     /// Sends CONNECT and gives back what CONNACK says.
@@ -121,6 +124,9 @@ impl Client {
     }
 
     fn arrival(&mut self, limit: Duration) -> Arrival {
+        if let Some(packet) = self.early.pop_front() {
+            return Arrival::Packet(packet);
+        }
         let until = Instant::now() + limit;
         loop {
             if let Some(packet) = self.take_packet() {
@@ -318,7 +324,18 @@ impl Client {
         let id = self.fresh_id();
         let packet = build::subscribe(self.version, id, raw_properties, filters);
         self.send(&packet);
-        let ack = self.receive().suback(self.version, 0x90);
+        // What the broker says of itself may come at any moment, before the SUBACK too (section 3.8.4).
+        let mut early = Vec::new();
+        let packet = loop {
+            let packet = self.receive();
+            let is_publish = packet.first & 0xf0 == 0x30;
+            if !(is_publish && packet.body.get(2..).is_some_and(|topic| topic.starts_with(b"$SYS/"))) {
+                break packet;
+            }
+            early.push(packet);
+        };
+        self.early.extend(early);
+        let ack = packet.suback(self.version, 0x90);
         assert_eq!(ack.id, id, "SUBACK of another packet");
         ack
     }

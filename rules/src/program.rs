@@ -141,10 +141,10 @@ impl Program {
         RowColumns { known: Arc::new(Columns::new(names)), merged: None }
     }
 
-    /// Whether there are rows; with `made` they go there, without it only what can fail is computed.
-    pub(crate) fn run(&self, input: &Input<'_>, made: Option<&mut Made<'_>>) -> Result<bool, EvalError> {
+    /// How many rows there are; with `made` they go there, without it only what can fail is computed.
+    pub(crate) fn run(&self, input: &Input<'_>, made: Option<&mut Made<'_>>) -> Result<usize, EvalError> {
         if self.held == 0 && made.is_none() && self.condition.is_none() && self.fallible.is_empty() {
-            return Ok(true);
+            return Ok(1);
         }
         let frame = Frame { input, constants: &self.constants };
         let mut slots = Slots::new();
@@ -155,7 +155,7 @@ impl Program {
         if let Some(condition) = &self.condition
             && !condition(&frame, &slots)?
         {
-            return Ok(false);
+            return Ok(0);
         }
         for &slot in &self.late {
             slots[slot] = self.slots[slot].0(&frame, &slots)?;
@@ -164,7 +164,7 @@ impl Program {
             return self.each(each, &frame, slots, made);
         }
         self.row(&frame, &slots, made)?;
-        Ok(true)
+        Ok(1)
     }
 
     fn each<'i>(
@@ -173,7 +173,7 @@ impl Program {
         frame: &Frame<'i, '_>,
         mut slots: Slots<'i>,
         mut made: Option<&mut Made<'_>>,
-    ) -> Result<bool, EvalError> {
+    ) -> Result<usize, EvalError> {
         let span = self.slots[each.list].1;
         let items = match std::mem::take(&mut slots[each.list]) {
             Value::List(items) => items,
@@ -181,10 +181,10 @@ impl Program {
                 frame.input.pay(text.len()).at(span)?;
                 match json::decode(&text, &[]) {
                     Value::List(items) => items,
-                    _ => return Ok(false),
+                    _ => return Ok(0),
                 }
             }
-            _ => return Ok(false),
+            _ => return Ok(0),
         };
         let mut rows = 0;
         for item in items {
@@ -211,7 +211,7 @@ impl Program {
             let bytes = made.as_ref().and_then(|made| made.records.last()).map_or(0, Record::bytes);
             frame.input.pay(bytes).at(span)?;
         }
-        Ok(rows > 0)
+        Ok(rows)
     }
 
     /// One row, or, if nobody wants it, only what of it can fail.

@@ -159,6 +159,8 @@ pub struct Rule {
     /// The columns of the rows, by event.
     columns: SmallVec<[RowColumns; 1]>,
     counts: RuleCounts,
+    /// Rows of the last event that made any.
+    rows: usize,
 }
 
 /// What clones of a rule share.
@@ -201,7 +203,7 @@ impl Rule {
 
     fn of(number: u32, shared: Arc<Compiled>) -> Self {
         let columns = shared.programs.iter().map(Program::columns).collect();
-        Self { number, shared, columns, counts: RuleCounts::default() }
+        Self { number, shared, columns, counts: RuleCounts::default(), rows: 0 }
     }
 
     /// Compiles one rule.
@@ -283,6 +285,12 @@ impl Rule {
         self.counts
     }
 
+    /// How many rows the last event made that made any.
+    #[must_use]
+    pub const fn rows(&self) -> usize {
+        self.rows
+    }
+
     /// Evaluates the rule for an event that it reads. `rows` then holds what it made.
     pub fn evaluate(&mut self, input: &Input<'_>, rows: &mut Rows) -> Outcome {
         rows.records.clear();
@@ -317,11 +325,12 @@ impl Rule {
             None => programs[at].run(input, None),
         };
         match made {
-            Ok(true) => {
+            Ok(rows @ 1..) => {
+                self.rows = rows;
                 self.counts.passed += 1;
                 Outcome::Passed
             }
-            Ok(false) => {
+            Ok(0) => {
                 self.counts.no_result += 1;
                 Outcome::NoResult
             }

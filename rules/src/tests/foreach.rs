@@ -88,3 +88,14 @@ fn the_last_field_is_the_list_and_has_a_plain_name() {
     assert_eq!(foreach("FOREACH payload.a AS s.t DO item", b""), "R0003");
     assert_eq!(foreach("SELECT payload.a AS s DO s", b""), "R0003");
 }
+
+#[test]
+fn rows_are_counted_also_when_nobody_wants_them() {
+    use crate::{Input, Outcome, Rules, Scratch};
+    let mut rules =
+        Rules::compile(&[("r", super::config("FOREACH payload DO item INCASE item > 1 FROM \"t\""))]).expect("good");
+    let rule = rules.get_mut(0).expect("there");
+    let mut scratch = Scratch::default();
+    assert_eq!(rule.judge(&Input::publish(super::event("t", b"[1,2,3]"), &mut scratch)), Outcome::Passed);
+    assert_eq!(rule.rows(), 2);
+}

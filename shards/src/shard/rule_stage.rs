@@ -128,7 +128,10 @@ impl RuleSet {
                         self.hands.act(entry, here, &record, cause, counters);
                     }
                 }
-                Outcome::Passed => here.counts.iter_mut().for_each(|counts| counts.success += 1),
+                Outcome::Passed => {
+                    let rows = here.rule.rows() as u64;
+                    here.counts.iter_mut().for_each(|counts| counts.success += rows);
+                }
                 Outcome::NoResult => {}
                 Outcome::Failed(error) => here.tell_failure(&error, cause.now),
             }

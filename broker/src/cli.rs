@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::client::publish::{self, PublishOptions};
 use crate::client::subscribe::{self, SubscribeOptions};
-use crate::config::layers::{Inputs, Loaded, load};
+use crate::config::args::ConfigArgs;
+use crate::config::layers::load;
 use crate::config::print;
 use crate::diagnostics::{Severity, render_all};
 use crate::exit::Exit;
@@ -24,26 +25,6 @@ struct Cli {
     config: ConfigArgs,
     #[command(subcommand)]
     verb: Option<Verb>,
-}
-
-/// Where config comes from, for every verb that reads it.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ConfigArgs {
-    /// Config file; without it ./millrace.toml, else /etc/millrace/millrace.toml
-    #[arg(long, short = 'c', value_name = "FILE")]
-    config: Option<PathBuf>,
-    /// One value over all others, such as listeners.default.port=18830
-    #[arg(long, value_name = "KEY=VALUE")]
-    set: Vec<String>,
-}
-
-impl ConfigArgs {
-    /// What stands before the verb and what stands after it, which wins.
-    pub(crate) fn with(mut self, after: Self) -> Self {
-        self.config = after.config.or(self.config);
-        self.set.extend(after.set);
-        self
-    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -113,7 +94,7 @@ pub fn run() -> ExitCode {
         Some(Verb::PrintConfig { config, changed, origin }) => {
             print_config(over(config), print::Options { changed, origin })
         }
-        Some(Verb::Doctor { config, json }) => match load_or_say(over(config), "nothing was looked at") {
+        Some(Verb::Doctor { config, json }) => match over(config).load_or_say("nothing was looked at") {
             Ok(loaded) => doctor::run(&loaded.config, json),
             Err(exit) => exit,
         },
@@ -125,25 +106,8 @@ pub fn run() -> ExitCode {
     exit.into()
 }
 
-/// The config of these arguments; what is wrong with it is said.
-///
-/// # Errors
-/// What to exit with.
-pub(crate) fn load_or_say(args: ConfigArgs, consequence: &str) -> Result<Loaded, Exit> {
-    match load(&Inputs::from_process(args.config, args.set)) {
-        Ok(loaded) => {
-            eprint!("{}", render_all(&loaded.warnings, consequence));
-            Ok(loaded)
-        }
-        Err(diagnostics) => {
-            eprint!("{}", render_all(&diagnostics, consequence));
-            Err(Exit::Config)
-        }
-    }
-}
-
 fn run_broker(args: ConfigArgs) -> Exit {
-    let inputs = Inputs::from_process(args.config, args.set);
+    let inputs = args.inputs();
     match load(&inputs) {
         Ok(loaded) => {
             eprint!("{}", render_all(&loaded.warnings, ""));
@@ -158,7 +122,7 @@ fn run_broker(args: ConfigArgs) -> Exit {
 
 fn check_config(mut args: ConfigArgs, file: Option<PathBuf>, offline: bool) -> Exit {
     args.config = file.or(args.config);
-    let loaded = match load_or_say(args, "the config does not hold") {
+    let loaded = match args.load_or_say("the config does not hold") {
         Ok(loaded) => loaded,
         Err(exit) => return exit,
     };
@@ -173,7 +137,7 @@ fn check_config(mut args: ConfigArgs, file: Option<PathBuf>, offline: bool) -> E
 }
 
 fn print_config(args: ConfigArgs, options: print::Options) -> Exit {
-    match load_or_say(args, "nothing to print") {
+    match args.load_or_say("nothing to print") {
         Ok(loaded) => {
             crate::out::say(&print::print(&loaded.config, &loaded.tree, options));
             Exit::Done

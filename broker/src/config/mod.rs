@@ -19,6 +19,7 @@ use std::path::PathBuf;
 use millrace_shards::config::{EngineChoice, Limits, Listener, Mqtt, Retained, Sessions, ShardsConfig, Shared, Sys};
 use serde::{Deserialize, Serialize};
 
+pub mod args;
 pub mod de;
 pub mod difference;
 pub mod keys;

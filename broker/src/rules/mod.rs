@@ -34,7 +34,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand, ValueEnum};
 use millrace_rules::config::Compat;
 
-use crate::cli::{ConfigArgs, load_or_say};
+use crate::config::args::ConfigArgs;
 use crate::exit::Exit;
 use crate::import::{self, ImportOptions};
 
@@ -149,7 +149,7 @@ impl From<CompatChoice> for Compat {
 pub fn run(verb: &RulesVerb, before: ConfigArgs) -> Exit {
     match verb {
         RulesVerb::Tap { config, options } => {
-            match load_or_say(before.with(config.clone()), "the broker was not asked") {
+            match before.with(config.clone()).load_or_say("the broker was not asked") {
                 Ok(loaded) => tap::run(options, &loaded.config, loaded.file.as_deref()),
                 Err(exit) => exit,
             }

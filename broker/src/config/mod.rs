@@ -5,6 +5,7 @@
 //!
 //! | question | module |
 //! | --- | --- |
+//! | what of the command line says so | [`args`] |
 //! | which texts are read, and in which order they win | [`layers`] |
 //! | what the merged config looks like before it has types | [`tree`] |
 //! | how it becomes structs | [`de`] |

@@ -4,6 +4,8 @@
 
 use std::fmt::Write;
 
+use millrace_core::time::civil;
+
 use super::zone;
 
 /// Nanoseconds of a second.
@@ -152,19 +154,6 @@ const fn days_of(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + year * 365 + year / 4 - year / 100 + day_of_year - 719_468
 }
 
-/// The date so many days after 1970-01-01.
-const fn date_of(days: i64) -> (i64, i64, i64) {
-    let days = days + 719_468;
-    let era = days.div_euclid(146_097);
-    let day = days.rem_euclid(146_097);
-    let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
-    let day_of_year = day - (365 * year + year / 4 - year / 100);
-    let month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    (era * 400 + year + (month <= 2) as i64, month, day)
-}
-
 const fn days_in(year: i64, month: i64) -> i64 {
     match month {
         4 | 6 | 9 | 11 => 30,
@@ -194,7 +183,7 @@ impl Wall {
     fn of(instant: Instant, offset: i64) -> Option<Self> {
         let Instant { seconds, nanoseconds } =
             Instant { seconds: instant.seconds + offset, nanoseconds: instant.nanoseconds }.checked()?;
-        let (year, month, day) = date_of(seconds.div_euclid(DAY));
+        let (year, month, day) = civil(seconds.div_euclid(DAY));
         let second = seconds.rem_euclid(DAY);
         Some(Self { year, month, day, hour: second / 3600, minute: second / 60 % 60, second: second % 60, nanoseconds })
     }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use millrace_core::topic::filter;
 use millrace_core::value::Value;
 
-use super::{Function, OfEvent, Param, Verify, of_event, param, text};
+use super::{Function, OfEvent, Param, of_event, param, text};
 use crate::ast::Step;
 use crate::error::Trouble;
 use crate::fields::EventField;
@@ -16,20 +16,8 @@ const TEXT_OR_NULL: Type = Type::TEXT.or(Type::NULL);
 const FILTERS: [Param; 3] =
     [param("filters", Type::LIST.or(Type::NULL)), param("topic", Type::TEXT), param("qos", Type::INT)];
 
-const fn row(
-    name: &'static str,
-    params: &'static [Param],
-    required: usize,
-    returns: Type,
-    about: &'static str,
-    verify: Option<Verify>,
-    body: OfEvent,
-) -> Function {
-    Function { required, verify, ..of_event(name, params, returns, about, body) }
-}
-
 const fn of_field(name: &'static str, returns: Type, about: &'static str, body: OfEvent) -> Function {
-    row(name, &[], 0, returns, about, None, body)
+    of_event(name, &[], returns, about, body)
 }
 
 pub(super) const TABLE: &[Function] = &[
@@ -75,18 +63,11 @@ pub(super) const TABLE: &[Function] = &[
         "RETAIN and DUP, as the field of that name: flags() is {\"retain\":true,\"dup\":false}.",
         |input, _| Ok(input.field(EventField::Flags)),
     ),
-    row(
+    of_event(
         "flag",
         &[param("name", Type::TEXT)],
-        1,
         Type::BOOL.or(Type::NULL),
         "One of the flags, 'retain' or 'dup': flag('dup') is false.",
-        Some(|args| match args.first() {
-            Some(Some(Value::Text(name))) if name != "retain" && name != "dup" => {
-                Err(format!("'{name}' is no flag: there are 'retain' and 'dup'"))
-            }
-            _ => Ok(()),
-        }),
         |input, args| {
             Ok(match (input.field(EventField::Flags), text(args, 0)) {
                 (Value::Null, _) => Value::Null,
@@ -95,14 +76,18 @@ pub(super) const TABLE: &[Function] = &[
                 _ => Value::Null,
             })
         },
-    ),
-    row(
+    )
+    .verified(|args| match args.first() {
+        Some(Some(Value::Text(name))) if name != "retain" && name != "dup" => {
+            Err(format!("'{name}' is no flag: there are 'retain' and 'dup'"))
+        }
+        _ => Ok(()),
+    }),
+    of_event(
         "topic",
         &[param("level", Type::INT)],
-        0,
         TEXT_OR_NULL,
         "The Topic Name, or one of its levels from 1: topic(2) of 'a/b' is 'b'.",
-        None,
         |input, args| {
             Ok(match args.first() {
                 Some(Value::Int(level)) => usize::try_from(*level)
@@ -118,15 +103,14 @@ pub(super) const TABLE: &[Function] = &[
                 _ => input.field(EventField::Topic),
             })
         },
-    ),
-    row(
+    )
+    .requires(0),
+    of_event(
         "payload",
         &[param("path", Type::TEXT)],
-        0,
         Type::ANY,
         "The payload, or what a path of names and numbers with points between them leads to in it as JSON: \
          payload('a.b') of {\"a\":{\"b\":1}} is 1.",
-        None,
         |input, args| {
             if args.is_empty() || input.field(EventField::Payload).is_null() {
                 return Ok(input.field(EventField::Payload));
@@ -134,27 +118,26 @@ pub(super) const TABLE: &[Function] = &[
             let steps: Vec<_> = text(args, 0).split('.').map(step).collect();
             input.payload(&steps)
         },
-    ),
-    row(
+    )
+    .requires(0),
+    of_event(
         "contains_topic",
         &FILTERS,
-        2,
         Type::BOOL,
         "Whether a list of Topic Filters, or of maps with topic and qos, has exactly this topic, and with this qos if it is \
          given: contains_topic(json_decode('[{\"topic\":\"t/a\",\"qos\":1}]'), 't/a') is true.",
-        None,
         |input, args| contains(input, args, |wanted, topic| wanted == topic),
-    ),
-    row(
+    )
+    .requires(2),
+    of_event(
         "contains_topic_match",
         &FILTERS,
-        2,
         Type::BOOL,
         "The same where either may match the other by its wildcards: \
          contains_topic_match(json_decode('[{\"topic\":\"t/#\",\"qos\":1}]'), 't/a', 1) is true.",
-        None,
         |input, args| contains(input, args, match_either),
-    ),
+    )
+    .requires(2),
 ];
 
 /// A number is a place in a list; maps look it up as a name.

@@ -213,16 +213,7 @@ const fn pure(
     about: &'static str,
     body: for<'i> fn(&mut [Value<'i>]) -> Result<Value<'i>, Trouble>,
 ) -> Function {
-    Function {
-        name,
-        params,
-        required: params.len(),
-        repeats: false,
-        returns,
-        about,
-        verify: None,
-        body: Body::Pure(body),
-    }
+    row(name, params, returns, about, Body::Pure(body))
 }
 
 /// The same for a function that needs the event, or pays for what it makes.
@@ -233,16 +224,11 @@ const fn of_event(
     about: &'static str,
     body: OfEvent,
 ) -> Function {
-    Function {
-        name,
-        params,
-        required: params.len(),
-        repeats: false,
-        returns,
-        about,
-        verify: None,
-        body: Body::OfEvent(body),
-    }
+    row(name, params, returns, about, Body::OfEvent(body))
+}
+
+const fn row(name: &'static str, params: &'static [Param], returns: Type, about: &'static str, body: Body) -> Function {
+    Function { name, params, required: params.len(), repeats: false, returns, about, verify: None, body }
 }
 
 impl Function {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use millrace_core::value::{VALUE_DEPTH_MAX, Value};
 
-use super::{ANYTHING, Function, OfEvent, Param, Verify, of_event, param, take};
+use super::{ANYTHING, Function, Param, of_event, param, take};
 use crate::error::{Trouble, met};
 use crate::fields::EventField;
 use crate::input::Input;
@@ -15,57 +15,44 @@ use crate::value_type::Type;
 const NAME: Param = param("name", Type::TEXT.or(Type::NUMBER).or(Type::BOOL));
 
 pub(super) const TABLE: &[Function] = &[
-    row(
+    of_event(
         "proc_dict_put",
         &[NAME, ANYTHING],
-        2,
         Type::ANY,
         "Keeps a value for the client of the event until it goes and gives the one before, at first null; one above 64 KiB \
          is not kept: proc_dict_put('last', payload.t) is null.",
-        None,
         |input, args| {
             let value = owned(input, args, 1)?;
             let name = name(args);
             Ok(client(input).map_or(Value::Null, |client| given(input.state().put(&client, &name, value))))
         },
     ),
-    row(
+    of_event(
         "proc_dict_get",
         &[NAME],
-        1,
         Type::ANY,
         "What proc_dict_put kept for the client of the event, else null: proc_dict_get('never') is null.",
-        None,
         |input, args| {
             let name = name(args);
             copied(input, client(input).and_then(|client| input.state().get(&client, &name)))
         },
     ),
-    row(
+    of_event(
         "proc_dict_del",
         &[NAME],
-        1,
         Type::ANY,
         "Forgets what proc_dict_put kept and gives it: proc_dict_del('never') is null.",
-        None,
         |input, args| {
             let name = name(args);
             Ok(client(input).map_or(Value::Null, |client| given(input.state().del(&client, &name))))
         },
     ),
-    row(
+    of_event(
         "kv_store_put",
         &[NAME, ANYTHING, param("ttl_ms", Type::INT)],
-        2,
         Type::BOOL,
         "Keeps a value under a name for the rules of all shards, for so many milliseconds or until the node stops; false \
          if it is above 64 KiB and not kept, and when there are too many the oldest go: kv_store_put('k', 1, 60000) is true.",
-        Some(|args| match args.get(2) {
-            Some(Some(Value::Int(ttl_ms))) if *ttl_ms <= 0 => {
-                Err(format!("a value cannot be kept for {ttl_ms} milliseconds"))
-            }
-            _ => Ok(()),
-        }),
         |input, args| {
             let ttl_ms = match args.get(2) {
                 Some(Value::Int(ttl_ms)) => Some(
@@ -77,44 +64,36 @@ pub(super) const TABLE: &[Function] = &[
             let value = owned(input, args, 1)?;
             Ok(Value::Bool(input.state().store().put(&name(args), value, ttl_ms, input.unix_ms())))
         },
-    ),
-    row(
+    )
+    .requires(2)
+    .verified(|args| match args.get(2) {
+        Some(Some(Value::Int(ttl_ms))) if *ttl_ms <= 0 => {
+            Err(format!("a value cannot be kept for {ttl_ms} milliseconds"))
+        }
+        _ => Ok(()),
+    }),
+    of_event(
         "kv_store_get",
         &[NAME, param("otherwise", Type::ANY)],
-        1,
         Type::ANY,
         "What kv_store_put keeps under this name, else the second argument or null: kv_store_get('never', 0) is 0.",
-        None,
         |input, args| match input.state().store().get(&name(args), input.unix_ms()) {
             Some(value) => copied(input, Some(value)),
             None => Ok(take(args, 1)),
         },
-    ),
-    row(
+    )
+    .requires(1),
+    of_event(
         "kv_store_del",
         &[NAME],
-        1,
         Type::BOOL,
         "Forgets what kv_store_put kept under this name: kv_store_del('k') is true.",
-        None,
         |input, args| {
             input.state().store().del(&name(args));
             Ok(Value::Bool(true))
         },
     ),
 ];
-
-const fn row(
-    name: &'static str,
-    params: &'static [Param],
-    required: usize,
-    returns: Type,
-    about: &'static str,
-    verify: Option<Verify>,
-    body: OfEvent,
-) -> Function {
-    Function { required, verify, ..of_event(name, params, returns, about, body) }
-}
 
 /// The client whose dictionary it is; an event without a client has none.
 fn client<'i>(input: &'i Input<'_>) -> Option<Cow<'i, str>> {
